@@ -1,0 +1,3 @@
+from dptf.cli.main import main
+
+raise SystemExit(main())
