@@ -1,12 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+
+#include "dptf/parallel.h"
 
 namespace dptf {
-
-/// Runs body(begin, end) over a partition of [0, n); supplied by the caller (TensorFlow's thread pool, or a plain call).
-using ParallelFor = std::function<void(int64_t n, int64_t cost_per_unit, const std::function<void(int64_t, int64_t)>&)>;
 
 /// The contraction A[i,c,:] = sum_j R[i,j,c] G(R[i,j,0]) of the smooth-edition descriptors, where G is a net of one
 /// number given by its values and two derivatives on a uniform grid (quintic Hermite pieces between the nodes).

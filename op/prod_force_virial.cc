@@ -1,0 +1,194 @@
+// Force and virial ops with the public names, and their gradients.
+#include "dptf/force_virial.h"
+
+#include "op_utils.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace dptf {
+namespace {
+
+using tensorflow::DEVICE_CPU;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::InferenceContext;
+
+absl::Status matrices(InferenceContext* c) {
+  for (int i = 0; i < c->num_outputs(); ++i)
+    c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
+  return absl::OkStatus();
+}
+
+#define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
+#define DPTF_SEL .Attr("n_a_sel: int").Attr("n_r_sel: int")
+#define DPTF_FORCE_IN .Input("net_deriv: T").Input("in_deriv: T").Input("nlist: int32").Input("natoms: int32")
+#define DPTF_VIRIAL_IN .Input("net_deriv: T").Input("in_deriv: T").Input("rij: T").Input("nlist: int32").Input("natoms: int32")
+
+REGISTER_OP("ProdForceSeA") DPTF_T DPTF_FORCE_IN DPTF_SEL.Output("force: T").SetShapeFn(matrices);
+REGISTER_OP("ProdForceNorot") DPTF_T DPTF_FORCE_IN DPTF_SEL.Output("force: T").SetShapeFn(matrices);
+REGISTER_OP("ProdForceSeR") DPTF_T DPTF_FORCE_IN.Output("force: T").SetShapeFn(matrices);
+REGISTER_OP("ParallelProdForceSeA")
+DPTF_T DPTF_FORCE_IN DPTF_SEL.Attr("parallel: bool = false")
+    .Attr("start_frac: float = 0.")
+    .Attr("end_frac: float = 1.")
+    .Output("force: T")
+    .SetShapeFn(matrices);
+REGISTER_OP("ProdVirialSeA") DPTF_T DPTF_VIRIAL_IN DPTF_SEL.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
+REGISTER_OP("ProdVirialNorot") DPTF_T DPTF_VIRIAL_IN DPTF_SEL.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
+REGISTER_OP("ProdVirialSeR") DPTF_T DPTF_VIRIAL_IN.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
+REGISTER_OP("ProdForceSeAGrad") DPTF_T.Input("grad: T") DPTF_FORCE_IN DPTF_SEL.Output("grad_net: T").SetShapeFn(matrices);
+REGISTER_OP("ProdForceSeRGrad") DPTF_T.Input("grad: T") DPTF_FORCE_IN.Output("grad_net: T").SetShapeFn(matrices);
+REGISTER_OP("ProdVirialSeAGrad") DPTF_T.Input("grad: T") DPTF_VIRIAL_IN DPTF_SEL.Output("grad_net: T").SetShapeFn(matrices);
+REGISTER_OP("ProdVirialSeRGrad") DPTF_T.Input("grad: T") DPTF_VIRIAL_IN.Output("grad_net: T").SetShapeFn(matrices);
+// The public gradient ops drop the adjoint of atom_virial; this one takes it (second input), for both descriptors.
+REGISTER_OP("DptfVirialGrad")
+DPTF_T.Input("grad: T").Input("grad_atom: T") DPTF_VIRIAL_IN.Attr("ncomp: int").Output("grad_net: T").SetShapeFn(matrices);
+
+/// Reads and checks the inputs that all these ops share. `first` counts leading adjoints.
+template <typename T>
+bool read_inputs(OpKernelContext* context, int first, bool has_rij, int ncomp, EnvDeriv<T>* p) {
+  const Tensor &net = context->input(first), &deriv = context->input(first + 1),
+               &nlist = context->input(first + 2 + has_rij), &natoms = context->input(first + 3 + has_rij);
+  if (natoms.NumElements() < 3) {
+    context->CtxFailure(invalid_argument("natoms needs at least 3 entries"));
+    return false;
+  }
+  p->nloc = natoms.flat<int>()(0);
+  p->nall = natoms.flat<int>()(1);
+  p->ncomp = ncomp;
+  p->nf = net.dims() == 2 ? net.dim_size(0) : 0;
+  const int64_t width = p->nloc ? nlist.NumElements() / std::max<int64_t>(1, p->nf * p->nloc) : 0;
+  p->nnei = static_cast<int>(width);
+  const int64_t slots = p->nf * p->nloc * width;
+  bool fits = net.dims() == 2 && nlist.NumElements() == slots && net.NumElements() == slots * ncomp &&
+              deriv.NumElements() == slots * ncomp * 3;
+  if (has_rij) fits = fits && context->input(first + 2).NumElements() == slots * 3;
+  if (!fits) {
+    context->CtxFailure(invalid_argument("shapes do not fit: net_deriv ", net.shape().DebugString(), ", in_deriv ",
+                                         deriv.shape().DebugString(), ", nlist ", nlist.shape().DebugString(), " for ",
+                                         p->nloc, " atoms and ", ncomp, " components a neighbor"));
+    return false;
+  }
+  p->net_deriv = net.flat<T>().data();
+  p->deriv = deriv.flat<T>().data();
+  p->rij = has_rij ? context->input(first + 2).flat<T>().data() : nullptr;
+  p->nlist = nlist.flat<int>().data();
+  const int64_t nall = p->nall;
+  for (int64_t k = 0; k < slots; ++k)
+    if (p->nlist[k] >= nall) {
+      context->CtxFailure(invalid_argument("nlist names atom ", p->nlist[k], " of ", nall));
+      return false;
+    }
+  return true;
+}
+
+template <typename T, int NCOMP, bool PARTIAL = false>
+class ForceOp : public OpKernel {
+ public:
+  explicit ForceOp(OpKernelConstruction* context) : OpKernel(context) {
+    if constexpr (PARTIAL) {
+      OP_REQUIRES_OK(context, context->GetAttr("parallel", &partial_));
+      OP_REQUIRES_OK(context, context->GetAttr("start_frac", &start_));
+      OP_REQUIRES_OK(context, context->GetAttr("end_frac", &end_));
+    }
+  }
+  void Compute(OpKernelContext* context) override {
+    EnvDeriv<T> p;
+    if (!read_inputs(context, 0, false, NCOMP, &p)) return;
+    Tensor* force;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({p.nf, 3 * p.nall}), &force));
+    std::vector<T> masked;
+    if (partial_) {
+      // Only the rows [nf a, nf b) of the flattened batch contribute; the parts add up to the whole.
+      const int64_t row = static_cast<int64_t>(p.nnei) * NCOMP;
+      const int64_t a = p.nf * std::lround(start_ * p.nloc), b = p.nf * std::lround(end_ * p.nloc);
+      masked.assign(p.nf * p.nloc * row, T(0));
+      std::copy(p.net_deriv + a * row, p.net_deriv + b * row, masked.begin() + a * row);
+      p.net_deriv = masked.data();
+    }
+    env_force(p, force->flat<T>().data(), intra_op_parallel(context));
+  }
+
+ private:
+  bool partial_ = false;
+  float start_ = 0, end_ = 1;
+};
+
+template <typename T, int NCOMP>
+class VirialOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+  void Compute(OpKernelContext* context) override {
+    EnvDeriv<T> p;
+    if (!read_inputs(context, 0, true, NCOMP, &p)) return;
+    Tensor *virial, *atom_virial;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({p.nf, 9}), &virial));
+    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({p.nf, 9 * p.nall}), &atom_virial));
+    env_virial(p, virial->flat<T>().data(), atom_virial->flat<T>().data(), intra_op_parallel(context));
+  }
+};
+
+template <typename T, int NCOMP>
+class ForceGradOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+  void Compute(OpKernelContext* context) override {
+    EnvDeriv<T> p;
+    if (!read_inputs(context, 1, false, NCOMP, &p)) return;
+    const int64_t size = context->input(0).NumElements(), atoms = p.nf ? size / (3 * p.nf) : 0;
+    OP_REQUIRES(context, size == p.nf * atoms * 3 && (atoms == p.nloc || atoms == p.nall),
+                invalid_argument("the adjoint of the force has ", size, " elements for ", p.nf, " frames of ", p.nall,
+                                 " atoms"));
+    Tensor* out;
+    OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1).shape(), &out));
+    env_force_grad(p, context->input(0).flat<T>().data(), atoms, out->flat<T>().data(), intra_op_parallel(context));
+  }
+};
+
+template <typename T, int NCOMP, bool ATOM>
+class VirialGradOp : public OpKernel {
+ public:
+  explicit VirialGradOp(OpKernelConstruction* context) : OpKernel(context) {
+    if constexpr (ATOM) OP_REQUIRES_OK(context, context->GetAttr("ncomp", &ncomp_));
+  }
+  void Compute(OpKernelContext* context) override {
+    EnvDeriv<T> p;
+    if (!read_inputs(context, 1 + ATOM, true, ncomp_, &p)) return;
+    OP_REQUIRES(context, context->input(0).NumElements() == 9 * p.nf, invalid_argument("the adjoint of the virial must be [", p.nf, ", 9]"));
+    const T* atom = nullptr;
+    if constexpr (ATOM) {
+      OP_REQUIRES(context, context->input(1).NumElements() == 9 * p.nf * p.nall,
+                  invalid_argument("the adjoint of atom_virial must be [", p.nf, ", ", 9 * p.nall, "]"));
+      atom = context->input(1).flat<T>().data();
+    }
+    Tensor* out;
+    OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1 + ATOM).shape(), &out));
+    env_virial_grad(p, context->input(0).flat<T>().data(), atom, out->flat<T>().data(), intra_op_parallel(context));
+  }
+
+ private:
+  int ncomp_ = NCOMP;
+};
+
+#define DPTF_KERNEL(NAME, T, ...) REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
+#define DPTF_KERNELS(T)                                            \
+  DPTF_KERNEL("ProdForceSeA", T, ForceOp<T, 4>);                   \
+  DPTF_KERNEL("ProdForceNorot", T, ForceOp<T, 4>);                 \
+  DPTF_KERNEL("ProdForceSeR", T, ForceOp<T, 1>);                   \
+  DPTF_KERNEL("ParallelProdForceSeA", T, ForceOp<T, 4, true>);     \
+  DPTF_KERNEL("ProdVirialSeA", T, VirialOp<T, 4>);                 \
+  DPTF_KERNEL("ProdVirialNorot", T, VirialOp<T, 4>);               \
+  DPTF_KERNEL("ProdVirialSeR", T, VirialOp<T, 1>);                 \
+  DPTF_KERNEL("ProdForceSeAGrad", T, ForceGradOp<T, 4>);           \
+  DPTF_KERNEL("ProdForceSeRGrad", T, ForceGradOp<T, 1>);           \
+  DPTF_KERNEL("ProdVirialSeAGrad", T, VirialGradOp<T, 4, false>);  \
+  DPTF_KERNEL("ProdVirialSeRGrad", T, VirialGradOp<T, 1, false>);  \
+  DPTF_KERNEL("DptfVirialGrad", T, VirialGradOp<T, 4, true>)
+DPTF_KERNELS(float);
+DPTF_KERNELS(double);
+
+}  // namespace
+}  // namespace dptf
