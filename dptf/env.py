@@ -4,7 +4,10 @@
 statistics, forces and atomic outputs; energies are float64 in both cases.
 """
 
+import contextlib
 import os
+import sys
+import tempfile
 
 import numpy as np
 
@@ -31,10 +34,32 @@ def threads():
     return read("INTRA"), read("INTER")
 
 
-def import_tensorflow():
-    """Import ``tensorflow.compat.v1`` in graph mode, quiet unless the user asked for its messages."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow.compat.v1 as tf
+@contextlib.contextmanager
+def _held_back_stderr():
+    """Keep what libraries print to file descriptor 2; show it only when the block fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            held.seek(0)
+            sys.stderr.write(held.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
-    tf.disable_v2_behavior()
+
+def import_tensorflow():
+    """Import ``tensorflow.compat.v1`` in graph mode, quiet unless the user set TF_CPP_MIN_LOG_LEVEL below 2."""
+    quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"
+    with _held_back_stderr() if quiet else contextlib.nullcontext():
+        import tensorflow.compat.v1 as tf
+
+        if quiet:
+            tf.logging.set_verbosity(tf.logging.ERROR)
+        tf.disable_v2_behavior()
     return tf

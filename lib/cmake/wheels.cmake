@@ -12,6 +12,10 @@ _dptf_package_dir(tensorflow TF_LIB_DIR)
 if(NOT TF_LIB_DIR)
   message(FATAL_ERROR "TensorFlow is not installed for ${Python_EXECUTABLE}; run: pip install 'tensorflow-cpu==2.21.*'")
 endif()
+execute_process(
+  COMMAND "${Python_EXECUTABLE}" -c
+          "from importlib.metadata import packages_distributions, version; print(version(packages_distributions()['tensorflow'][0]))"
+  OUTPUT_VARIABLE TF_VERSION OUTPUT_STRIP_TRAILING_WHITESPACE)
 add_library(tf_framework INTERFACE)
 target_include_directories(tf_framework SYSTEM INTERFACE "${TF_LIB_DIR}/include")
 target_compile_definitions(tf_framework INTERFACE _GLIBCXX_USE_CXX11_ABI=1 EIGEN_MAX_ALIGN_BYTES=64)

@@ -1,0 +1,102 @@
+"""The TensorFlow ops of dptf: loads the library and registers the gradients. The only place that does either.
+
+``op_module`` holds one function per op (``op_module.prod_env_mat_a(...)``); ``tf`` is ``tensorflow.compat.v1``.
+"""
+
+import ctypes
+from pathlib import Path
+
+from dptf.env import import_tensorflow
+
+tf = import_tensorflow()
+LIB_DIR = Path(__file__).parent / "lib"
+_OP_LIB = LIB_DIR / "libdeepmd_op.so"
+
+
+def _load():
+    if not _OP_LIB.exists():
+        raise ImportError(f"{_OP_LIB.name} is missing: dptf was not built; run 'pip install .' in its source tree")
+    try:
+        library = ctypes.CDLL(str(_OP_LIB))
+    except OSError as err:
+        raise ImportError(
+            f"{_OP_LIB.name} does not load with TensorFlow {tf.__version__} ({err}); "
+            "reinstall dptf, or the TensorFlow version it was built for (pip install 'tensorflow-cpu==2.21.*')"
+        ) from err
+    library.dptf_op_tensorflow_version.restype = ctypes.c_char_p
+    library.dptf_sel_overflow.restype = ctypes.c_int64
+    built = library.dptf_op_tensorflow_version().decode()
+    if built.split(".")[:2] != tf.__version__.split(".")[:2]:
+        raise ImportError(
+            f"{_OP_LIB.name} was built for TensorFlow {built}, found {tf.__version__}; "
+            f"run: pip install 'tensorflow-cpu=={'.'.join(built.split('.')[:2])}.*'"
+        )
+    return library, tf.load_op_library(str(_OP_LIB))
+
+
+library, op_module = _load()
+
+
+def sel_overflow(reset=True):
+    """Number of neighbors that found no slot in ``sel`` since the last reset."""
+    return library.dptf_sel_overflow(int(reset))
+
+
+@tf.RegisterGradient("ProdForceSeA")
+def _prod_force_grad(op, grad):
+    out = op_module.prod_force_se_a_grad(
+        grad, *op.inputs, n_a_sel=op.get_attr("n_a_sel"), n_r_sel=op.get_attr("n_r_sel")
+    )
+    return [out, None, None, None]
+
+
+@tf.RegisterGradient("ProdForceSeR")
+def _prod_force_r_grad(op, grad):
+    return [op_module.prod_force_se_r_grad(grad, *op.inputs), None, None, None]
+
+
+def _prod_virial_grad(ncomp):
+    def gradient(op, grad, grad_atom):
+        return [op_module.dptf_virial_grad(grad, grad_atom, *op.inputs, ncomp=ncomp), None, None, None, None]
+
+    return gradient
+
+
+tf.RegisterGradient("ProdVirialSeA")(_prod_virial_grad(4))
+tf.RegisterGradient("ProdVirialSeR")(_prod_virial_grad(1))
+
+
+def _embed_attrs(op):
+    return {"sel": list(op.get_attr("sel")), "net_of": list(op.get_attr("net_of"))}
+
+
+@tf.RegisterGradient("DptfEmbedContract")
+def _embed_contract_grad(op, da):
+    env_grad = op_module.dptf_embed_contract_grad_env(da, *op.inputs, **_embed_attrs(op))
+    node_grad = op_module.dptf_embed_contract_grad_nodes(da, *op.inputs, **_embed_attrs(op))
+    return [env_grad, None, None, node_grad, None, None]
+
+
+@tf.RegisterGradient("DptfEmbedContractGradEnv")
+def _embed_contract_grad_env_grad(op, z):
+    dda, dnodes = op_module.dptf_embed_contract_grad_grad(z, *op.inputs, **_embed_attrs(op))
+    denv = op_module.dptf_embed_contract_grad_grad_env(z, *op.inputs, **_embed_attrs(op))
+    return [dda, denv, None, None, dnodes, None, None]
+
+
+@tf.RegisterGradient("DptfJetLayer")
+def _jet_layer_grad(op, dy):
+    dz, dprev, dbias, didt = op_module.dptf_jet_layer_grad(
+        dy, *op.inputs, activation=op.get_attr("activation"), residual=op.get_attr("residual")
+    )
+    return [dz, dprev, dbias, didt]
+
+
+for _name in (
+    "DptfEmbedGrid",
+    "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
+    "ProdForceSeAGrad", "ProdForceSeRGrad", "ProdVirialSeAGrad", "ProdVirialSeRGrad", "DptfVirialGrad",
+    "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",
+):  # fmt: skip
+    # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.
+    tf.NotDifferentiable(_name)
