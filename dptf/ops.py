@@ -16,9 +16,11 @@ _OP_LIB = LIB_DIR / "libdeepmd_op.so"
 def _load():
     if not _OP_LIB.exists():
         raise ImportError(f"{_OP_LIB.name} is missing: dptf was not built; run 'pip install .' in its source tree")
+    # TensorFlow has to be the first to load the library: it lists the ops that register while it loads.
     try:
+        module = tf.load_op_library(str(_OP_LIB))
         library = ctypes.CDLL(str(_OP_LIB))
-    except OSError as err:
+    except (OSError, tf.errors.NotFoundError) as err:
         raise ImportError(
             f"{_OP_LIB.name} does not load with TensorFlow {tf.__version__} ({err}); "
             "reinstall dptf, or the TensorFlow version it was built for (pip install 'tensorflow-cpu==2.21.*')"
@@ -31,7 +33,7 @@ def _load():
             f"{_OP_LIB.name} was built for TensorFlow {built}, found {tf.__version__}; "
             f"run: pip install 'tensorflow-cpu=={'.'.join(built.split('.')[:2])}.*'"
         )
-    return library, tf.load_op_library(str(_OP_LIB))
+    return library, module
 
 
 library, op_module = _load()
