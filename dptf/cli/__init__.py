@@ -1,0 +1,1 @@
+"""The ``dp`` command: one module per subcommand, imported without TensorFlow or NumPy."""
