@@ -1,0 +1,1 @@
+"""Building blocks of the networks: activations, precisions, parameters, embedding and fitting nets."""

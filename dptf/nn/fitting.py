@@ -1,0 +1,50 @@
+"""Fitting nets: hidden layers with width-keeping residuals, and a linear last layer."""
+
+import math
+
+from dptf.nn.activation import get_activation
+from dptf.nn.parameters import normal
+from dptf.ops import tf
+
+
+class FittingNet:
+    """Weights of one fitting net.
+
+    Parameters
+    ----------
+    params : Parameters
+    names : list of str
+        Scope of every layer, the last one included.
+    n_in, neuron, n_out
+        Widths.
+    seeder : Seeder
+        Shared by consecutive nets.
+    trainable : list of bool
+        One entry per layer, the last one included.
+    """
+
+    def __init__(self, params, names, n_in, neuron, n_out, dtype, activation, resnet_dt, seeder, trainable):
+        self._phi = get_activation(activation)
+        self._layers = []
+        widths = [*neuron, n_out]
+        for k, (name, n) in enumerate(zip(names, widths)):
+            residual = 0 < k < len(neuron) and n == n_in
+            w = params.get(
+                f"{name}/matrix", [n_in, n], normal(1.0 / math.sqrt(n_in + n), seed=seeder.layer(0)), dtype, trainable[k]
+            )
+            b = params.get(f"{name}/bias", [n], normal(1.0, seed=seeder.layer(1)), dtype, trainable[k])
+            dt = None
+            if residual and resnet_dt:
+                dt = params.get(f"{name}/idt", [n], normal(0.001, 0.1, seeder.layer(2)), dtype, trainable[k])
+            self._layers.append((w, b, dt, residual))
+            seeder.advance(3)
+            n_in = n
+
+    def __call__(self, x):
+        """Evaluate rows x, shape (n, n_in); returns (n, n_out)."""
+        *hidden, last = self._layers
+        for w, b, dt, residual in hidden:
+            h = self._phi(tf.nn.bias_add(tf.matmul(x, w), b))
+            h = h if dt is None else h * dt
+            x = x + h if residual else h
+        return tf.nn.bias_add(tf.matmul(x, last[0]), last[1])
