@@ -1,0 +1,1 @@
+"""Frozen graphs: the names in them, freezing, loading and compression."""

@@ -1,0 +1,71 @@
+"""Energies, forces and virials."""
+
+import numpy as np
+
+from dptf.infer.deep_eval import DeepEval
+
+
+class DeepPot(DeepEval):
+    """A potential energy model.
+
+    Examples
+    --------
+    >>> dp = DeepPot("frozen_model.pb")  # doctest: +SKIP
+    >>> energy, force, virial = dp.eval(coords, cells, [0, 1, 1])  # doctest: +SKIP
+    """
+
+    model_types = ("ener",)
+
+    def eval(
+        self,
+        coords,
+        cells,
+        atom_types,
+        atomic=False,
+        fparam=None,
+        aparam=None,
+        mixed_type=False,
+        efield=None,
+        **kwargs,
+    ):
+        """Evaluate frames.
+
+        Parameters
+        ----------
+        coords : array_like
+            nf*n*3 coordinates [Å].
+        cells : array_like or None
+            nf*9 numbers, rows are lattice vectors [Å]; None for open boundaries.
+        atom_types : array_like
+            (n,), or (nf, n) with ``mixed_type``; -1 marks an atom that is not there.
+        atomic : bool, optional
+            Also return atomic energies and virials.
+        fparam : array_like, optional
+            nf*d frame parameters, or d for all frames.
+        aparam : array_like, optional
+            nf*n*d atomic parameters, or n*d for all frames, or d for all atoms.
+        mixed_type : bool, optional
+            Types differ between frames.
+        efield : array_like, optional
+            nf*n*3 electric field, for models that take one.
+
+        Returns
+        -------
+        energy : (nf, 1) array
+            [eV]
+        force : (nf, n, 3) array
+            [eV/Å]
+        virial : (nf, 9) array
+            [eV]
+        atom_energy : (nf, n, 1) array
+            Only if ``atomic``.
+        atom_virial : (nf, n, 9) array
+            Only if ``atomic``.
+        """
+        names = ["o_energy", "o_force", "o_virial"] + (["o_atom_energy", "o_atom_virial"] if atomic else [])
+        out = self.deep_eval.evaluate(names, coords, cells, atom_types, fparam, aparam, efield, mixed_type)
+        energy = out["o_energy"].reshape(-1, 1)
+        result = [energy, out["o_force"][:, 0], out["o_virial"]]
+        if atomic:
+            result += [out["o_atom_energy"], out["o_atom_virial"][:, 0]]
+        return tuple(np.ascontiguousarray(r) for r in result)

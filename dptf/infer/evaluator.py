@@ -1,0 +1,407 @@
+"""Run a frozen graph on frames: what every model class (`DeepPot`, `DeepDipole`, ...) is built on.
+
+Callers give atoms in any order; graphs want them sorted by type. Frames are sorted, absent atoms (type -1) are taken out,
+frames of equal composition are run together, and every output comes back in the caller's order, with zeros for
+absent atoms.
+"""
+
+import json
+import logging
+
+import numpy as np
+
+from dptf.env import threads
+from dptf.errors import UserError
+from dptf.graph.load import constants, load_graph_def
+from dptf.infer import guard
+from dptf.infer.batch_size import make_batch_size
+from dptf.infer.neighbor_mesh import ghosts_and_mesh
+
+log = logging.getLogger(__name__)
+
+# How the rows of an output are laid out: per frame; per atom and ghost with components in front; per atom; per
+# selected atom.
+FRAME, EXTENDED, LOCAL, SELECTED = range(4)
+_LAYOUT = {
+    "o_energy": FRAME,
+    "o_virial": FRAME,
+    "o_global_dipole": FRAME,
+    "o_global_polar": FRAME,
+    "o_dos": FRAME,
+    "o_force": EXTENDED,
+    "o_atom_virial": EXTENDED,
+    "o_atom_energy": LOCAL,
+    "o_atom_dos": LOCAL,
+    "o_descriptor": LOCAL,
+    "o_dipole": SELECTED,
+    "o_polar": SELECTED,
+    "o_wfc": SELECTED,
+}
+_EXTENDED_WIDTH = {"o_force": 3, "o_atom_virial": 9}
+
+
+class GraphEvaluator:
+    """A frozen graph in a session.
+
+    Parameters
+    ----------
+    model_file : str or Path
+        Frozen graph of any release.
+    load_prefix : str, optional
+        Name scope under which the graph is imported.
+    default_tf_graph : bool, optional
+        Import into TensorFlow's default graph instead of a fresh one.
+    input_map : dict, optional
+        Replacements of graph inputs, as in ``tf.import_graph_def``.
+    neighbor_list : object, optional
+        Makes the neighbor list outside the graph (see `ghosts_and_mesh`).
+    skip_modifier : bool, optional
+        Leave the long-range part of a model with a data modifier out.
+    auto_batch_size : bool, int or AutoBatchSize, optional
+        Atoms per run.
+
+    Attributes
+    ----------
+    graph, sess : tf.Graph, tf.Session
+    ntypes, dfparam, daparam, numb_dos, ntypes_spin, output_dim : int
+    rcut : float
+    tmap, sel_type : list
+    model_type, model_version : str
+    """
+
+    def __init__(
+        self,
+        model_file,
+        *,
+        load_prefix="load",
+        default_tf_graph=False,
+        input_map=None,
+        neighbor_list=None,
+        skip_modifier=False,
+        auto_batch_size=True,
+    ):
+        from dptf.graph.rewrite import rewrite_graph
+        from dptf.ops import tf
+
+        self.model_file = str(model_file)
+        graph_def = load_graph_def(model_file)
+        self._const = constants(graph_def)
+        self._read_attributes(skip_modifier)
+        graph_def, self._report = rewrite_graph(graph_def)
+        self.prefix = load_prefix
+        self.graph = tf.get_default_graph() if default_tf_graph else tf.Graph()
+        with self.graph.as_default():
+            tf.import_graph_def(graph_def, name=load_prefix, input_map=input_map)
+        intra, inter = threads()
+        config = tf.ConfigProto(
+            intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter, allow_soft_placement=True
+        )
+        config.gpu_options.allow_growth = True
+        self.sess = tf.Session(graph=self.graph, config=config)
+        self.neighbor_list = neighbor_list
+        gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
+        self.batch_size = make_batch_size(auto_batch_size, gpu)
+        self._callables = {}
+        self._warned_sel = False
+        self._inputs = {
+            name: self.tensor(name)
+            for name in ("t_coord", "t_type", "t_natoms", "t_box", "t_mesh", "t_fparam", "t_aparam", "t_efield")
+            if self.has(name) and not (input_map and f"{name}:0" in input_map)
+        }
+
+    def _read_attributes(self, skip_modifier):
+        const = self._const
+
+        def number(name, default=0):
+            return const[name].item() if name in const else default
+
+        def text(name, default=""):
+            return number(name).decode() if name in const else default
+
+        self.model_type = text("model_attr/model_type", "ener")
+        self.model_version = text("model_attr/model_version", "0.0")
+        self.ntypes = int(number("descrpt_attr/ntypes"))
+        self.rcut = float(number("descrpt_attr/rcut"))
+        self.tmap = text("model_attr/tmap").split()
+        self.dfparam = int(number("fitting_attr/dfparam"))
+        self.daparam = int(number("fitting_attr/daparam"))
+        self.numb_dos = int(number("fitting_attr/numb_dos"))
+        self.ntypes_spin = int(number("spin_attr/ntypes_spin"))
+        self.output_dim = int(number("model_attr/output_dim"))
+        self.sel_type = [int(t) for t in np.ravel(const.get("model_attr/sel_type", ()))]
+        self.modifier_type = text("modifier_attr/type", None)
+        if self.modifier_type and not skip_modifier:
+            raise UserError(
+                f"the model carries a data modifier ({self.modifier_type}, long-range electrostatics), which is not evaluated here",
+                self.model_file,
+                "pass skip_modifier=True for the short-range part alone",
+            )
+
+    # -- access to the graph --------------------------------------------------------------------------------------
+
+    def has(self, name):
+        """Tell whether the graph has a node of this name (without prefix)."""
+        try:
+            self.graph.get_operation_by_name(f"{self.prefix}/{name}" if self.prefix else name)
+        except KeyError:
+            return False
+        return True
+
+    def tensor(self, name):
+        """First output tensor of a node (name without prefix)."""
+        return self.graph.get_tensor_by_name(f"{self.prefix}/{name}:0" if self.prefix else f"{name}:0")
+
+    def constant(self, name):
+        """Value of a Const node, ``None`` if absent."""
+        return self._const.get(name)
+
+    def constants(self):
+        """All Const nodes of the file: name -> array."""
+        return self._const
+
+    def training_script(self):
+        """The input.json stored in the graph as a dict; empty if there is none."""
+        script = self._const.get("train_attr/training_script")
+        return json.loads(script.item()) if script is not None and script.item() else {}
+
+    def report(self):
+        """What was done to the graph to run it faster, as text."""
+        return self._report
+
+    def close(self):
+        """Release the session."""
+        self.sess.close()
+
+    # -- evaluation -----------------------------------------------------------------------------------------------
+
+    def evaluate(self, outputs, coords, cells, atom_types, fparam=None, aparam=None, efield=None, mixed_type=False):
+        """Evaluate graph outputs on frames.
+
+        Parameters
+        ----------
+        outputs : list of str
+            Names of output nodes; those the graph lacks are left out of the result.
+        coords : array_like
+            nf*n*3 numbers [Å].
+        cells : array_like or None
+            nf*9 numbers [Å]; ``None`` for open boundaries.
+        atom_types : array_like
+            (n,), or (nf, n) with ``mixed_type``.
+        fparam, aparam, efield : array_like, optional
+        mixed_type : bool, optional
+            Types differ between frames.
+
+        Returns
+        -------
+        dict
+            name -> array in the caller's order: (nf, w) for values per frame, (nf, m, n, 3 or 9) for forces and
+            atomic virials (m components, 1 for energies), (nf, n, w) for values per atom.
+        """
+        types = guard.as_types(atom_types, self.ntypes, self.tmap)
+        natoms = types.shape[-1] if types.ndim else 0
+        coords = guard.as_coords(coords, natoms)
+        nframes = len(coords)
+        if mixed_type:
+            if types.shape != (nframes, natoms):
+                raise UserError(
+                    f"mixed_type needs types of shape ({nframes}, n), found {types.shape}", "atom_types", "give one row per frame"
+                )
+        elif types.ndim != 1:
+            raise UserError(
+                f"types have shape {types.shape}", "atom_types", "give one type per atom, or mixed_type=True with one row per frame"
+            )
+        else:
+            types = np.broadcast_to(types, (nframes, natoms))
+        cells = guard.as_cells(cells, nframes, natoms, self.rcut)
+        frames = {
+            "coord": coords,
+            "box": cells,
+            "fparam": guard.as_parameters(fparam, "fparam", self.dfparam, nframes),
+            "aparam": guard.as_parameters(aparam, "aparam", self.daparam, nframes, natoms),
+            "efield": guard.as_parameters(efield, "efield", 3 if "t_efield" in self._inputs else 0, nframes, natoms),
+        }
+        outputs = [name for name in outputs if self.has(name)]
+        result = {}
+        for members, order in self._compositions(types):
+            part = self._run_group(outputs, frames, types, members, order)
+            for name, value in part.items():
+                if name not in result:
+                    result[name] = np.zeros((nframes, *value.shape[1:]))
+                result[name][members] = value
+        self._warn_sel_overflow()
+        return result
+
+    def _compositions(self, types):
+        """Split frames into groups with equal numbers of atoms per type.
+
+        Yields
+        ------
+        members : (k,) int array
+            Frames of the group.
+        order : (k, nreal) int array
+            Atoms that are there, stably sorted by type.
+        """
+        nframes, natoms = types.shape
+        if nframes == 0:
+            return
+        if types.strides[0] == 0 or (types == types[0]).all():
+            order = np.argsort(types[0], kind="stable")[np.count_nonzero(types[0] < 0) :]
+            yield np.arange(nframes), np.broadcast_to(order, (nframes, len(order)))
+            return
+        order = np.argsort(types, axis=1, kind="stable")
+        counts = np.array([np.bincount(row + 1, minlength=self.ntypes + 1) for row in types])
+        _, group = np.unique(counts, axis=0, return_inverse=True)
+        for k in range(group.max() + 1):
+            members = np.flatnonzero(group.ravel() == k)
+            yield members, order[members][:, counts[members[0], 0] :]
+
+    def _run_group(self, outputs, frames, types, members, order):
+        natoms = types.shape[1]
+        nreal = order.shape[1]
+        if nreal == 0:
+            return self._empty(outputs, len(members), natoms)
+        sorted_types = types[members[0]][order[0]]
+
+        def pick(key, width):
+            value = frames[key]
+            if value is None:
+                return None
+            value = value[members].reshape(len(members), natoms, width)
+            return np.take_along_axis(value, order[:, :, None], axis=1)
+
+        coord, aparam, efield = pick("coord", 3), pick("aparam", self.daparam), pick("efield", 3)
+        box = None if frames["box"] is None else frames["box"][members]
+        fparam = None if frames["fparam"] is None else frames["fparam"][members]
+        if self.neighbor_list is not None and len(types) > 1:
+            raise UserError("an external neighbor list takes one frame at a time", "neighbor_list")
+
+        def run(start, stop):
+            part = slice(start, stop)
+            return self._run_sorted(
+                outputs,
+                coord[part],
+                None if box is None else box[part],
+                sorted_types,
+                *(None if v is None else v[part] for v in (fparam, aparam, efield)),
+            )
+
+        if self.batch_size is None:
+            parts = [run(0, len(members))]
+        else:
+            parts = self.batch_size.chunks(len(members), nreal, run)
+        raw = {name: np.concatenate([p[name] for p in parts]) if len(parts) > 1 else parts[0][name] for name in parts[0]}
+        return {name: self._unsort(name, value, sorted_types, order, natoms) for name, value in raw.items()}
+
+    def _run_sorted(self, outputs, coord, box, types, fparam, aparam, efield):
+        """One run of the graph; ghosts of an external list are folded back to their owners."""
+        nframes, nloc = coord.shape[:2]
+        owner = np.zeros(0, np.int64)
+        if self.neighbor_list is not None:
+            all_coord, owner, mesh = ghosts_and_mesh(
+                self.neighbor_list, coord[0], None if box is None else box[0].reshape(3, 3)
+            )
+            coord, types_all = all_coord[None], np.concatenate([types, types[owner]])
+        else:
+            mesh, types_all = np.zeros(0 if box is None else 6, np.int32), types
+        natoms = np.concatenate([[nloc, len(types_all)], np.bincount(types, minlength=self.ntypes)]).astype(np.int32)
+        if box is None:
+            box = np.tile(np.eye(3).ravel(), (nframes, 1))
+        values = {
+            "t_coord": coord,
+            "t_type": np.tile(types_all, (nframes, 1)),
+            "t_natoms": natoms,
+            "t_box": box,
+            "t_mesh": mesh,
+            "t_fparam": fparam,
+            "t_aparam": aparam,
+            "t_efield": efield,
+        }
+        feed = []
+        for name, tensor in self._inputs.items():
+            value = np.asarray(values[name], dtype=tensor.dtype.as_numpy_dtype)
+            two_dimensional = tensor.shape.rank == 2
+            feed.append(value.reshape(nframes, -1) if two_dimensional else value.ravel())
+        arrays = self._call(tuple(outputs))(*feed)
+        result = {}
+        for name, array in zip(outputs, arrays):
+            array = np.asarray(array, dtype=np.float64)
+            if _LAYOUT[name] == EXTENDED:
+                array = array.reshape(nframes, -1, len(types_all), _EXTENDED_WIDTH[name])
+                local = array[:, :, :nloc]
+                if len(owner):
+                    local = local.copy()
+                    np.add.at(local, (slice(None), slice(None), owner), array[:, :, nloc:])
+                result[name] = local
+            else:
+                result[name] = array.reshape(nframes, -1)
+        return result
+
+    def _call(self, outputs):
+        """Compiled call for a set of outputs (saves the session's bookkeeping per call)."""
+        if outputs not in self._callables:
+            with self.graph.as_default():
+                self._callables[outputs] = self.sess.make_callable(
+                    [self.tensor(name) for name in outputs], feed_list=list(self._inputs.values())
+                )
+        return self._callables[outputs]
+
+    def _rows(self, name, sorted_types):
+        """Which of the sorted atoms have a row in an output."""
+        if _LAYOUT[name] == SELECTED:
+            return np.isin(sorted_types, self.sel_type)
+        if name == "o_atom_energy" and self.ntypes_spin:
+            return sorted_types < self.ntypes - self.ntypes_spin
+        return np.ones(len(sorted_types), bool)
+
+    def _unsort(self, name, value, sorted_types, order, natoms):
+        layout = _LAYOUT[name]
+        nframes = len(value)
+        if layout == FRAME:
+            return value
+        if layout == EXTENDED:
+            out = np.zeros((nframes, value.shape[1], natoms, value.shape[3]))
+            np.put_along_axis(out, order[:, None, :, None], value, axis=2)
+            return out
+        rows = self._rows(name, sorted_types)
+        order = order[:, rows]
+        width = value.shape[1] // max(order.shape[1], 1) if order.shape[1] else self._width(name)
+        out = np.zeros((nframes, natoms, width))
+        np.put_along_axis(out, order[:, :, None], value.reshape(nframes, order.shape[1], width), axis=1)
+        if name == "o_atom_energy" and self.ntypes_spin:
+            out = np.take_along_axis(out, np.sort(order, axis=1)[:, :, None], axis=1)
+        return out
+
+    def _width(self, name):
+        """Numbers per atom (or frame) of an output, known without running it."""
+        width = {"o_energy": 1, "o_atom_energy": 1, "o_dos": self.numb_dos, "o_atom_dos": self.numb_dos}.get(name)
+        if width is None and name == "o_descriptor":
+            return self.tensor(name).shape.as_list()[-1] or 0
+        return self.output_dim if width is None else width
+
+    def _empty(self, outputs, nframes, natoms):
+        """Outputs of frames without atoms."""
+        components = max(self.output_dim, 1)
+        result = {}
+        for name in outputs:
+            if name == "o_virial":
+                shape = (9 * components,)
+            elif _LAYOUT[name] == FRAME:
+                shape = (self._width(name),)
+            elif _LAYOUT[name] == EXTENDED:
+                shape = (components, natoms, _EXTENDED_WIDTH[name])
+            else:
+                shape = (natoms, self._width(name))
+            result[name] = np.zeros((nframes, *shape))
+        return result
+
+    def _warn_sel_overflow(self):
+        from dptf.ops import sel_overflow
+
+        lost = sel_overflow()
+        if lost and not self._warned_sel:
+            self._warned_sel = True
+            log.warning(
+                "%d neighbors within the cutoff found no slot in 'sel' and were left out, the farthest first: energies jump "
+                "when atoms enter or leave. Train with a larger 'sel'.",
+                lost,
+            )
