@@ -21,8 +21,9 @@ _OPS_0_12 = {"DescrptNorot": "DescrptSeA", "ProdForceNorot": "ProdForceSeA", "Pr
 _NODES_0_12 = {"t_rcut": "descrpt_attr/rcut", "t_ntypes": "descrpt_attr/ntypes"} | {
     f"{name}_test": f"o_{name}" for name in ("energy", "force", "virial", "atom_energy", "atom_virial")
 }
-_OPS_1_3 = {"DescrptSeA": "ProdEnvMatA", "DescrptSeR": "ProdEnvMatR", "TabInter": "PairTab"}
+_OPS_1_3 = {"DescrptSeA": "ProdEnvMatA", "DescrptSeR": "ProdEnvMatR"}
 _OPS_2_0 = {
+    "TabInter": "PairTab",
     "TabulateFusion": "TabulateFusionSeA",
     "TabulateFusionGrad": "TabulateFusionSeAGrad",
     "TabulateFusionGradGrad": "TabulateFusionSeAGradGrad",

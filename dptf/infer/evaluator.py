@@ -91,7 +91,10 @@ class GraphEvaluator:
         self.prefix = load_prefix
         self.graph = tf.get_default_graph() if default_tf_graph else tf.Graph()
         with self.graph.as_default():
-            tf.import_graph_def(graph_def, name=load_prefix, input_map=input_map)
+            try:
+                tf.import_graph_def(graph_def, name=load_prefix, input_map=input_map)
+            except (ValueError, tf.errors.NotFoundError) as err:
+                raise UserError(f"TensorFlow refuses the graph: {str(err).splitlines()[0][:300]}", self.model_file) from err
         intra, inter = threads()
         config = tf.ConfigProto(
             intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter, allow_soft_placement=True
