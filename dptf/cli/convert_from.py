@@ -14,12 +14,10 @@ def add_parser(subparsers):
     """Add the subcommand."""
     parser = subparsers.add_parser("convert-from", help="convert the frozen graph of an old release")
     parser.add_argument(
-        "FROM", nargs="?", default="auto", choices=_CHOICES, help="release that wrote the graph, or pbtxt (default: auto)"
+        "FROM", nargs="?", default="auto", choices=_CHOICES, help="release that wrote the graph, or pbtxt"
     )
-    parser.add_argument("-i", "--input-model", default="frozen_model.pb", help="input graph (default: frozen_model.pb)")
-    parser.add_argument(
-        "-o", "--output-model", default="convert_out.pb", help="output graph, .pb or .pbtxt (default: convert_out.pb)"
-    )
+    parser.add_argument("-i", "--input-model", default="frozen_model.pb", help="input graph")
+    parser.add_argument("-o", "--output-model", default="convert_out.pb", help="output graph, .pb or .pbtxt")
     return parser
 
 

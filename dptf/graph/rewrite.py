@@ -1,6 +1,5 @@
 """Ask the op library for an equivalent, faster form of a frozen graph."""
 
-import ctypes
 import logging
 import os
 

@@ -53,7 +53,9 @@ class DeepEval:
         if cls is DeepEval:
             from dptf.graph.load import load_graph_def, text_constant
 
-            cls = _class_for(text_constant(load_graph_def(model_file), "model_attr/model_type", "ener"), str(model_file))
+            cls = _class_for(
+                text_constant(load_graph_def(model_file), "model_attr/model_type", "ener"), str(model_file)
+            )
         return super().__new__(cls)
 
     def __init__(

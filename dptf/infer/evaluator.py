@@ -94,7 +94,9 @@ class GraphEvaluator:
             try:
                 tf.import_graph_def(graph_def, name=load_prefix, input_map=input_map)
             except (ValueError, tf.errors.NotFoundError) as err:
-                raise UserError(f"TensorFlow refuses the graph: {str(err).splitlines()[0][:300]}", self.model_file) from err
+                raise UserError(
+                    f"TensorFlow refuses the graph: {str(err).splitlines()[0][:300]}", self.model_file
+                ) from err
         intra, inter = threads()
         config = tf.ConfigProto(
             intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter, allow_soft_placement=True
@@ -207,11 +209,15 @@ class GraphEvaluator:
         if mixed_type:
             if types.shape != (nframes, natoms):
                 raise UserError(
-                    f"mixed_type needs types of shape ({nframes}, n), found {types.shape}", "atom_types", "give one row per frame"
+                    f"mixed_type needs types of shape ({nframes}, n), found {types.shape}",
+                    "atom_types",
+                    "give one row per frame",
                 )
         elif types.ndim != 1:
             raise UserError(
-                f"types have shape {types.shape}", "atom_types", "give one type per atom, or mixed_type=True with one row per frame"
+                f"types have shape {types.shape}",
+                "atom_types",
+                "give one type per atom, or mixed_type=True with one row per frame",
             )
         else:
             types = np.broadcast_to(types, (nframes, natoms))
@@ -244,7 +250,7 @@ class GraphEvaluator:
         order : (k, nreal) int array
             Atoms that are there, stably sorted by type.
         """
-        nframes, natoms = types.shape
+        nframes = len(types)
         if nframes == 0:
             return
         if types.strides[0] == 0 or (types == types[0]).all():
@@ -292,7 +298,9 @@ class GraphEvaluator:
             parts = [run(0, len(members))]
         else:
             parts = self.batch_size.chunks(len(members), nreal, run)
-        raw = {name: np.concatenate([p[name] for p in parts]) if len(parts) > 1 else parts[0][name] for name in parts[0]}
+        raw = {
+            name: np.concatenate([p[name] for p in parts]) if len(parts) > 1 else parts[0][name] for name in parts[0]
+        }
         return {name: self._unsort(name, value, sorted_types, order, natoms) for name, value in raw.items()}
 
     def _run_sorted(self, outputs, coord, box, types, fparam, aparam, efield):

@@ -23,13 +23,17 @@ def as_coords(coords, natoms):
         return np.zeros((nframes, 0, 3))
     if coords.size % (3 * natoms):
         raise UserError(
-            f"{coords.size} coordinates do not make whole frames of {natoms} atoms", "coords", "give nframes*natoms*3 numbers"
+            f"{coords.size} coordinates do not make whole frames of {natoms} atoms",
+            "coords",
+            "give nframes*natoms*3 numbers",
         )
     coords = coords.reshape(-1, natoms, 3)
     finite = np.isfinite(coords)
     if not finite.all():
         frame, atom, axis = np.argwhere(~finite)[0]
-        raise UserError(f"is {coords[frame, atom, axis]}", f"coords: frame {frame}, atom {atom}, component {'xyz'[axis]}")
+        raise UserError(
+            f"is {coords[frame, atom, axis]}", f"coords: frame {frame}, atom {atom}, component {'xyz'[axis]}"
+        )
     return coords
 
 
@@ -49,7 +53,9 @@ def as_cells(cells, nframes, natoms=0, rcut=None):
     cells = np.asarray(cells, dtype=np.float64)
     if cells.size != nframes * 9:
         raise UserError(
-            f"{cells.size} numbers for {nframes} frames", "cells", "give 9 numbers per frame, or None for open boundaries"
+            f"{cells.size} numbers for {nframes} frames",
+            "cells",
+            "give 9 numbers per frame, or None for open boundaries",
         )
     cells = cells.reshape(nframes, 9)
     finite = np.isfinite(cells).all(axis=1)

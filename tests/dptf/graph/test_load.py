@@ -81,7 +81,9 @@ def test_other_tensorflow_graph(tmp_path):
         load.load_graph_def(tmp_path / "other.pb")
 
 
-@pytest.mark.parametrize("op", ["ReadFile", "WriteFile", "PyFunc", "EagerPyFunc", "PrintV2", "RestoreV2", "RemoteCall", "Foo"])
+@pytest.mark.parametrize(
+    "op", ["ReadFile", "WriteFile", "PyFunc", "EagerPyFunc", "PrintV2", "RestoreV2", "RemoteCall", "Foo"]
+)
 @pytest.mark.parametrize("inside_function", [False, True])
 def test_dangerous_ops_are_refused(tmp_path, op, inside_function):
     graph_def = load.parse_graph_def(MODEL.read_bytes(), "x")
@@ -112,44 +114,8 @@ def test_missing_file_is_told_without_tensorflow():
     assert "nowhere.pb: no such model file" in out.stdout
 
 
-def as_old_release(graph_def, release):
-    """Undo, from the newest on, what each release changed."""
-    order = ["2.1", "2.0", "1.3", "1.2", "1.0", "0.12"]
-    depth = order.index(release)
-    remove = set()
-    ops, names = {}, {}
-    if depth >= 1:
-        remove.add("model_attr/model_version")
-    if depth >= 2:
-        ops["ProdEnvMatA"] = "DescrptSeA"
-        names["ProdEnvMatA"] = "DescrptSeA"
-        remove.add("model_type")
-    if depth >= 4:
-        remove.add("fitting_attr/daparam")
-    if depth >= 5:
-        remove |= {"fitting_attr/dfparam", "model_attr/model_type", "model_attr/tmap"}
-        ops |= {"ProdEnvMatA": "DescrptNorot", "ProdForceSeA": "ProdForceNorot", "ProdVirialSeA": "ProdVirialNorot"}
-        names |= {"ProdEnvMatA": "DescrptNorot", "descrpt_attr/rcut": "t_rcut", "descrpt_attr/ntypes": "t_ntypes"}
-        names |= {f"o_{k}": f"{k}_test" for k in ("energy", "force", "virial", "atom_energy", "atom_virial")}
-    kept = [node for node in graph_def.node if node.name not in remove]
-    for node in kept:
-        node.op = ops.get(node.op, node.op)
-        node.name = names.get(node.name, node.name)
-        if depth >= 3 and node.op.startswith(("Descrpt", "ProdForce", "ProdVirial")):
-            del node.attr["T"]
-        for k, ref in enumerate(node.input):
-            base, colon, port = ref.partition(":")
-            node.input[k] = names.get(base, base) + colon + port
-    nodes = [type(node).FromString(node.SerializeToString()) for node in kept]
-    del graph_def.node[:]
-    graph_def.node.extend(nodes)
-    if release == "2.0":
-        load.add_constant(graph_def, "model_attr/model_version", "1.0")
-    return graph_def
-
-
 @pytest.mark.parametrize("release", ["0.12", "1.0", "1.2", "1.3", "2.0", "2.1"])
-def test_old_releases_run_as_they_are(tmp_path, release):
+def test_old_releases_run_as_they_are(tmp_path, release, as_old_release):
     from dptf.infer import DeepPot
 
     graph_def = as_old_release(load.parse_graph_def(MODEL.read_bytes(), "x"), release)
@@ -164,7 +130,7 @@ def test_old_releases_run_as_they_are(tmp_path, release):
     np.testing.assert_allclose(virial, frames["pbc_virial"], atol=1e-12)
 
 
-def test_upgrade_renames_old_tables():
+def test_upgrade_renames_old_tables(as_old_release):
     graph_def = load.parse_graph_def(MODEL.read_bytes(), "x")
     graph_def = as_old_release(graph_def, "2.0")
     for old in ("TabulateFusion", "TabulateFusionGrad", "TabulateFusionSeR"):

@@ -17,7 +17,9 @@ def calculator(model_dir):
 
 def make(frames, calculator, pbc=True, **kwargs):
     symbols = np.array(["O", "H"])[frames["atype"]]
-    atoms = ase.Atoms(symbols, frames["coord"][0].reshape(24, 3), cell=frames["box"][0].reshape(3, 3), pbc=pbc, **kwargs)
+    atoms = ase.Atoms(
+        symbols, frames["coord"][0].reshape(24, 3), cell=frames["box"][0].reshape(3, 3), pbc=pbc, **kwargs
+    )
     atoms.calc = calculator
     return atoms
 

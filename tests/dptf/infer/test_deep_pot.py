@@ -1,5 +1,7 @@
 """Public methods, shapes and conventions of DeepPot."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,10 @@ def test_reference(dp, frames, prefix):
 
 def test_lists_and_shapes(dp, frames):
     found = dp.eval(
-        frames["coord"].reshape(3, 24, 3).tolist(), frames["box"].ravel().tolist(), frames["atype"].tolist(), atomic=True
+        frames["coord"].reshape(3, 24, 3).tolist(),
+        frames["box"].ravel().tolist(),
+        frames["atype"].tolist(),
+        atomic=True,
     )
     check(found, frames)
     one = dp.eval(frames["coord"][0].reshape(24, 3), frames["box"][0].reshape(3, 3), frames["atype"], atomic=True)
@@ -148,7 +153,7 @@ def test_getters(dp, dipole):
     # per neighbor type 1-5-10-20; per center type (80-16-16-16-1 with two time steps)
     section = dp.get_model_def_script()
     widths = [1, *section["descriptor"]["neuron"]]
-    embedding = 2 * sum(a * b + b for a, b in zip(widths, widths[1:]))
+    embedding = 2 * sum(a * b + b for a, b in itertools.pairwise(widths))
     assert size["descriptor"] == embedding
     assert dp.get_observed_types() == {"type_num": 2, "observed_type": ["O", "H"]}
     with pytest.raises(KeyError, match="type embedding"):

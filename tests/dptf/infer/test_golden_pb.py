@@ -13,7 +13,16 @@ PLAIN = [
 ]  # fmt: skip
 COMPRESSED = [
     f"{name}.compressed"
-    for name in ("dipole", "se_atten_strip", "se_atten_v2", "se_e2_a", "se_e2_a_exclude", "se_e2_a_two_side", "se_e2_r", "se_e3")
+    for name in (
+        "dipole",
+        "se_atten_strip",
+        "se_atten_v2",
+        "se_e2_a",
+        "se_e2_a_exclude",
+        "se_e2_a_two_side",
+        "se_e2_r",
+        "se_e3",
+    )
 ]
 
 
