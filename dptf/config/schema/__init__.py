@@ -1,0 +1,1 @@
+"""The public input schema as dargs arguments, one module per section."""

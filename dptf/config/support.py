@@ -1,0 +1,114 @@
+"""What this package can do with a legal input. The one place to edit when a feature is added.
+
+A legal value that would change the result but is not supported is an error. A key that has no influence on the result here
+is a warning. Nothing is ignored silently.
+"""
+
+from dptf.config.problems import nearest
+
+# Values of the ``type`` keys that work.
+TYPES = {
+    "model": {"standard"},
+    "descriptor": {"se_e2_a"},
+    "fitting_net": {"ener"},
+    "loss": {"ener"},
+    "learning_rate": {"exp", "cosine", "wsd"},
+    "optimizer": {"Adam"},
+}
+
+# Keys that change the result and are not supported, by section (and type), with the values that mean "not used".
+REFUSED = {
+    "model": {
+        "use_srtab": (), "modifier": (), "spin": (), "type_embedding": (),
+        "pair_exclude_types": ([],), "atom_exclude_types": ([],), "preset_out_bias": (None, {}),
+    },
+    "model[standard]": {"bridging_method": (None, "none")},
+    "descriptor": {"env_protection": (0, 0.0)},
+    "fitting_net": {"default_fparam": (None,), "dim_case_embd": (0,), "use_aparam_as_mask": (False,), "layer_name": ()},
+    "loss": {
+        "start_pref_h": (0,), "limit_pref_h": (0,), "use_default_pf": (False,), "f_use_norm": (False,),
+    },
+    "loss[ener]": {"loss_func": ("mse",)},
+    "loss[ener_spin]": {"loss_func": ("mse",)},
+    "optimizer": {"weight_decay": (0, 0.0)},
+    "training": {"mixed_precision": (), "change_bias_after_training": (False,)},
+}  # fmt: skip
+
+# Keys that do not change the result here, with the values about which nothing needs to be said.
+NO_EFFECT = {
+    "model": {"finetune_head": (), "srtab_add_bias": (True,)},
+    "model[standard]": {"model_branch_alias": ([],)},
+    "training": {
+        "stat_file_mode": ("update",), "save_dir": (None,), "ckpt_keep_ratio": (None,), "enable_ema": (False,), "ema_decay": (0.999,),
+        "ema_ckpt_keep": (None,), "disp_avg": (False,), "acc_freq": (1,), "zero_stage": (0,), "enable_compile": (False,),
+        "enable_tf32": (False,), "neighbor_graph_method": ("auto",), "enable_profiler": (False,),
+    },
+    "training_data": {"min_pair_dist": (0, 0.0)},
+    "validating": {"full_validation": (False,), "ema_full_validation": (False,)},
+}  # fmt: skip
+
+
+class _Support:
+    def __init__(self, problems):
+        self.problems, self.warnings = problems, []
+
+    def section(self, kind, section, path):
+        """Check one section; `kind` is its name in the tables."""
+        tag = section.get("type")
+        if kind in TYPES and tag not in TYPES[kind]:
+            known = nearest("", TYPES[kind])
+            self.problems.add((*path, "type"), f"'{tag}' is not supported by this version{known}")
+            return False
+        kinds = (kind, f"{kind}[{tag}]")
+        for key, value in section.items():
+            for k in kinds:
+                if key in REFUSED.get(k, {}) and value not in REFUSED[k][key]:
+                    self.problems.add((*path, key), f"is {value!r}, which this version does not support; remove it")
+                if key in NO_EFFECT.get(k, {}) and value not in NO_EFFECT[k][key]:
+                    self.warnings.append(f"{'/'.join((*path, key))} has no effect in this package")
+        return True
+
+    def model(self, model, path):
+        """Check a model section and everything below it."""
+        if not self.section("model", model, path):
+            return
+        if model["type"] == "standard":
+            descriptor = model["descriptor"]
+            if self.section("descriptor", descriptor, (*path, "descriptor")) and descriptor["type"] == "hybrid":
+                for i, member in enumerate(descriptor["list"]):
+                    self.section("descriptor", member, (*path, "descriptor", "list", str(i)))
+            self.section("fitting_net", model["fitting_net"], (*path, "fitting_net"))
+        for key, sub in sub_models(model):
+            self.model(sub, (*path, *key))
+
+
+def sub_models(model):
+    """Yield ``(path, section)`` of the models inside a composed model."""
+    if model["type"] == "pairwise_dprc":
+        for name in ("qm_model", "qmmm_model"):
+            yield (name,), model[name]
+    if model["type"] == "linear_ener":
+        models = model["models"]
+        items = models.items() if isinstance(models, dict) else enumerate(models)
+        for name, sub in items:
+            yield ("models", str(name)), sub
+
+
+def check_support(config, problems):
+    """Add what is not supported to `problems`.
+
+    Returns
+    -------
+    list of str
+        Warnings about keys without effect.
+    """
+    support = _Support(problems)
+    support.model(config["model"], ("model",))
+    for name in ("loss", "learning_rate", "optimizer", "training", "validating"):
+        if isinstance(config.get(name), dict):
+            support.section(name, config[name], (name,))
+    for name in ("training_data", "validation_data"):
+        section = config["training"].get(name)
+        if isinstance(section, dict):
+            support.section(name, section, ("training", name))
+    return support.warnings
