@@ -31,10 +31,11 @@ class _Cursor:
         return self.iset, self.frames[begin : self.next]
 
     def state(self):
-        return {"iset": self.iset, "frames": self.frames.tolist(), "next": self.next}
+        # Frames are replaced, never changed in place, so a reference is enough.
+        return self.iset, self.frames, self.next
 
     def set_state(self, state):
-        self.iset, self.frames, self.next = state["iset"], np.array(state["frames"], int), state["next"]
+        self.iset, self.frames, self.next = state[0], np.array(state[1], int), state[2]
 
 
 class DataSystems:
@@ -156,10 +157,8 @@ class DataSystems:
         return [s.name for s in self.systems if not any(s.find_key(n, key) for n in s.set_names)]
 
     def state(self):
-        """Everything that decides the following batches."""
-        kind, keys, pos, has_gauss, cached = self.rng.get_state()
-        rng = [kind, keys.tolist(), int(pos), int(has_gauss), float(cached)]
-        return {"rng": rng, "names": self.names, "cursors": [c.state() for c in self._cursors]}
+        """Everything that decides the following batches; cheap to take, made of numbers, strings and arrays."""
+        return {"rng": self.rng.get_state(), "names": self.names, "cursors": [c.state() for c in self._cursors]}
 
     def set_state(self, state):
         if state["names"] != self.names:

@@ -168,10 +168,11 @@ class SeE2A:
             for ti in range(self.ntypes)
             for tj in range(self.ntypes)
         ]
-        return embed_contract(
+        a, self.table_error = embed_contract(
             env, tf.reshape(self.nlist, [-1, self.nnei]), loc_type, [nets[k] for k in keys], self.activation,
             sel=self.sel, net_of=net_of, spacing=spacing,
         )  # fmt: skip
+        return a
 
     def _contract_plain(self, env, loc_type, natoms, nets):
         if self.type_one_side:

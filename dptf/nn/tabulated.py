@@ -85,9 +85,23 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
     -------
     tensor, shape (n, 4, M)
         The sum over all slots, empty ones included (they hold the constant row -davg/dstd).
+    scalar tensor
+        Interpolation error of the current nets on the grid, relative; costs nothing unless it is evaluated.
     """
     h = tf.cast(spacing, env.dtype)
     attrs = {"sel": list(sel), "net_of": list(net_of)}
     x0, x = op_module.dptf_embed_grid(tf.stop_gradient(env), nlist, atype, h, **attrs)
     nodes = jet_nodes(x, nets, activation)
-    return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs)
+    return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), _table_error(x, h, nodes, nets, activation)
+
+
+def _table_error(x, h, nodes, nets, activation):
+    """Largest difference of piece and net in the middle of the intervals, relative to the largest node value."""
+    middle = jet_nodes(x[:-1] + 0.5 * h, nets, activation)[:, :, 0]
+    left, right = nodes[:, :-1], nodes[:, 1:]
+    piece = (
+        0.5 * (left[:, :, 0] + right[:, :, 0])
+        + h * (5.0 / 32.0) * (left[:, :, 1] - right[:, :, 1])
+        + h * h / 64.0 * (left[:, :, 2] + right[:, :, 2])
+    )
+    return tf.reduce_max(tf.abs(piece - middle)) / tf.reduce_max(tf.abs(middle))

@@ -98,7 +98,7 @@ def test_value_and_both_gradients(activation, resnet_dt):
         z = tf.constant(rng.normal(size=env_np.shape))
         got = embed_contract(
             tf.reshape(env, [len(atype), -1]), nlist, atype, nets, activation, sel=SEL, net_of=net_of.ravel().tolist()
-        )
+        )[0]
         want = reference(env, atype, net_of, nets, activation)
 
         def derivatives(a):
@@ -125,7 +125,7 @@ def test_float32_and_threads_do_not_change_the_sums():
             env = tf.constant(env_np.astype(np.float32).reshape(41, -1))
             nets = make_nets(np.random.default_rng(5), np.float32, False)
             weights = [t for net in nets for layer in net for t in layer if t is not None]
-            a = embed_contract(env, nlist, atype, nets, "tanh", sel=SEL, net_of=net_of.ravel().tolist())
+            a = embed_contract(env, nlist, atype, nets, "tanh", sel=SEL, net_of=net_of.ravel().tolist())[0]
             want = reference(tf.reshape(env, [41, -1, 4]), atype, net_of, nets, "tanh")
             results.append(sess.run([a, *tf.gradients(a, [env, *weights])]))
             np.testing.assert_allclose(results[-1][0], sess.run(want), atol=2e-4)
@@ -153,7 +153,8 @@ def test_interpolation_error_of_default_nets():
             y = h if n_in == 1 else h + tf.concat([y, y], 1)
             n_in = int(w.shape[1])
         nlist, atype = np.zeros((1, 400), np.int32), np.zeros(1, np.int32)
-        a = embed_contract(env, nlist, atype, nets, "tanh", sel=[400], net_of=[0], spacing=DEFAULT_SPACING)
+        a, error = embed_contract(env, nlist, atype, nets, "tanh", sel=[400], net_of=[0], spacing=DEFAULT_SPACING)
+        assert sess.run(error) < 1e-13
         da = np.zeros((1, 4, 100))
         da[0, 1] = 1.0
         slope = tf.gradients(a, env, grad_ys=tf.constant(da))[0]
@@ -174,6 +175,6 @@ def test_bad_geometry_is_refused():
         a = embed_contract(
             tf.constant(env_np.reshape(len(atype), -1)), nlist, atype, nets, "tanh", sel=SEL,
             net_of=net_of.ravel().tolist(),
-        )  # fmt: skip
+        )[0]  # fmt: skip
         with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
             sess.run(a)

@@ -1,0 +1,80 @@
+"""From a checkpoint to a frozen graph that follows the public contract.
+
+The graph is assembled anew by the model's builder, with constants in place of variables and with ops that every released
+runtime has; the training graph is not touched, so checkpoints of the public package can be frozen as well.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+from dptf.errors import UserError
+from dptf.model import build_model
+from dptf.nn.parameters import Parameters
+from dptf.ops import tf
+
+log = logging.getLogger("deepmd")
+
+_COMMON = [
+    "model_type", "descrpt_attr/rcut", "descrpt_attr/ntypes", "descrpt_attr/sel", "descrpt_attr/original_sel",
+    "model_attr/tmap", "model_attr/model_type", "model_attr/model_version", "train_attr/min_nbor_dist",
+    "train_attr/training_script", "t_mesh",
+]  # fmt: skip
+_OUTPUTS = {
+    "ener": [
+        "o_energy", "o_force", "o_virial", "o_atom_energy", "o_atom_virial", "o_descriptor", "fitting_attr/dfparam",
+        "fitting_attr/daparam", "fitting_attr/aparam_nall",
+    ],
+}  # fmt: skip
+
+
+def frozen_graph(script, values, *, min_nbor_dist=None):
+    """GraphDef of a model.
+
+    Parameters
+    ----------
+    script : dict
+        Normalised input; only ``model`` decides the graph.
+    values : dict of str to array
+        Variables by name.
+    min_nbor_dist : float, optional
+        Smallest distance in the training data, Å.
+    """
+    model = build_model(script["model"], min_nbor_dist=min_nbor_dist)
+    with tf.Graph().as_default() as graph:
+        model.constants(json.dumps(script, separators=(",", ":")))
+        model.build(model.placeholders(), Parameters(values, constant=True))
+        names = {n.name for n in graph.as_graph_def().node}
+        wanted = [n for n in _COMMON + _OUTPUTS[model.model_type] if n in names]
+        return tf.graph_util.extract_sub_graph(graph.as_graph_def(), wanted)
+
+
+def write_graph(graph_def, path):
+    """Write a GraphDef in one piece."""
+    path = Path(path)
+    if path.parent != Path() and not path.parent.is_dir():
+        raise UserError("the folder does not exist", str(path.parent))
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(graph_def.SerializeToString())
+        os.replace(temporary, path)
+    except OSError as err:
+        raise UserError(f"cannot be written ({err.strerror})", str(path)) from None
+
+
+def freeze(checkpoint=".", output="frozen_model.pb", node_names=None):
+    """``dp freeze``: checkpoint prefix or folder to a ``.pb`` file; returns its path."""
+    from dptf.train.checkpoint import Checkpoint
+
+    source = Checkpoint(checkpoint)
+    distance = source.constants().get("train_attr/min_nbor_dist")
+    graph = frozen_graph(source.training_script(), source.values(), min_nbor_dist=None if distance is None else float(distance))
+    if node_names:
+        missing = [n for n in node_names if n not in {x.name for x in graph.node}]
+        if missing:
+            raise UserError(f"the graph has no node named {missing}", "--node-names")
+        graph = tf.graph_util.extract_sub_graph(graph, node_names)
+    write_graph(graph, output)
+    log.info("%d ops in the final graph.", len(graph.node))
+    return output

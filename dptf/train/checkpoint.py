@@ -1,0 +1,210 @@
+"""Checkpoints with the public file names, written so that an interruption leaves the previous ones intact.
+
+``<prefix>-<step>.{data-00000-of-00001,index,meta,state}``, step-less links to the newest, and the ``checkpoint`` state file,
+which is replaced last: it never names files that are not complete. ``.state`` holds the data stream (JSON).
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from dptf.errors import UserError
+from dptf.ops import tf
+
+DATA_SUFFIX = ".data-00000-of-00001"
+_SUFFIXES = (DATA_SUFFIX, ".index", ".meta", ".state")
+
+
+def _encode(value):
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(type(value))
+
+
+def _sync(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class CheckpointWriter:
+    """Saves the variables of a graph.
+
+    Parameters
+    ----------
+    prefix : str
+        ``training/save_ckpt``.
+    keep : int
+        Number of checkpoints to keep, those of an interrupted run included; 0 or less keeps all.
+    """
+
+    def __init__(self, prefix, keep):
+        self.prefix, self.keep = Path(prefix), keep
+        self.prefix.parent.mkdir(parents=True, exist_ok=True)
+        self._meta = None
+        self.saved_step = None
+
+    def attach(self, graph):
+        """Use the variables of this graph from now on."""
+        with graph.as_default():
+            self._saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
+            self._meta = tf.train.export_meta_graph(clear_devices=True).SerializeToString()
+
+    def save(self, session, step, state):
+        """Write checkpoint `step`; returns its path."""
+        target = Path(f"{self.prefix}-{step}")
+        temporary = target.with_name(f".{target.name}.tmp")
+        self._saver.save(session, str(temporary), write_meta_graph=False, write_state=False)
+        Path(f"{temporary}.meta").write_bytes(self._meta)
+        Path(f"{temporary}.state").write_text(json.dumps(state, default=_encode))
+        for suffix in _SUFFIXES:
+            _sync(f"{temporary}{suffix}")
+        for suffix in _SUFFIXES:
+            os.replace(f"{temporary}{suffix}", f"{target}{suffix}")
+        self._link(target)
+        kept = self._prune(step)
+        self._write_state_file(kept, target.name)
+        self.saved_step = step
+        return str(target)
+
+    def _link(self, target):
+        for suffix in _SUFFIXES:
+            link, source = Path(f"{self.prefix}{suffix}"), f"{target.name}{suffix}"
+            temporary = link.with_name(f".{link.name}.lnk")
+            temporary.unlink(missing_ok=True)
+            try:
+                temporary.symlink_to(source)
+            except OSError:  # no symbolic links here: copy
+                shutil.copyfile(target.with_name(source), temporary)
+            os.replace(temporary, link)
+
+    def _steps(self):
+        pattern = re.compile(re.escape(self.prefix.name) + r"-(\d+)\.index$")
+        return sorted(int(m[1]) for p in self.prefix.parent.iterdir() if (m := pattern.match(p.name)))
+
+    def _prune(self, newest):
+        # Checkpoints beyond the current step belong to a longer, abandoned run: they are not ours to delete.
+        steps = [s for s in self._steps() if s <= newest]
+        old = steps[: -self.keep] if self.keep > 0 else []
+        for step in old:
+            for suffix in _SUFFIXES:
+                Path(f"{self.prefix}-{step}{suffix}").unlink(missing_ok=True)
+        return [s for s in steps if s not in old]
+
+    def _write_state_file(self, steps, newest):
+        lines = [f'model_checkpoint_path: "{newest}"']
+        lines += [f'all_model_checkpoint_paths: "{self.prefix.name}-{s}"' for s in steps]
+        path = self.prefix.parent / "checkpoint"
+        temporary = path.with_name(".checkpoint.tmp")
+        temporary.write_text("\n".join(lines) + "\n")
+        _sync(temporary)
+        os.replace(temporary, path)
+
+
+class Checkpoint:
+    """A checkpoint on disk, checked before anything of it is used.
+
+    Parameters
+    ----------
+    path : str
+        Prefix (``model.ckpt`` or ``model.ckpt-1000``), or a directory with a ``checkpoint`` file.
+    """
+
+    def __init__(self, path):
+        path = str(path)
+        if os.path.isdir(path):
+            state = tf.train.get_checkpoint_state(path)
+            if state is None:
+                raise UserError("no checkpoint in this directory (its file 'checkpoint' is missing)", path)
+            path = state.model_checkpoint_path
+            if not os.path.isabs(path) and not os.path.exists(path + ".index"):
+                path = os.path.join(os.path.dirname(path), os.path.basename(path))
+        self.prefix = path
+        if not os.path.exists(path + ".index"):
+            raise UserError("no such checkpoint (looked for the .index file)", path + ".index")
+        if not os.path.exists(path + DATA_SUFFIX):
+            raise UserError("the data file of the checkpoint is missing", path + DATA_SUFFIX)
+        try:
+            self._reader = tf.train.load_checkpoint(path)
+            self.shapes = self._reader.get_variable_to_shape_map()
+        except (tf.errors.OpError, ValueError) as err:
+            raise self._damaged(err) from None
+
+    def _damaged(self, err):
+        first = str(err).splitlines()[0][:120]
+        folder, name = os.path.dirname(self.prefix) or ".", os.path.basename(self.prefix)
+        base = re.sub(r"-\d+$", "", os.path.basename(os.path.realpath(self.prefix + ".index"))[: -len(".index")])
+        others = [p.name[: -len(".index")] for p in sorted(Path(folder).glob(f"{base}-*.index")) if p.name != f"{name}.index"]
+        return UserError(
+            f"the checkpoint is damaged or incomplete ({first})", self.prefix,
+            f"use an earlier one: {', '.join(others)}" if others else "train again, or restore a copy",
+        )  # fmt: skip
+
+    def values(self):
+        """All arrays by variable name."""
+        try:
+            return {name: self._reader.get_tensor(name) for name in self.shapes}
+        except (tf.errors.OpError, ValueError) as err:
+            raise self._damaged(err) from None
+
+    def restore(self, session, graph):
+        """Assign every variable of the graph; a missing or mismatching one is named before anything is assigned."""
+        with graph.as_default():
+            variables = tf.global_variables()
+        wrong = []
+        for v in variables:
+            name, shape = v.op.name, v.shape.as_list()
+            if name not in self.shapes:
+                wrong.append(f"{name} is missing")
+            elif self.shapes[name] != shape:
+                wrong.append(f"{name} has shape {self.shapes[name]}, the input asks for {shape}")
+        if wrong:
+            raise UserError(
+                f"the checkpoint does not belong to this input: {'; '.join(wrong[:3])}"
+                + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""),
+                self.prefix, "use the input it was trained with",
+            )  # fmt: skip
+        values = self.values()
+        for v in variables:
+            v.load(values[v.op.name], session)
+
+    def state(self):
+        """The saved data stream, or None for checkpoints without one (those of the public package)."""
+        path = self.prefix + ".state"
+        if not os.path.exists(path):
+            return None
+        try:
+            return json.loads(Path(path).read_text())
+        except ValueError as err:
+            raise self._damaged(err) from None
+
+    def constants(self):
+        """String and scalar constants of the saved graph by node name (training script, smallest distance)."""
+        path = self.prefix + ".meta"
+        if not os.path.exists(path):
+            raise UserError("the graph of the checkpoint is missing", path)
+        meta = tf.MetaGraphDef()
+        try:
+            meta.ParseFromString(Path(path).read_bytes())
+        except Exception as err:  # the protobuf library has its own hierarchy
+            raise self._damaged(err) from None
+        out = {}
+        for node in meta.graph_def.node:
+            if node.op == "Const" and node.name.split("/")[0] in ("train_attr", "model_attr", "model_type"):
+                out[node.name] = tf.make_ndarray(node.attr["value"].tensor)
+        return out
+
+    def training_script(self):
+        """The normalised input that the checkpoint was trained with."""
+        script = self.constants().get("train_attr/training_script")
+        if script is None:
+            raise UserError("the checkpoint does not hold its training script", self.prefix + ".meta")
+        return json.loads(script.item())

@@ -1,0 +1,213 @@
+"""``dp train``: from an input file to a trained checkpoint."""
+
+import json
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+from dptf.errors import UserError
+
+log = logging.getLogger("deepmd")
+
+
+def train(
+    input_file,
+    *,
+    init_model=None,
+    restart=None,
+    init_frz_model=None,
+    use_pretrain_script=False,
+    output="out.json",
+    skip_neighbor_stat=False,
+):
+    """Train a model.
+
+    Parameters
+    ----------
+    input_file : str
+        JSON or YAML input.
+    init_model, restart : str, optional
+        Checkpoint prefix: start from its variables at step 0, or continue it exactly.
+    init_frz_model : str, optional
+        Frozen model whose weights and statistics are the starting point.
+    use_pretrain_script : bool
+        Take the model section from the checkpoint or frozen model.
+    output : str
+        Where the completed input is written.
+    skip_neighbor_stat : bool
+        Do not scan the data; ``sel`` must then be given as numbers.
+
+    Raises
+    ------
+    UserError
+        For every mistake in input, data or files.
+    """
+    begin = time.time()
+    from dptf.config.load import load_input
+
+    config = load_input(input_file)
+    _one_process()
+    options = config["training"]
+    # TensorFlow takes seconds to import; the data are checked and scanned meanwhile.
+    loader = threading.Thread(target=_import_tensorflow, daemon=True)
+    loader.start()
+    from dptf.data import expand_systems
+    from dptf.data.neighbor_stat import resolve_sel
+
+    section = options["training_data"]
+    paths = expand_systems(section["systems"], section.get("rglob_patterns"), "training/training_data/systems")
+    if use_pretrain_script:
+        config["model"] = _pretrained_section(init_model or restart, init_frz_model)
+    model_section = config["model"]
+    distance, counts = None, None
+    if skip_neighbor_stat:
+        if isinstance(model_section["descriptor"].get("sel"), str):
+            raise UserError(
+                f"'{model_section['descriptor']['sel']}' needs the neighbor statistics", "model/descriptor/sel",
+                "leave out --skip-neighbor-stat, or give numbers",
+            )  # fmt: skip
+    else:
+        distance, counts = _neighbor_statistics(paths, model_section)
+        d = model_section["descriptor"]
+        d["sel"], warnings = resolve_sel(d["sel"], counts, model_section.get("type_map"))
+        for w in warnings:
+            log.warning(w)
+    write_atomic(output, json.dumps(config, indent=4) + "\n")
+    loader.join()
+    _train(config, init_model, restart, init_frz_model, distance)
+    log.info("finished training")
+    log.info("wall time: %.3f s", time.time() - begin)
+
+
+def _import_tensorflow():
+    try:
+        import dptf.ops  # noqa: F401
+    except ImportError:
+        pass  # raised again, with its message, where the module is used
+
+
+def _one_process():
+    from os import environ
+
+    for name in ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+        size = environ.get(name, "")
+        if size.isdigit() and int(size) > 1:
+            raise UserError(
+                f"started as {size} processes ({name}), but this version trains in one", None,
+                "run dp train without mpirun or horovodrun; it uses all cores of the machine",
+            )  # fmt: skip
+
+
+def write_atomic(path, text):
+    """Write a text file in one piece."""
+    temporary = Path(f"{path}.tmp")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as err:
+        raise UserError(f"cannot be written ({err.strerror})", str(path)) from None
+
+
+def _neighbor_statistics(paths, model_section):
+    from dptf.data.neighbor_stat import neighbor_stat
+
+    log.info("Calculate neighbor statistics... (add --skip-neighbor-stat to skip this step)")
+    rcut = float(model_section["descriptor"]["rcut"])
+    distance, counts = neighbor_stat(paths, rcut, model_section.get("type_map"))
+    log.info("Neighbor statistics: training data with minimal neighbor distance: %f", distance)
+    log.info("Neighbor statistics: training data with maximum neighbor size: %s (cutoff radius: %f)", counts, rcut)
+    return distance, counts
+
+
+def _pretrained_section(checkpoint, frozen):
+    if checkpoint:
+        from dptf.train.checkpoint import Checkpoint
+
+        return Checkpoint(checkpoint).training_script()["model"]
+    if frozen:
+        return json.loads(_frozen_constants(frozen)["train_attr/training_script"].item())["model"]
+    raise UserError("--use-pretrain-script needs --init-model, --restart or --init-frz-model")
+
+
+def _frozen_constants(path):
+    """All constants of a frozen graph by node name."""
+    from dptf.graph.load import load_graph_def
+    from dptf.ops import tf
+
+    return {n.name: tf.make_ndarray(n.attr["value"].tensor) for n in load_graph_def(path).node if n.op == "Const"}
+
+
+def _train(config, init_model, restart, init_frz_model, distance):
+    from dptf.data import DataSystems
+    from dptf.loss import make_loss
+    from dptf.model import build_model
+    from dptf.train.checkpoint import Checkpoint
+    from dptf.train.schedule import Schedule
+    from dptf.train.stat_file import StatFile
+    from dptf.train.trainer import Trainer
+
+    options = config["training"]
+    checkpoint = Checkpoint(restart or init_model) if restart or init_model else None
+    if distance is None and checkpoint is not None:
+        # Compression needs the smallest distance; a continued run must not lose it.
+        known = checkpoint.constants().get("train_attr/min_nbor_dist")
+        distance = None if known is None else float(known)
+    values = _frozen_constants(init_frz_model) if init_frz_model else None
+    model = build_model(config["model"], min_nbor_dist=distance)
+    loss = make_loss(config.get("loss") or {}, float(config["learning_rate"]["start_lr"]))
+    requirements = loss.label_requirements() + model.data_requirements()
+    data_args = {"type_map": model.type_map or None, "ntypes": model.ntypes}
+    training = DataSystems(
+        options["training_data"], requirements=requirements, seed=options.get("seed"),
+        where="training/training_data", **data_args,
+    )  # fmt: skip
+    log.info("\n%s", training.summary("Training"))
+    validation = None
+    if options.get("validation_data"):
+        validation = DataSystems(
+            options["validation_data"], requirements=requirements, seed=options.get("seed"),
+            where="training/validation_data", **data_args,
+        )  # fmt: skip
+        log.info("\n%s", validation.summary("Validation"))
+    _report_missing_labels(loss, training)
+    n = model.fitting.numb_fparam
+    log.info("training with %d frame parameter(s)", n) if n else log.info("training without frame parameter")
+    if options.get("numb_steps") is None:
+        import math
+
+        options["numb_steps"] = math.ceil(options["numb_epoch"] * training.total_batches)
+    schedule = Schedule(config["learning_rate"], options["numb_steps"])
+    if not (checkpoint or values):
+        log.info("data stating... (this step may take long time)")
+        batches = training.stat_batches(config["model"].get("data_stat_nbatch", 10))
+        stat = StatFile(options["stat_file"], model.type_map) if options.get("stat_file") else None
+        model.statistics(batches, stat)
+    trainer = Trainer(config, model, loss, schedule, training, validation, values)
+    log.info("built training%s", "" if trainer.spacing is None else " (embedding nets tabulated in every step)")
+    if checkpoint:
+        trainer.restore(checkpoint, keep_step=restart is not None)
+        log.info("%s from model %s", "restart" if restart else "initialize", restart or init_model)
+    elif values:
+        log.info("initialize from frozen model %s", init_frz_model)
+    else:
+        log.info("initialize model from scratch")
+    trainer.run(append=restart is not None)
+    if options.get("change_bias_after_training"):
+        from dptf.train.bias import change_bias_after_training
+
+        change_bias_after_training(trainer)
+
+
+def _report_missing_labels(loss, data):
+    for req in loss.label_requirements():
+        missing = data.missing_labels(req.key)
+        if len(missing) == len(data.names) and req.default == 0.0 and req.key != "energy":
+            raise UserError(
+                f"no system has {req.key}.npy, but the loss asks for it", "loss",
+                f"set the prefactor of {req.key} to 0, or add the labels",
+            )  # fmt: skip
+        if missing and req.default == 0.0:
+            log.warning("%s is missing in %d of %d systems (%s…): the term is skipped there",
+                        req.key, len(missing), len(data.names), missing[0])  # fmt: skip

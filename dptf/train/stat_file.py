@@ -1,0 +1,52 @@
+"""Cache of data statistics: an HDF5 file or a directory of arrays, below a group named after the type map."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+class StatFile:
+    """Read and write arrays by path.
+
+    Parameters
+    ----------
+    path : str
+        ``*.h5`` and ``*.hdf5`` make an HDF5 file, anything else a directory.
+    type_map : list of str
+    """
+
+    def __init__(self, path, type_map):
+        self.path, self.group = Path(path), " ".join(type_map)
+        self.hdf5 = self.path.suffix in (".h5", ".hdf5")
+
+    def read(self, name):
+        """The array, or None."""
+        key = f"{self.group}/{name}"
+        if self.hdf5:
+            if not self.path.exists():
+                return None
+            import h5py
+
+            with h5py.File(self.path, "r") as f:
+                return f[key][()] if key in f else None
+        file = self.path / key
+        return np.load(file) if file.exists() else None
+
+    def write(self, name, value):
+        key = f"{self.group}/{name}"
+        if self.hdf5:
+            import h5py
+
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(self.path, "a") as f:
+                if key in f:
+                    del f[key]
+                f[key] = value
+            return
+        file = self.path / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(file.name + ".tmp")
+        with open(temporary, "wb") as f:
+            np.save(f, value)
+        os.replace(temporary, file)
