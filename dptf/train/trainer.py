@@ -100,6 +100,7 @@ class Trainer:
         self._build()
         self.writer = CheckpointWriter(self.options["save_ckpt"], self.options["max_ckpt_keep"])
         self.writer.attach(self.graph)
+        self.graph.finalize()
 
     def _choose_spacing(self, atoms_per_batch):
         """Grid spacing of the tabulated embedding, or None to evaluate the nets in every slot."""
@@ -143,6 +144,8 @@ class Trainer:
                 if max_norm:
                     grads, _ = tf.clip_by_global_norm(grads, max_norm)
                 pairs = [(g, v) for g, v in zip(grads, variables) if g is not None]
+                # Variables are updated in place: none may change while a gradient still has to read it.
+                pairs = list(zip(tf.tuple([g for g, _ in pairs]), [v for _, v in pairs]))
                 train_op = optimizer.apply_gradients(pairs, global_step=global_step)
             else:
                 raise UserError("every part of the model is frozen (trainable: false)", "model", "nothing can be trained")
@@ -154,7 +157,6 @@ class Trainer:
         feed_list = [*self._feeds.values(), lr, self._spacing_in]
         self.session = tf.Session(graph=self.graph, config=session_config())
         self.session.run(init)
-        self.graph.finalize()
         self._train = self.session.make_callable([loss, train_op], feed_list=feed_list)
         self._train_traced = (lambda args, **kw: self.session.run([loss, train_op], dict(zip(feed_list, args)), **kw))
         self._evaluate = self.session.make_callable(self._metrics, feed_list=feed_list)
@@ -228,6 +230,7 @@ class Trainer:
             for v in tf.global_variables():
                 v.load(kept[v.op.name], self.session)
         self.writer.attach(self.graph)
+        self.graph.finalize()
 
     def run(self, *, append=False):
         """The loop. `append` continues an existing learning curve."""
