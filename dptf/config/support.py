@@ -24,14 +24,14 @@ REFUSED = {
     },
     "model[standard]": {"bridging_method": (None, "none")},
     "descriptor": {"env_protection": (0, 0.0)},
-    "fitting_net": {"default_fparam": (None,), "dim_case_embd": (0,), "use_aparam_as_mask": (False,), "layer_name": ()},
+    "fitting_net": {"default_fparam": (None,), "dim_case_embd": (0,)},
     "loss": {
         "start_pref_h": (0,), "limit_pref_h": (0,), "use_default_pf": (False,), "f_use_norm": (False,),
     },
     "loss[ener]": {"loss_func": ("mse",)},
     "loss[ener_spin]": {"loss_func": ("mse",)},
     "optimizer": {"weight_decay": (0, 0.0)},
-    "training": {"mixed_precision": (), "change_bias_after_training": (False,)},
+    "training": {"mixed_precision": ()},
 }  # fmt: skip
 
 # Keys that do not change the result here, with the values about which nothing needs to be said.

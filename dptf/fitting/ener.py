@@ -12,7 +12,7 @@ from dptf.nn.fitting import FittingNet
 from dptf.nn.parameters import get_precision, global_dtype
 from dptf.ops import tf
 
-log = logging.getLogger("deepmd")
+log = logging.getLogger(__name__)
 
 
 class EnerFitting:

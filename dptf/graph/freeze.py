@@ -6,15 +6,14 @@ runtime has; the training graph is not touched, so checkpoints of the public pac
 
 import json
 import logging
-import os
-from pathlib import Path
 
 from dptf.errors import UserError
+from dptf.graph.load import write_graph_def
 from dptf.model import build_model
 from dptf.nn.parameters import Parameters
 from dptf.ops import tf
 
-log = logging.getLogger("deepmd")
+log = logging.getLogger(__name__)
 
 _COMMON = [
     "model_type", "descrpt_attr/rcut", "descrpt_attr/ntypes", "descrpt_attr/sel", "descrpt_attr/original_sel",
@@ -50,19 +49,6 @@ def frozen_graph(script, values, *, min_nbor_dist=None):
         return tf.graph_util.extract_sub_graph(graph.as_graph_def(), wanted)
 
 
-def write_graph(graph_def, path):
-    """Write a GraphDef in one piece."""
-    path = Path(path)
-    if path.parent != Path() and not path.parent.is_dir():
-        raise UserError("the folder does not exist", str(path.parent))
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(graph_def.SerializeToString())
-        os.replace(temporary, path)
-    except OSError as err:
-        raise UserError(f"cannot be written ({err.strerror})", str(path)) from None
-
-
 def freeze(checkpoint=".", output="frozen_model.pb", node_names=None):
     """``dp freeze``: checkpoint prefix or folder to a ``.pb`` file; returns its path."""
     from dptf.train.checkpoint import Checkpoint
@@ -75,6 +61,6 @@ def freeze(checkpoint=".", output="frozen_model.pb", node_names=None):
         if missing:
             raise UserError(f"the graph has no node named {missing}", "--node-names")
         graph = tf.graph_util.extract_sub_graph(graph, node_names)
-    write_graph(graph, output)
+    write_graph_def(graph, output)
     log.info("%d ops in the final graph.", len(graph.node))
     return output

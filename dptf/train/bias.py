@@ -7,7 +7,7 @@ import numpy as np
 from dptf.fitting.ener import solve_bias
 from dptf.ops import tf
 
-log = logging.getLogger("deepmd")
+log = logging.getLogger(__name__)
 
 
 def change_bias_after_training(trainer):

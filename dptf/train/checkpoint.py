@@ -135,7 +135,7 @@ class Checkpoint:
         try:
             self._reader = tf.train.load_checkpoint(path)
             self.shapes = self._reader.get_variable_to_shape_map()
-        except (tf.errors.OpError, ValueError) as err:
+        except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as err:
             raise self._damaged(err) from None
 
     def _damaged(self, err):
@@ -152,7 +152,7 @@ class Checkpoint:
         """All arrays by variable name."""
         try:
             return {name: self._reader.get_tensor(name) for name in self.shapes}
-        except (tf.errors.OpError, ValueError) as err:
+        except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as err:
             raise self._damaged(err) from None
 
     def restore(self, session, graph):

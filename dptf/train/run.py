@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dptf.errors import UserError
 
-log = logging.getLogger("deepmd")
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -45,9 +45,10 @@ def train(
         For every mistake in input, data or files.
     """
     begin = time.time()
-    from dptf.config.load import load_input
+    from dptf.config.load import normalize_input, read_input
 
-    config = load_input(input_file)
+    source = read_input(input_file)
+    config = normalize_input(source)
     _one_process()
     options = config["training"]
     # TensorFlow takes seconds to import; the data are checked and scanned meanwhile.
@@ -74,6 +75,9 @@ def train(
         d["sel"], warnings = resolve_sel(d["sel"], counts, model_section.get("type_map"))
         for w in warnings:
             log.warning(w)
+    if source.converted:
+        write_atomic("input_v2_compat.json", json.dumps(source.data, indent=4) + "\n")
+        log.info("the input has an old layout; its current form is in input_v2_compat.json")
     write_atomic(output, json.dumps(config, indent=4) + "\n")
     loader.join()
     _train(config, init_model, restart, init_frz_model, distance)

@@ -20,7 +20,7 @@ from dptf.ops import sel_overflow, tf
 from dptf.train.checkpoint import CheckpointWriter
 from dptf.train.report import Lcurve, Progress, TensorBoard
 
-log = logging.getLogger("deepmd")
+log = logging.getLogger(__name__)
 
 #: Largest accepted interpolation error of tabulated nets, relative to the largest node value.
 TABLE_TOLERANCE = 1e-11

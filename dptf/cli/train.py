@@ -1,0 +1,30 @@
+"""``dp train``."""
+
+
+def add_parser(subparsers):
+    """Add the subcommand."""
+    parser = subparsers.add_parser("train", help="train a model")
+    parser.add_argument("INPUT", help="input file, .json or .yaml")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("-i", "--init-model", metavar="PREFIX", help="start at step 0 from the variables of a checkpoint")
+    start.add_argument("-r", "--restart", metavar="PREFIX", help="continue a run from its checkpoint")
+    start.add_argument("-f", "--init-frz-model", metavar="PB", help="start from the weights of a frozen model")
+    start.add_argument("-t", "--finetune", metavar="PB", help="fine-tune a frozen model (needs a descriptor of the se_atten kind)")
+    parser.add_argument("--use-pretrain-script", action="store_true", help="take the model section from the checkpoint or model")
+    parser.add_argument("-o", "--output", default="out.json", help="file for the completed input")
+    parser.add_argument("--skip-neighbor-stat", action="store_true", help="do not scan the data for neighbors")
+    parser.add_argument("--model-branch", default="", help="not used by this backend")
+    parser.add_argument("--force-load", action="store_true", help="not used by this backend")
+
+
+def run(args):
+    """Train."""
+    from dptf.errors import UserError
+    from dptf.train.run import train
+
+    if args.finetune:
+        raise UserError("fine-tuning is not available for this descriptor", "--finetune", "use --init-frz-model")
+    train(
+        args.INPUT, init_model=args.init_model, restart=args.restart, init_frz_model=args.init_frz_model,
+        use_pretrain_script=args.use_pretrain_script, output=args.output, skip_neighbor_stat=args.skip_neighbor_stat,
+    )  # fmt: skip
