@@ -1,0 +1,24 @@
+"""Which module translates which kind of descriptor and fitting."""
+
+import importlib
+
+from dptf.errors import UserError
+
+_DESCRIPTORS = {"se_e2_a": "se_e2_a", "se_a": "se_e2_a"}
+_FITTINGS = {"ener": "ener", "invar": "ener"}
+
+
+def _module(table, kind, what, where):
+    if kind not in table:
+        raise UserError(f"{what} '{kind}' cannot be exchanged by this version", where, f"known: {', '.join(table)}")
+    return importlib.import_module(f"dptf.exchange.{table[kind]}")
+
+
+def descriptor(kind, where):
+    """The module for a descriptor type."""
+    return _module(_DESCRIPTORS, kind, "descriptor", where)
+
+
+def fitting(kind, where):
+    """The module for a fitting type."""
+    return _module(_FITTINGS, kind, "fitting", where)

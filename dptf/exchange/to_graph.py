@@ -1,0 +1,108 @@
+"""From the model tree to a frozen graph: the model section, the values by variable name, and the graph itself."""
+
+import json
+import logging
+
+import numpy as np
+
+from dptf.errors import UserError
+from dptf.exchange import kinds, nodes
+
+log = logging.getLogger(__name__)
+
+_MODEL_KEYS = (
+    "type_map", "atom_exclude_types", "pair_exclude_types", "rcond", "preset_out_bias", "descriptor", "fitting", "@variables",
+)  # fmt: skip
+
+
+def read_model(tree, where="model"):
+    """Translate a standard model.
+
+    Parameters
+    ----------
+    tree : dict
+        Top level, as `read_tree` returns it.
+
+    Returns
+    -------
+    section : dict
+        ``model`` section of an input, with all defaults.
+    values : dict
+        Variable name -> array.
+    min_nbor_dist : float or None
+        Å.
+    """
+    model = tree["model"]
+    kind = model.get("type", "standard")
+    if kind != "standard":
+        raise UserError(f"model type '{kind}' cannot be turned into a graph by this version", f"{where}/type")
+    nodes.expect(model, where, cls="Model", versions=(1, 2), keys=_MODEL_KEYS)
+    type_map = list(model["type_map"])
+    ntypes = len(type_map)
+    descriptor, values = kinds.descriptor(model["descriptor"].get("type"), f"{where}/descriptor/type").read(
+        model["descriptor"], f"{where}/descriptor", ntypes
+    )
+    fitting, more = kinds.fitting(model["fitting"].get("type"), f"{where}/fitting/type").read(
+        model["fitting"], f"{where}/fitting", ntypes
+    )
+    values |= more
+    section = {
+        "type": "standard",
+        "type_map": type_map,
+        "descriptor": descriptor,
+        "fitting_net": fitting,
+        "pair_exclude_types": [list(map(int, p)) for p in model.get("pair_exclude_types") or []],
+        "atom_exclude_types": sorted(
+            {*map(int, model.get("atom_exclude_types") or []), *map(int, model["fitting"].get("exclude_types") or [])}
+        ),
+        "data_stat_nbatch": 10,
+        "data_stat_protect": 0.01,
+        "data_bias_nsample": 10,
+    }
+    bias = np.asarray(model["@variables"]["out_bias"]).reshape(1, ntypes, -1)
+    std = np.asarray(model["@variables"]["out_std"])
+    if not np.all(std == 1):
+        log.warning("out_std differs from 1; backends that write such files ignore it for energies, and so does the graph")
+    values["model_attr/model_attr/t_out_bias"] = bias
+    values["model_attr/model_attr/t_out_std"] = np.ones_like(bias)
+    distance = (tree.get("@variables") or {}).get("min_nbor_dist")
+    return section, values, None if distance is None else float(distance)
+
+
+def graph_from_tree(tree):
+    """Build the frozen graph of a model tree.
+
+    Returns
+    -------
+    GraphDef
+        Following the public contract, with constants instead of variables.
+    """
+    from dptf.model import build_model
+    from dptf.nn.parameters import Parameters
+    from dptf.ops import tf
+
+    section, values, min_nbor_dist = read_model(tree)
+    model = build_model(section, min_nbor_dist=min_nbor_dist)
+    with tf.Graph().as_default() as graph:
+        params = Parameters(values, constant=True)
+        model.constants(json.dumps({"model": section}, separators=(",", ":")))
+        model.build(model.placeholders(), params)
+        unused = set(values) - params.used
+        if unused:
+            raise UserError(f"the graph has no place for '{min(unused)}'", "model", "this is a defect; please report it")
+        graph_def = graph.as_graph_def()
+    return prune(graph_def, tf)
+
+
+def prune(graph_def, tf):
+    """Keep what the outputs and attributes of the contract need."""
+    wanted = [
+        node.name
+        for node in graph_def.node
+        if node.name.startswith(("o_", "t_"))
+        and "/" not in node.name
+        or node.name == "model_type"
+        or node.op == "Const"
+        and node.name.startswith(("descrpt_attr", "fitting_attr", "model_attr", "train_attr", "spin_attr"))
+    ]
+    return tf.graph_util.extract_sub_graph(graph_def, wanted)
