@@ -9,6 +9,7 @@ With R the normalised environment matrix (N = sum(sel) rows), G the embedding of
 
 import numpy as np
 
+from dptf.descriptor.env_adjust import adjusted_env_mat_a
 from dptf.descriptor.statistics import EnvStatistics
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
@@ -47,14 +48,17 @@ class SeE2A:
             raise UserError(f"sel has {len(self.sel)} entries for {ntypes} types", f"{where}/sel")
         if not sum(self.sel):
             raise UserError("sel has no slot at all", f"{where}/sel")
-        if section.get("env_protection", 0.0):
-            raise UserError(
-                "a value other than 0 cannot be expressed by the graph ops", f"{where}/env_protection", "set it to 0"
-            )
         pairs = [tuple(p) for p in section.get("exclude_types", [])]
         if any(not 0 <= t < ntypes for p in pairs for t in p):
             raise UserError(f"{pairs} names a type outside 0..{ntypes - 1}", f"{where}/exclude_types")
         self.excluded = {p for a, b in pairs for p in ((a, b), (b, a))}
+        # In files of other backends exclude_types zeroes the rows of neighbors only; empty slots keep -davg/dstd.
+        self.zeroed = set()
+        if section.get("exclude_real_only"):
+            self.zeroed, self.excluded = self.excluded, set()
+        self.env_protection = float(section.get("env_protection") or 0.0)
+        # Pairs without interaction in the whole model (model/pair_exclude_types): their slots stay empty.
+        self.pair_excluded = set()
         self.davg = self.dstd = None
 
     @property
@@ -71,7 +75,11 @@ class SeE2A:
 
     def statistics(self, batches, stat_file=None):
         """Set davg and dstd, shape (ntypes, nnei * 4), from batches of the training data."""
-        stat = EnvStatistics(self.ntypes, self.rcut, self.rcut_smth, self.sel, self.excluded)
+        if self.env_protection:
+            raise UserError("is available in models that were imported, not in training", f"{self.where}/env_protection",
+                            "set it to 0")  # fmt: skip
+        excluded = self.excluded | self.pair_excluded | self.zeroed
+        stat = EnvStatistics(self.ntypes, self.rcut, self.rcut_smth, self.sel, excluded)
         avg, std = stat.compute(batches, stat_file)
         if self.set_davg_zero:
             avg = np.zeros_like(avg)
@@ -112,10 +120,16 @@ class SeE2A:
         tf.constant(self.sel, dtype=tf.int32, name=f"{scope}/sel")
         tf.constant(self.sel, dtype=tf.int32, name=f"{scope}/original_sel")
         davg, dstd = self._stat_tensors(params, suffix)
-        em, deriv, rij, nlist = op_module.prod_env_mat_a(
-            coord, atype, natoms, box, mesh, davg, dstd, rcut_a=-1.0, rcut_r=self.rcut, rcut_r_smth=self.rcut_smth,
-            sel_a=self.sel, sel_r=[0] * self.ntypes, name="ProdEnvMatA",
-        )  # fmt: skip
+        if self.env_protection or self.pair_excluded or self.zeroed:
+            em, deriv, rij, nlist = adjusted_env_mat_a(
+                coord, atype, natoms, box, mesh, davg, dstd, rcut=self.rcut, rcut_smth=self.rcut_smth, sel=self.sel,
+                protection=self.env_protection, excluded=self.pair_excluded, zeroed=self.zeroed,
+            )  # fmt: skip
+        else:
+            em, deriv, rij, nlist = op_module.prod_env_mat_a(
+                coord, atype, natoms, box, mesh, davg, dstd, rcut_a=-1.0, rcut_r=self.rcut, rcut_r_smth=self.rcut_smth,
+                sel_a=self.sel, sel_r=[0] * self.ntypes, name="ProdEnvMatA",
+            )  # fmt: skip
         self.rmat = tf.identity(tf.reshape(em, [-1, self.ndescrpt]), name=f"o_rmat{suffix}")
         self.rmat_deriv = tf.identity(deriv, name=f"o_rmat_deriv{suffix}")
         self.rij = tf.identity(rij, name=f"o_rij{suffix}")

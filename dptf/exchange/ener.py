@@ -97,9 +97,13 @@ def write(section, values, ntypes, type_map, dim_descrpt):
             resnet = k < last and (residual or n_out not in (n_in, 2 * n_in))
             layers.append(
                 nodes.make_layer(
-                    w, b, values.get(f"{scope}/idt") if residual and resnet_dt else None,
-                    activation=activation if k < last else "none", resnet=resnet, precision=precision,
-                )  # fmt: skip
+                    w,
+                    b,
+                    values.get(f"{scope}/idt") if residual and resnet_dt else None,
+                    activation=activation if k < last else "none",
+                    resnet=resnet,
+                    precision=precision,
+                )
             )
         nets[t,] = {
             "@class": "FittingNetwork",

@@ -31,7 +31,7 @@ def serialize_graph(constants, script, path):
         raise UserError(f"model type '{kind}' cannot be exported by this version", path)
     if "model_type" in constants and constants["model_type"].item() == b"compressed_model":
         raise UserError("a compressed graph has no embedding nets any more", path, "export the graph it was made from")
-    for key in ("type_embedding", "spin", "modifier", "use_srtab", "pair_exclude_types"):
+    for key in ("type_embedding", "spin", "modifier", "use_srtab"):
         if section.get(key):
             raise UserError(f"models with '{key}' cannot be exported by this version", path)
     ntypes = int(constants["descrpt_attr/ntypes"])
@@ -47,7 +47,9 @@ def serialize_graph(constants, script, path):
             section["fitting_net"], constants, ntypes, type_map, dim
         )
     except KeyError as err:
-        raise UserError(f"the graph has no constant {err}", path, "it was not written for the input it stores") from None
+        raise UserError(
+            f"the graph has no constant {err}", path, "it was not written for the input it stores"
+        ) from None
     out_bias, out_std = (_out_stat(constants, key, ntypes, default) for key, default in (("bias", 0.0), ("std", 1.0)))
     exclude = [int(t) for t in section.get("atom_exclude_types") or []]
     fitting["exclude_types"] = exclude
@@ -56,7 +58,7 @@ def serialize_graph(constants, script, path):
         "model": {
             "type_map": type_map,
             "atom_exclude_types": exclude,
-            "pair_exclude_types": [],
+            "pair_exclude_types": [list(map(int, p)) for p in section.get("pair_exclude_types") or []],
             "rcond": None,
             "preset_out_bias": None,
             "@variables": {"out_bias": out_bias, "out_std": out_std},

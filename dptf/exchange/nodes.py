@@ -164,9 +164,7 @@ def read_embedding(net, where, activation):
     expect(net, where, cls="EmbeddingNetwork", versions=(1, 2), keys=_EMBEDDING_KEYS)
     for k, layer in enumerate(net["layers"]):
         n_in, n_out = np.asarray(layer["@variables"]["w"]).shape
-        yield layer_arrays(
-            layer, f"{where}/layers/{k}", activation=activation, residual=n_out in (n_in, 2 * n_in)
-        )
+        yield layer_arrays(layer, f"{where}/layers/{k}", activation=activation, residual=n_out in (n_in, 2 * n_in))
 
 
 def precision_name(name, array=None):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dptf.descriptor.pairs import pair_table, symmetric
 from dptf.errors import UserError
 from dptf.exchange import nodes
 
@@ -21,11 +22,6 @@ def net_names(ntypes, type_one_side, excluded):
         for i in range(ntypes):
             if (i, j) not in excluded:
                 yield (i, j), f"filter_type_{i}", j
-
-
-def excluded_pairs(pairs):
-    """Both orders of the excluded pairs."""
-    return {p for a, b in pairs or () for p in ((a, b), (b, a))}
 
 
 def read(node, where, ntypes):
@@ -62,8 +58,14 @@ def read(node, where, ntypes):
         "descrpt_attr/t_avg": np.asarray(node["@variables"]["davg"]).reshape(ntypes, width),
         "descrpt_attr/t_std": np.asarray(node["@variables"]["dstd"]).reshape(ntypes, width),
     }
+    # Other backends zero the rows of excluded neighbors only, graphs those of empty slots too; without mean the latter are
+    # zero anyway, and the two agree.
+    excluded = symmetric(section["exclude_types"])
+    blocks = values["descrpt_attr/t_avg"][~pair_table(ntypes, section["sel"], excluded).repeat(4, axis=1)]
+    if blocks.any():
+        section["exclude_real_only"], excluded = True, set()
     time_steps = {}
-    for key, scope, j in net_names(ntypes, section["type_one_side"], excluded_pairs(section["exclude_types"])):
+    for key, scope, j in net_names(ntypes, section["type_one_side"], excluded):
         place = f"{where}/embeddings/{','.join(map(str, key))}"
         net = nodes.network(node["embeddings"], key, f"{where}/embeddings")
         if net is None:
@@ -92,8 +94,13 @@ def write(section, values, ntypes, type_map):
     resnet_dt = bool(section.get("resnet_dt", False))
     activation = section.get("activation_function", "tanh")
     exclude = [list(map(int, p)) for p in section.get("exclude_types") or []]
+    davg, excluded = np.array(values["descrpt_attr/t_avg"]), symmetric(exclude)
+    if section.get("exclude_real_only"):
+        excluded = set()
+    else:  # the empty slots of excluded blocks count nothing here, elsewhere only without mean
+        davg[~pair_table(ntypes, sel, excluded).repeat(4, axis=1)] = 0.0
     nets, precision = {}, None
-    for key, scope, j in net_names(ntypes, one_side, excluded_pairs(exclude)):
+    for key, scope, j in net_names(ntypes, one_side, excluded):
         layers, n_in = [], 1
         for k, n_out in enumerate(neuron, start=1):
             w = values[f"{scope}/matrix_{k}_{j}"].reshape(n_in, n_out)
@@ -127,7 +134,7 @@ def write(section, values, ntypes, type_map):
         "exclude_types": exclude,
         "env_protection": protection,
         "@variables": {
-            "davg": values["descrpt_attr/t_avg"].reshape(shape),
+            "davg": davg.reshape(shape),
             "dstd": values["descrpt_attr/t_std"].reshape(shape),
         },
         "type_map": list(type_map),

@@ -1,6 +1,5 @@
 """From the model tree to a frozen graph: the model section, the values by variable name, and the graph itself."""
 
-import json
 import logging
 
 import numpy as np
@@ -62,7 +61,9 @@ def read_model(tree, where="model"):
     bias = np.asarray(model["@variables"]["out_bias"]).reshape(1, ntypes, -1)
     std = np.asarray(model["@variables"]["out_std"])
     if not np.all(std == 1):
-        log.warning("out_std differs from 1; backends that write such files ignore it for energies, and so does the graph")
+        log.warning(
+            "out_std differs from 1; backends that write such files ignore it for energies, and so does the graph"
+        )
     values["model_attr/model_attr/t_out_bias"] = bias
     values["model_attr/model_attr/t_out_std"] = np.ones_like(bias)
     distance = (tree.get("@variables") or {}).get("min_nbor_dist")
@@ -77,32 +78,11 @@ def graph_from_tree(tree):
     GraphDef
         Following the public contract, with constants instead of variables.
     """
-    from dptf.model import build_model
-    from dptf.nn.parameters import Parameters
-    from dptf.ops import tf
+    from dptf.graph.freeze import frozen_graph
 
     section, values, min_nbor_dist = read_model(tree)
-    model = build_model(section, min_nbor_dist=min_nbor_dist)
-    with tf.Graph().as_default() as graph:
-        params = Parameters(values, constant=True)
-        model.constants(json.dumps({"model": section}, separators=(",", ":")))
-        model.build(model.placeholders(), params)
-        unused = set(values) - params.used
-        if unused:
-            raise UserError(f"the graph has no place for '{min(unused)}'", "model", "this is a defect; please report it")
-        graph_def = graph.as_graph_def()
-    return prune(graph_def, tf)
-
-
-def prune(graph_def, tf):
-    """Keep what the outputs and attributes of the contract need."""
-    wanted = [
-        node.name
-        for node in graph_def.node
-        if node.name.startswith(("o_", "t_"))
-        and "/" not in node.name
-        or node.name == "model_type"
-        or node.op == "Const"
-        and node.name.startswith(("descrpt_attr", "fitting_attr", "model_attr", "train_attr", "spin_attr"))
-    ]
-    return tf.graph_util.extract_sub_graph(graph_def, wanted)
+    graph_def = frozen_graph({"model": section}, values, min_nbor_dist=min_nbor_dist)
+    unused = set(values) - {node.name for node in graph_def.node}
+    if unused:
+        raise UserError(f"the graph has no place for '{min(unused)}'", "model", "this is a defect; please report it")
+    return graph_def

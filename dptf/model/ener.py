@@ -31,11 +31,15 @@ class EnergyModel:
         self.type_map = list(section.get("type_map") or [])
         sel = section["descriptor"].get("sel")
         self.ntypes = len(self.type_map) or len(sel)
-        for key in ("pair_exclude_types", "atom_exclude_types", "preset_out_bias", "use_srtab", "modifier", "spin",
+        for key in ("preset_out_bias", "use_srtab", "modifier", "spin",
                     "type_embedding", "compress"):  # fmt: skip
             if section.get(key):
                 raise UserError("is not supported by this version in training", f"model/{key}", "remove it")
         self.descriptor = make_descriptor(section["descriptor"], self.ntypes)
+        self.descriptor.pair_excluded = {
+            p for a, b in section.get("pair_exclude_types") or [] for p in ((a, b), (b, a))
+        }
+        self.atom_excluded = [int(t) for t in section.get("atom_exclude_types") or []]
         self.fitting = make_fitting(section["fitting_net"], self.descriptor, self.ntypes)
         self.rcut = self.descriptor.rcut
 
@@ -123,4 +127,9 @@ class EnergyModel:
         std = params.get(f"{scope}/t_out_std", shape, np.ones(shape, GLOBAL_NP_FLOAT), global_dtype(), False)
         safe = tf.maximum(loc_type, 0)
         real = tf.cast(loc_type >= 0, atom_energy.dtype)
-        return atom_energy * tf.gather(std[0, :, 0], safe) + tf.gather(bias[0, :, 0], safe) * real
+        result = atom_energy * tf.gather(std[0, :, 0], safe) + tf.gather(bias[0, :, 0], safe) * real
+        if self.atom_excluded:
+            keep = np.ones(self.ntypes)
+            keep[self.atom_excluded] = 0.0
+            result *= tf.gather(tf.constant(keep, dtype=result.dtype), safe)
+        return result
