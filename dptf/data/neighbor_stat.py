@@ -1,4 +1,4 @@
-"""Neighbor statistics of the training data: smallest distance, largest neighbor counts, and ``sel`` derived from them."""
+"""Neighbor statistics of the training data: smallest distance and largest neighbor counts."""
 
 import os
 
@@ -9,6 +9,7 @@ from dptf.data.system import System
 from dptf.errors import UserError
 
 _CHUNK_ATOMS = 200_000
+_FAR = 10.0  # Å
 
 
 def neighbor_stat(paths, rcut, type_map=None, *, one_type=False):
@@ -28,7 +29,7 @@ def neighbor_stat(paths, rcut, type_map=None, *, one_type=False):
     Returns
     -------
     float
-        Smallest distance in Å (infinity if no two atoms are within the cutoff).
+        Smallest distance in Å (10 if no two atoms are closer, or within the cutoff).
     list of int
         Largest number of neighbors with r < rcut, per type.
 
@@ -51,55 +52,23 @@ def neighbor_stat(paths, rcut, type_map=None, *, one_type=False):
                 coord, box, types = s.coordinates(iset, frames)
                 try:
                     distance, counts, (frame, i, j) = kernels.neighbor_stat(
-                        coord.reshape(len(frames), -1, 3), types, box if s.periodic else None, ntypes, rcut, one_type, threads
+                        coord.reshape(len(frames), -1, 3),
+                        types,
+                        box if s.periodic else None,
+                        ntypes,
+                        rcut,
+                        one_type,
+                        threads,
                     )
                 except ValueError as err:
-                    raise UserError(str(err), f"{s.name}/{set_name} (frames counted from {start})") from None
+                    raise UserError(
+                        str(err), f"{s.source.locate(set_name, 'coord')} (frames counted from {start})"
+                    ) from None
                 if distance < 1e-6:
                     raise UserError(
-                        f"atoms {s.order[i]} and {s.order[j]} of frame {start + frame} coincide (overlapping atoms)",
-                        s.source.locate(set_name, "coord"), "remove the frame",
+                        f"atoms {s.order[i]} and {s.order[j]} of frame {start + frame} overlap (counted from 0)",
+                        s.source.locate(set_name, "coord"), "remove or repair the frame",
                     )  # fmt: skip
                 smallest = min(smallest, distance)
                 largest = np.maximum(largest, counts)
-    return float(smallest), [int(c) for c in largest]
-
-
-def _auto_ratio(sel, where):
-    """Ratio of an automatic sel ('auto', 'auto:F'), None for explicit numbers."""
-    if not isinstance(sel, str):
-        return None
-    head, _, tail = sel.partition(":")
-    try:
-        ratio = float(tail) if tail else 1.1
-    except ValueError:
-        ratio = 0.0
-    if head != "auto" or ratio < 1:
-        raise UserError(f"'{sel}' is not a list of numbers, 'auto' or 'auto:ratio' (ratio >= 1)", where)
-    return ratio
-
-
-def auto_sel(count, ratio):
-    """Slots for an observed largest count: ratio applied, rounded up to a multiple of 4 (0 stays 0)."""
-    return 4 * ((int(count * ratio) + 3) // 4)
-
-
-def resolve_sel(sel, counts, type_map=None, where="model/descriptor/sel"):
-    """Explicit numbers for ``sel``.
-
-    Returns
-    -------
-    list of int
-    list of str
-        Warnings: types whose observed neighbors exceed an explicit sel.
-    """
-    ratio = _auto_ratio(sel, where)
-    if ratio is not None:
-        return [auto_sel(c, ratio) for c in counts], []
-    names = type_map or range(len(sel))
-    warnings = [
-        f"{where}: sel of type {name} is {s}, the data have up to {c} neighbors; the farther ones are cut off"
-        for name, s, c in zip(names, sel, counts)
-        if 0 < s < c
-    ]
-    return list(sel), warnings
+    return min(float(smallest), _FAR), [int(c) for c in largest]

@@ -2,10 +2,9 @@
 
 import numpy as np
 
+from dptf.data.guard import check_cells, check_finite
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
-
-_FINITE_CHUNK = 4096
 
 
 class System:
@@ -49,6 +48,7 @@ class System:
         self.data_map = source.text("type_map.raw")
         self._map_types(type_map)
         self.order = np.arange(self.natoms) if self.mixed else np.argsort(self.types, kind="stable")
+        self._sorted = bool(np.all(self.order == np.arange(self.natoms)))
         self._frames = [self._count_frames(s) for s in self.set_names]
         self._checked = set()
 
@@ -76,11 +76,11 @@ class System:
         if type_map is None:
             return
         missing = [n for n in self.data_map if n not in type_map]
-        used = set(range(len(self.data_map))) if self.mixed else set(self.types.tolist())
+        used = set() if self.mixed else set(self.types.tolist())  # of mixed data every frame is looked at
         bad = [n for n in missing if self.data_map.index(n) in used]
         if bad:
             raise UserError(
-                f"elements {bad} are not in the model's type_map {list(type_map)}",
+                f"{', '.join(bad)} not in the model's type_map ({', '.join(type_map)})",
                 f"{self.name}/type_map.raw",
                 "add them to model/type_map, or leave the system out",
             )
@@ -117,23 +117,10 @@ class System:
         return self.source.array(set_name, key)
 
     def _check_finite(self, flat, set_name, key, per_atom):
-        """Look once at every number of a file; name frame and atom of the first that is not finite."""
-        if (set_name, key) in self._checked:
-            return
-        for start in range(0, len(flat), _FINITE_CHUNK):
-            part = flat[start : start + _FINITE_CHUNK]
-            # A sum is finite only if all terms are (overflow aside, which the exact look then clears).
-            if np.isfinite(np.sum(part, dtype=np.float64)):
-                continue
-            bad = np.argwhere(~np.isfinite(np.asarray(part, np.float64)))
-            if len(bad):
-                frame, col = int(bad[0][0]) + start, int(bad[0][1])
-                atom = f", atom {col // per_atom}" if per_atom else ""
-                raise UserError(
-                    f"frame {frame}{atom} holds {part[bad[0][0], col]}", self.source.locate(set_name, key),
-                    "remove or repair the frame",
-                )  # fmt: skip
-        self._checked.add((set_name, key))
+        """Look once at every number of a file."""
+        if (set_name, key) not in self._checked:
+            check_finite(flat, self.source.locate(set_name, key), per_atom)
+            self._checked.add((set_name, key))
 
     def find_key(self, set_name, key):
         """The stored name of a key (atom_X and atomic_X are synonyms), or None."""
@@ -184,8 +171,10 @@ class System:
     def _shape(self, value, set_name, key, req):
         nf = self._frames[self.set_names.index(set_name)]
         where = self.source.locate(set_name, key)
-        if value.size % nf or (value.ndim > 1 and value.shape[0] != nf and value.size != nf * req.ndof):
-            raise UserError(f"shape {value.shape} does not fit {nf} frames", where, "one row per frame of coord.npy")
+        if value.size % nf:
+            raise UserError(
+                f"shape {value.shape} does not fit the {nf} frames of coord.npy", where, "store one row per frame"
+            )
         width = value.size // nf
         allowed = [req.ndof]
         if req.atomic:
@@ -193,22 +182,22 @@ class System:
             allowed = [self.natoms * req.ndof] + ([] if selected is None else [len(selected) * req.ndof])
         if width not in allowed:
             raise UserError(
-                f"{width} numbers per frame, expected {' or '.join(map(str, sorted(set(allowed))))}"
+                f"shape {value.shape} makes {width} numbers for each of the {nf} frames of coord.npy, expected "
+                + " or ".join(map(str, sorted(set(allowed))))
                 + (f" ({req.ndof} per atom)" if req.atomic else ""),
                 where,
             )
         return value.reshape(nf, width), width // req.ndof
 
     def _order_atoms(self, out, req):
+        """Atoms (axis 1) in the order the model sees them; of a selected type only those atoms."""
         selected = self._selected(req)
         if selected is None:
-            return out[:, self.order]
+            return out if self._sorted else out[:, self.order]
         if out.shape[1] == self.natoms:
             out = out[:, selected]
-        # The selected atoms, in the order in which the sorted frame meets them.
-        keep = [a for a in self.order if a in set(selected.tolist())]
-        place = {a: k for k, a in enumerate(selected.tolist())}
-        return out[:, [place[a] for a in keep]]
+        # File order of the selected atoms, sorted like all atoms.
+        return out[:, np.argsort(self.types[selected], kind="stable")]
 
     def coordinates(self, iset, frames):
         """Positions (nf, natoms*3), cells (nf, 9) and types (nf, natoms) in the model's atom order."""
@@ -216,31 +205,47 @@ class System:
         nf = self._frames[iset]
         coord = self.raw(set_name, "coord").reshape(nf, -1)
         self._check_finite(coord, set_name, "coord", 3)
-        out = np.asarray(coord[frames], GLOBAL_NP_FLOAT).reshape(len(frames), self.natoms, 3)[:, self.order]
+        out = np.asarray(coord[frames], GLOBAL_NP_FLOAT)
+        if not self._sorted:
+            out = out.reshape(len(frames), self.natoms, 3)[:, self.order]
         if self.mixed:
-            types = self._real_types(set_name, nf)[frames]
+            types = self._real_types(set_name, nf, frames)
         else:
             types = np.tile(self.types[self.order], (len(frames), 1))
         return out.reshape(len(frames), -1), self._boxes(iset)[frames], types
 
-    def _real_types(self, set_name, nf):
+    def _real_types(self, set_name, nf, frames):
+        """Model types of some frames of a mixed set; -1 is padding."""
         where = self.source.locate(set_name, "real_atom_types")
-        types = np.asarray(self.source.array(set_name, "real_atom_types")).astype(np.int32)
-        if types.size != nf * self.natoms:
-            raise UserError(f"shape {types.shape}, expected ({nf}, {self.natoms})", where)
-        types = types.reshape(nf, self.natoms)
-        if types.min() < -1 or types.max() >= len(self.data_map):
-            frame, atom = np.argwhere((types < -1) | (types >= len(self.data_map)))[0]
-            raise UserError(f"frame {frame}, atom {atom} has type {types[frame, atom]}, outside type_map.raw", where)
+        stored = self.source.array(set_name, "real_atom_types")
+        if stored.size != nf * self.natoms:
+            raise UserError(f"shape {stored.shape}, expected ({nf}, {self.natoms})", where)
+        stored = stored.reshape(nf, self.natoms)
+        if (set_name, "real_atom_types") not in self._checked:
+            self._check_real_types(np.asarray(stored), where)
+            self._checked.add((set_name, "real_atom_types"))
+        types = np.asarray(stored[frames]).astype(np.int32)
         if self._remap is None:
             return types
-        mapped = np.where(types < 0, -1, self._remap[np.maximum(types, 0)])
-        if np.any((mapped < 0) & (types >= 0)):
-            frame, atom = np.argwhere((mapped < 0) & (types >= 0))[0]
+        return np.where(types < 0, -1, self._remap[np.maximum(types, 0)]).astype(np.int32)
+
+    def _check_real_types(self, types, where):
+        outside = (types < -1) | (types >= len(self.data_map))
+        if outside.any():
+            frame, atom = np.argwhere(outside)[0]
             raise UserError(
-                f"frame {frame}, atom {atom} is '{self.data_map[types[frame, atom]]}', not in the model's type_map", where
+                f"frame {frame}, atom {atom} has type {types[frame, atom]}, type_map.raw names {len(self.data_map)} types",
+                where,
             )
-        return mapped.astype(np.int32)
+        if self._remap is not None:
+            unknown = (types >= 0) & (self._remap[np.maximum(types, 0)] < 0)
+            if unknown.any():
+                frame, atom = np.argwhere(unknown)[0]
+                name = self.data_map[types[frame, atom]]
+                raise UserError(
+                    f"frame {frame}, atom {atom} is '{name}', which is not in the model's type_map", where,
+                    "add it to model/type_map, or leave the system out",
+                )  # fmt: skip
 
     def _boxes(self, iset):
         set_name, nf = self.set_names[iset], self._frames[iset]
@@ -258,16 +263,7 @@ class System:
         box = box.reshape(nf, 9)
         if (set_name, "box") not in self._checked:
             self._check_finite(box, set_name, "box", 0)
-            cell = box.reshape(nf, 3, 3).astype(np.float64)
-            volume = np.abs(np.linalg.det(cell))
-            area = np.linalg.norm(np.cross(cell, np.roll(cell, -1, axis=1)), axis=2).max(axis=1)
-            height = volume / np.maximum(area, 1e-300)
-            if height.min() < 0.5:
-                frame = int(np.argmin(height))
-                raise UserError(
-                    f"the cell of frame {frame} is singular or thinner than 0.5 Å (height {height[frame]:.3g} Å)", where,
-                    "check the units (Å) and the order of the nine numbers",
-                )  # fmt: skip
+            check_cells(box, self.natoms, where)
         return box
 
     def frame_copies(self, iset):
@@ -276,6 +272,16 @@ class System:
         if not self.source.has(set_name, "numb_copy"):
             return None
         copies = np.asarray(self.source.array(set_name, "numb_copy")).astype(int).ravel()
-        if len(copies) != self._frames[iset] or copies.min() < 0:
-            raise UserError("one non-negative integer per frame is expected", self.source.locate(set_name, "numb_copy"))
+        if len(copies) != self._frames[iset] or copies.min() < 0 or copies.sum() == 0:
+            raise UserError(
+                "one non-negative integer per frame is expected, not all 0", self.source.locate(set_name, "numb_copy")
+            )
         return copies
+
+    def check_all(self, requirements):
+        """Read every file that the requirements name and look at all of it; raises on the first fault."""
+        for iset in range(len(self.set_names)):
+            first = np.arange(1)
+            self.coordinates(iset, first)
+            for req in requirements:
+                self.load(iset, first, req)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from dptf.data.batching import batch_sizes, system_probabilities
+from dptf.data.merge import merge_frames
 from dptf.data.sources import expand_systems, open_source
 from dptf.data.system import System
 from dptf.errors import UserError
@@ -38,6 +39,19 @@ class _Cursor:
         self.iset, self.frames, self.next = state[0], np.array(state[1], int), state[2]
 
 
+def _check_maps(systems, type_map):
+    """Without names in the model, the index of a type is that of the data, so the data must agree with each other."""
+    if type_map is not None:
+        return
+    longest = max((s for s in systems if s.data_map), key=lambda s: len(s.data_map), default=None)
+    for s in systems:
+        if s.data_map and s.data_map != longest.data_map[: len(s.data_map)]:
+            raise UserError(
+                f"names the types {' '.join(s.data_map)}, but {longest.name} names them {' '.join(longest.data_map)}",
+                f"{s.name}/type_map.raw", "give model/type_map; then types are matched by name",
+            )  # fmt: skip
+
+
 class DataSystems:
     """All systems of a data section.
 
@@ -64,21 +78,31 @@ class DataSystems:
         if len({s.mixed for s in systems}) > 1:
             odd = next(s for s in systems if s.mixed != systems[0].mixed)
             raise UserError("mixed-type and ordinary systems cannot be used together", odd.name)
-        sizes = batch_sizes(section.get("batch_size", "auto"), [s.natoms for s in systems], f"{where}/batch_size")
+        _check_maps(systems, type_map)
+        sizes, self.merged = batch_sizes(
+            section.get("batch_size", "auto"), [s.natoms for s in systems], f"{where}/batch_size"
+        )
         self.dropped = [s.name for s, b in zip(systems, sizes) if b is None]
         self.systems = [s for s, b in zip(systems, sizes) if b is not None]
         self.batch_sizes = [b for b in sizes if b is not None]
-        self.mixed_type = self.systems[0].mixed
+        self.mixed_type = self.systems[0].mixed or self.merged > 0
+        if self.merged and len({s.periodic for s in self.systems}) > 1:
+            odd = next(s for s in self.systems if s.periodic != self.systems[0].periodic)
+            raise UserError(
+                "periodic and open systems cannot share a batch", odd.name, "use a batch_size other than mixed:N"
+            )
         needed = max(int(s.types.max()) + 1 for s in self.systems)
         self.ntypes = ntypes or (len(type_map) if type_map else needed)
         if needed > self.ntypes:
             raise UserError(f"the data hold {needed} types, the model {self.ntypes}", where, "extend model/type_map")
         self.nbatches = [
-            sum(max(1, s.set_frames(k) // b) for k in range(len(s.set_names))) for s, b in zip(self.systems, self.batch_sizes)
+            sum(max(1, s.set_frames(k) // b) for k in range(len(s.set_names)))
+            for s, b in zip(self.systems, self.batch_sizes)
         ]
         self.probs = system_probabilities(
             self.nbatches, section.get("auto_prob", "prob_sys_size"), section.get("sys_probs"), where
         )
+        # The order of draws (system, then its frames) is the public one, so the same seed gives the same batches.
         self.rng = np.random.RandomState(None if seed is None else [rank, seed % 2**32])
         self._cursors = [_Cursor(s, b) for s, b in zip(self.systems, self.batch_sizes)]
 
@@ -100,9 +124,15 @@ class DataSystems:
         return int(np.ceil(max(n / p for n, p in zip(self.nbatches, self.probs) if p > 0)))
 
     def next_batch(self):
-        """A batch of one system drawn at random; see :meth:`batch_of`."""
-        isys = int(self.rng.choice(len(self.systems), p=self.probs))
-        return self.batch_of(isys)
+        """A batch of one system drawn at random (or of several with ``mixed:N``); see :meth:`batch_of`."""
+        if not self.merged:
+            return self.batch_of(self._draw_system())
+        return self._finish(
+            merge_frames([self._raw_batch(self._draw_system()) for _ in range(self.merged)], self.requirements)
+        )
+
+    def _draw_system(self):
+        return int(self.rng.choice(len(self.systems), p=self.probs))
 
     def batch_of(self, isys):
         """The next batch of a system.
@@ -111,27 +141,37 @@ class DataSystems:
         -------
         dict
             ``coord`` (nf, natoms*3), ``box`` (nf, 9), ``type`` (nf, natoms), ``natoms_vec`` (2 + ntypes), ``mesh``, and for
-            each requirement its array and ``find_<key>``; ``system`` names the source.
+            each requirement its array and ``find_<key>``; ``system`` names the source. Of mixed types also
+            ``real_natoms_vec`` (nf, 2 + ntypes), the atoms of every type in each frame.
         """
-        cursor = self._cursors[isys]
-        iset, frames = cursor.draw(self.rng)
-        return self._assemble(self.systems[isys], iset, frames)
+        return self._finish(self._raw_batch(isys))
 
-    def _assemble(self, system, iset, frames):
+    def _raw_batch(self, isys):
+        iset, frames = self._cursors[isys].draw(self.rng)
+        return self._load(self.systems[isys], iset, frames)
+
+    def _load(self, system, iset, frames):
         coord, box, types = system.coordinates(iset, frames)
         batch = {"coord": coord, "box": box, "type": types, "system": system.name}
-        batch["natoms_vec"] = self._natoms(system, types)
-        batch["mesh"] = np.zeros(6 * system.periodic + system.mixed, np.int32)
         for req in self.requirements:
             value, found = system.load(iset, frames, req)
             batch[req.key], batch["find_" + req.key] = value, np.float32(found)
         return batch
 
-    def _natoms(self, system, types):
-        n = system.natoms
-        if system.mixed:
-            return np.array([n, n, n] + [0] * (self.ntypes - 1), np.int32)
-        return np.concatenate([[n, n], np.bincount(types[0], minlength=self.ntypes)]).astype(np.int32)
+    def _finish(self, batch):
+        """Add what describes the composition: natoms_vec, mesh."""
+        types, periodic = batch["type"], bool(batch["box"].any())
+        n = types.shape[1]
+        batch["mesh"] = np.zeros(6 * periodic + self.mixed_type, np.int32)
+        if not self.mixed_type:
+            batch["natoms_vec"] = np.concatenate([[n, n], np.bincount(types[0], minlength=self.ntypes)]).astype(
+                np.int32
+            )
+            return batch
+        batch["natoms_vec"] = np.array([n, n, n] + [0] * (self.ntypes - 1), np.int32)
+        counts = (types[:, :, None] == np.arange(self.ntypes)).sum(axis=1)
+        batch["real_natoms_vec"] = np.concatenate([np.full((len(types), 2), n), counts], axis=1).astype(np.int32)
+        return batch
 
     def stat_batches(self, n):
         """For every system `n` consecutive batches of its stream (they count as drawn)."""
@@ -143,14 +183,20 @@ class DataSystems:
         for iset in range(len(system.set_names)):
             n = min(left, system.set_frames(iset))
             if n > 0:
-                parts.append(self._assemble(system, iset, np.arange(n)))
+                parts.append(self._finish(self._load(system, iset, np.arange(n))))
                 left -= n
         out = dict(parts[0])
-        for key in ["coord", "box", "type"] + [r.key for r in self.requirements]:
+        rows = ["coord", "box", "type"] + (["real_natoms_vec"] if self.mixed_type else [])
+        for key in rows + [r.key for r in self.requirements]:
             out[key] = np.concatenate([p[key] for p in parts])
         for req in self.requirements:
             out["find_" + req.key] = min(p["find_" + req.key] for p in parts)
         return out
+
+    def check_all(self):
+        """Read all data once and look for faults; without it, a file is checked when it is first drawn from."""
+        for system in self.systems:
+            system.check_all(self.requirements)
 
     def missing_labels(self, key):
         """Names of the systems that have no file for a key in any set."""
@@ -171,12 +217,11 @@ class DataSystems:
 
     def summary(self, title):
         """Table of the systems in the layout that users know."""
-        lines = [f"---Summary of DataSystem: {title:13s}-----------------------------------------------"]
+        lines = [f"---Summary of DataSystem: {title.capitalize():13s}-----------------------------------------------"]
         lines.append(f"Found {len(self.systems)} System(s):")
-        lines.append(f"{'system':>42s}  {'natoms':>6s}  {'bch_sz':>6s}  {'n_bch':>6s}  {'prob':>9s}  pbc")
+        lines.append(f"{'system':>42s}  {'natoms':>6s}  {'bch_sz':>6s}  n_bch   prob       pbc")
         for s, b, n, p in zip(self.systems, self.batch_sizes, self.nbatches, self.probs):
             name = s.name if len(s.name) <= 42 else "-- " + s.name[-39:]
             lines.append(f"{name:>42s}  {s.natoms:>6d}  {b:>6d}  {n:>6d}  {p:9.3e}  {'T' if s.periodic else 'F':>3s}")
         lines.append("-" * len(lines[0]))
         return "\n".join(lines)
-
