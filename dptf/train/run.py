@@ -55,26 +55,23 @@ def train(
     loader = threading.Thread(target=_import_tensorflow, daemon=True)
     loader.start()
     from dptf.data import expand_systems
-    from dptf.data.neighbor_stat import resolve_sel
+    from dptf.data.sel import needs_statistics
 
     section = options["training_data"]
     paths = expand_systems(section["systems"], section.get("rglob_patterns"), "training/training_data/systems")
     if use_pretrain_script:
         config["model"] = _pretrained_section(init_model or restart, init_frz_model)
     model_section = config["model"]
-    distance, counts = None, None
+    distance = None
     if skip_neighbor_stat:
-        if isinstance(model_section["descriptor"].get("sel"), str):
+        automatic = needs_statistics(model_section)
+        if automatic:
             raise UserError(
-                f"'{model_section['descriptor']['sel']}' needs the neighbor statistics", "model/descriptor/sel",
+                "an automatic sel needs the neighbor statistics", automatic[0],
                 "leave out --skip-neighbor-stat, or give numbers",
             )  # fmt: skip
     else:
-        distance, counts = _neighbor_statistics(paths, model_section)
-        d = model_section["descriptor"]
-        d["sel"], warnings = resolve_sel(d["sel"], counts, model_section.get("type_map"))
-        for w in warnings:
-            log.warning(w)
+        distance = _neighbor_statistics(paths, model_section)
     if source.converted:
         write_atomic("input_v2_compat.json", json.dumps(source.data, indent=4) + "\n")
         log.info("the input has an old layout; its current form is in input_v2_compat.json")
@@ -115,14 +112,19 @@ def write_atomic(path, text):
 
 
 def _neighbor_statistics(paths, model_section):
+    """Resolve automatic sel in place; returns the smallest distance."""
     from dptf.data.neighbor_stat import neighbor_stat
+    from dptf.data.sel import update_sel
 
     log.info("Calculate neighbor statistics... (add --skip-neighbor-stat to skip this step)")
-    rcut = float(model_section["descriptor"]["rcut"])
-    distance, counts = neighbor_stat(paths, rcut, model_section.get("type_map"))
-    log.info("Neighbor statistics: training data with minimal neighbor distance: %f", distance)
-    log.info("Neighbor statistics: training data with maximum neighbor size: %s (cutoff radius: %f)", counts, rcut)
-    return distance, counts
+
+    def stat(rcut, one_type):
+        distance, counts = neighbor_stat(paths, rcut, model_section.get("type_map"), one_type=one_type)
+        log.info("Neighbor statistics: training data with minimal neighbor distance: %f", distance)
+        log.info("Neighbor statistics: training data with maximum neighbor size: %s (cutoff radius: %f)", counts, rcut)
+        return distance, counts
+
+    return update_sel(model_section, stat)
 
 
 def _pretrained_section(checkpoint, frozen):
