@@ -1,0 +1,244 @@
+#include "deep_pot_impl.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+namespace deepmd {
+
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+void LocalOrder::build(const int* atype, int natoms, int nghost_all, int ntypes) {
+  const std::vector<int> types(atype, atype + natoms);
+  select_real_atoms(fwd, bkw, nghost, {}, types, nghost_all, ntypes);
+  nloc = static_cast<int>(bkw.size()) - nghost;
+  std::vector<int> local(nloc);
+  for (int k = 0; k < nloc; ++k) local[k] = types[bkw[k]];
+  sorted = AtomMap(local.begin(), local.end());
+}
+
+void LocalOrder::copy_list(const InputNlist& list) {
+  ilist.resize(nloc);
+  numneigh.assign(nloc, 0);
+  firstneigh.resize(nloc);
+  size_t total = 0;
+  for (int k = 0; k < list.inum; ++k) total += list.numneigh[k];
+  neighbors.clear();
+  neighbors.reserve(total);
+  std::vector<size_t> start(nloc);
+  int rows = 0;
+  const int natoms = static_cast<int>(fwd.size());
+  // Place in the graph's order of every atom of the caller, -1 for ignored ones.
+  std::vector<int> place(natoms);
+  for (int i = 0; i < natoms; ++i) place[i] = fwd[i] < 0 || fwd[i] >= nloc ? fwd[i] : sorted.get_fwd_map()[fwd[i]];
+  for (int k = 0; k < list.inum; ++k) {
+    const int i = list.ilist[k];
+    if (i < 0 || i >= natoms || (fwd[i] >= nloc))
+      throw deepmd_exception("row " + std::to_string(k) + " of the neighbor list is for atom " + std::to_string(i) +
+                             ", which is not a local atom");
+    if (fwd[i] < 0) continue;
+    ilist[rows] = place[i];
+    start[rows] = neighbors.size();
+    for (int n = 0; n < list.numneigh[k]; ++n) {
+      const int j = list.firstneigh[k][n] & list.mask;
+      if (j < 0 || j >= natoms)
+        throw deepmd_exception("the neighbor list of atom " + std::to_string(i) + " names atom " + std::to_string(j) +
+                               " of " + std::to_string(natoms));
+      if (place[j] >= 0) neighbors.push_back(place[j]);
+    }
+    numneigh[rows] = static_cast<int>(neighbors.size() - start[rows]);
+    ++rows;
+  }
+  if (rows != nloc)
+    throw deepmd_exception("the neighbor list has rows for " + std::to_string(rows) + " of " + std::to_string(nloc) +
+                           " local atoms");
+  for (int k = 0; k < nloc; ++k) firstneigh[k] = neighbors.data() + start[k];
+}
+
+DeepPotImpl::DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content)
+    : graph(model, gpu_rank, content) {
+  std::string version = graph.text("model_attr/model_version", "0.0");
+  if (!model_compatable(version))
+    throw deepmd_exception("model " + model + " has version " + version + ", this library runs 1.0 and 1.1; run: dp convert-from");
+  const std::string type = graph.text("model_attr/model_type", "ener");
+  if (type != "ener")
+    throw deepmd_exception("model " + model + " is of type '" + type + "', an energy model is needed");
+  single = graph.dtype("descrpt_attr/rcut") == tensorflow::DT_FLOAT;
+  rcut = single ? graph.scalar<float>("descrpt_attr/rcut") : graph.scalar<double>("descrpt_attr/rcut");
+  ntypes = graph.scalar<int>("descrpt_attr/ntypes");
+  dfparam = std::max(0, graph.scalar_or<int>("fitting_attr/dfparam", 0));
+  daparam = std::max(0, graph.scalar_or<int>("fitting_attr/daparam", 0));
+  if (daparam) aparam_nall = graph.scalar_or<bool>("fitting_attr/aparam_nall", false);
+}
+
+template <typename VALUETYPE>
+void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+                          int nghost, const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
+                          const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
+                          VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+  if (nframes < 0 || natoms < 0 || nghost < 0 || nghost > natoms)
+    throw deepmd_exception("numbers of frames (" + std::to_string(nframes) + "), atoms (" + std::to_string(natoms) +
+                           ") and ghosts (" + std::to_string(nghost) + ") do not fit");
+  const size_t n_coord = static_cast<size_t>(nframes) * natoms * 3;
+  for (size_t i = 0; i < n_coord; ++i)
+    if (!std::isfinite(coord[i]))
+      throw deepmd_exception("coordinate " + std::to_string(i % 3) + " of atom " + std::to_string(i / 3 % natoms) +
+                             " in frame " + std::to_string(i / (3 * static_cast<size_t>(natoms))) + " is not finite");
+  if (mixed) {
+    have_list_ = false;
+    // The graph reads types per frame; atoms keep their order.
+    order_.build(std::vector<int>(natoms, 0).data(), natoms, 0, 1);
+  } else if (!list) {
+    have_list_ = false;
+    order_.build(atype, natoms, 0, ntypes);
+  } else if (ago == 0 || !have_list_ || static_cast<int>(order_.fwd.size()) != natoms) {
+    if (ago != 0)
+      throw deepmd_exception("ago is " + std::to_string(ago) + ", but no list was given for these " +
+                             std::to_string(natoms) + " atoms before; call with ago 0 first");
+    have_list_ = false;
+    order_.build(atype, natoms, nghost, ntypes);
+    order_.copy_list(*list);
+    have_list_ = true;
+  }
+  const auto zero = [](VALUETYPE* p, size_t n) {
+    if (p) std::fill(p, p + n, VALUETYPE(0));
+  };
+  zero(force, n_coord);
+  zero(virial, static_cast<size_t>(nframes) * 9);
+  zero(atom_energy, static_cast<size_t>(nframes) * natoms);
+  zero(atom_virial, static_cast<size_t>(nframes) * natoms * 9);
+  std::fill(ener, ener + nframes, 0.0);
+  if (order_.nloc == 0 || nframes == 0) return;
+  if (single)
+    evaluate<float>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed, ener, force,
+                    virial, atom_energy, atom_virial);
+  else
+    evaluate<double>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed, ener,
+                     force, virial, atom_energy, atom_virial);
+}
+
+namespace {
+
+/// dim numbers per frame (and per row), given once for all frames or frame by frame.
+template <typename VALUETYPE>
+bool tiled(const std::vector<VALUETYPE>& value, size_t per_frame, size_t nframes, const char* name) {
+  if (value.size() == per_frame * nframes) return false;
+  if (value.size() == per_frame) return true;
+  throw deepmd_exception(std::string(name) + " has " + std::to_string(value.size()) + " numbers, the model needs " +
+                         std::to_string(per_frame) + " per frame (" + std::to_string(nframes) + " frames)");
+}
+
+}  // namespace
+
+template <typename FP, typename VALUETYPE>
+void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+                           int nghost, bool has_list, int ago, const std::vector<VALUETYPE>& fparam,
+                           const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
+                           VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+  const auto fp = tensorflow::DataTypeToEnum<FP>::v();
+  const int nloc = order_.nloc, nall = nloc + order_.nghost;
+  Tensor t_coord(fp, TensorShape({nframes, 3 * nall})), t_type(tensorflow::DT_INT32, TensorShape({nframes, nall})),
+      t_box(fp, TensorShape({nframes, 9})), t_natoms(tensorflow::DT_INT32, TensorShape({ntypes + 2}));
+  auto c = t_coord.flat<FP>();
+  auto ty = t_type.flat<int>();
+  std::vector<int> at(nall);
+  for (int k = 0; k < nall; ++k) at[k] = order_.atom_at(k);
+  for (int f = 0; f < nframes; ++f)
+    for (int k = 0; k < nall; ++k) {
+      const size_t from = static_cast<size_t>(f) * natoms + at[k], to = static_cast<size_t>(f) * nall + k;
+      for (int d = 0; d < 3; ++d) c(3 * to + d) = static_cast<FP>(coord[3 * from + d]);
+      ty(to) = atype[mixed ? from : at[k]];
+      if (mixed && ty(to) >= ntypes)
+        throw deepmd_exception("atom " + std::to_string(at[k]) + " has type " + std::to_string(ty(to)) + " of " +
+                               std::to_string(ntypes));
+    }
+  for (int i = 0; i < nframes * 9; ++i) t_box.flat<FP>()(i) = box ? static_cast<FP>(box[i]) : FP(0);
+  auto na = t_natoms.flat<int>();
+  na.setZero();
+  na(0) = nloc;
+  na(1) = nall;
+  if (mixed) {
+    na(2) = nloc;
+  } else {
+    for (int k = 0; k < nloc; ++k) ++na(2 + ty(k));
+  }
+  const int mesh_size = has_list ? 16 : 6 * (box != nullptr) + mixed;
+  Tensor t_mesh(tensorflow::DT_INT32, TensorShape({mesh_size}));
+  t_mesh.flat<int>().setZero();
+  if (has_list) {
+    int* m = t_mesh.flat<int>().data();
+    m[0] = ago;
+    m[1] = nloc;
+    const int* ilist = order_.ilist.data();
+    const int* numneigh = order_.numneigh.data();
+    int* const* firstneigh = order_.firstneigh.data();
+    std::memcpy(m + 4, &ilist, sizeof ilist);
+    std::memcpy(m + 8, &numneigh, sizeof numneigh);
+    std::memcpy(m + 12, &firstneigh, sizeof firstneigh);
+  }
+  std::vector<std::pair<std::string, Tensor>> feeds = {
+      {"t_coord", t_coord}, {"t_type", t_type}, {"t_natoms", t_natoms}, {"t_box", t_box}, {"t_mesh", t_mesh}};
+  if (dfparam && graph.has("t_fparam")) {
+    const bool tile = tiled(fparam, dfparam, nframes, "fparam");
+    Tensor t(fp, TensorShape({nframes, dfparam}));
+    for (int i = 0; i < nframes * dfparam; ++i) t.flat<FP>()(i) = static_cast<FP>(fparam[tile ? i % dfparam : i]);
+    feeds.emplace_back("t_fparam", t);
+  }
+  if (daparam && graph.has("t_aparam")) {
+    const int given = aparam_nall ? natoms : natoms - nghost, used = aparam_nall ? nall : nloc;
+    const bool tile = tiled(aparam, static_cast<size_t>(given) * daparam, nframes, "aparam");
+    Tensor t(fp, TensorShape({nframes, used * daparam}));
+    for (int f = 0; f < nframes; ++f)
+      for (int k = 0; k < used; ++k)
+        for (int d = 0; d < daparam; ++d)
+          t.flat<FP>()((static_cast<size_t>(f) * used + k) * daparam + d) =
+              static_cast<FP>(aparam[(static_cast<size_t>(tile ? 0 : f) * given + at[k]) * daparam + d]);
+    feeds.emplace_back("t_aparam", t);
+  }
+  feeds.erase(std::remove_if(feeds.begin(), feeds.end(), [&](const auto& f) { return !graph.has(f.first); }), feeds.end());
+  std::vector<std::string> fetches = {"o_energy", "o_force"};
+  const bool sum_virial = virial && !graph.has("o_virial");
+  if (virial && !sum_virial) fetches.push_back("o_virial");
+  if (atom_energy) fetches.push_back("o_atom_energy");
+  if (atom_virial || sum_virial) fetches.push_back("o_atom_virial");
+  const std::vector<Tensor> out = graph.run(feeds, fetches);
+
+  size_t next = 0;
+  const Tensor& energy = out[next++];
+  for (int f = 0; f < nframes; ++f)
+    ener[f] = energy.dtype() == tensorflow::DT_FLOAT ? energy.flat<float>()(f) : energy.flat<double>()(f);
+  const auto scatter = [&](const Tensor& t, int rows, int stride, VALUETYPE* to) {
+    const FP* from = t.flat<FP>().data();
+    for (int f = 0; f < nframes; ++f)
+      for (int k = 0; k < rows; ++k)
+        for (int s = 0; s < stride; ++s)
+          to[(static_cast<size_t>(f) * natoms + at[k]) * stride + s] =
+              static_cast<VALUETYPE>(from[(static_cast<size_t>(f) * rows + k) * stride + s]);
+  };
+  const Tensor& t_force = out[next++];
+  if (force) scatter(t_force, nall, 3, force);
+  if (virial && !sum_virial) {
+    const FP* v = out[next++].flat<FP>().data();
+    for (int i = 0; i < nframes * 9; ++i) virial[i] = static_cast<VALUETYPE>(v[i]);
+  }
+  if (atom_energy) scatter(out[next++], nloc, 1, atom_energy);
+  if (atom_virial || sum_virial) {
+    const Tensor& t = out[next++];
+    if (atom_virial) scatter(t, nall, 9, atom_virial);
+    if (sum_virial)
+      for (int f = 0; f < nframes; ++f)
+        for (int k = 0; k < nall * 9; ++k)
+          virial[9 * f + k % 9] += static_cast<VALUETYPE>(t.flat<FP>()(static_cast<size_t>(f) * nall * 9 + k));
+  }
+}
+
+template void DeepPotImpl::compute<double>(int, int, const double*, const int*, const double*, int, const InputNlist*, int,
+                                           const std::vector<double>&, const std::vector<double>&, bool, ENERGYTYPE*,
+                                           double*, double*, double*, double*);
+template void DeepPotImpl::compute<float>(int, int, const float*, const int*, const float*, int, const InputNlist*, int,
+                                          const std::vector<float>&, const std::vector<float>&, bool, ENERGYTYPE*, float*,
+                                          float*, float*, float*);
+
+}  // namespace deepmd

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common.h"
+#include "graph_runner.h"
+
+namespace deepmd {
+
+/// Atoms that take part, their order by type, and a private copy of the neighbor list in that order.
+struct LocalOrder {
+  std::vector<int> fwd, bkw;  // real atoms: old -> new index or -1, new -> old
+  int nloc = 0, nghost = 0;   // real ones
+  AtomMap sorted;             // of the real local atoms
+  std::vector<int> ilist, numneigh, neighbors;
+  std::vector<int*> firstneigh;
+
+  void build(const int* atype, int natoms, int nghost_all, int ntypes);
+  void copy_list(const InputNlist& list);
+  /// Caller's index of the atom at place k of the graph's order (local atoms sorted, then ghosts).
+  int atom_at(int k) const { return bkw[k < nloc ? sorted.get_bkw_map()[k] : k]; }
+};
+
+class DeepPotImpl {
+ public:
+  DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content);
+
+  template <typename VALUETYPE>
+  void compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box, int nghost,
+               const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
+               const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
+               VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+
+  GraphRunner graph;
+  double rcut = 0;
+  int ntypes = 0, dfparam = 0, daparam = 0;
+  bool aparam_nall = false, single = false;
+
+ private:
+  template <typename FP, typename VALUETYPE>
+  void evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box, int nghost,
+                bool has_list, int ago, const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
+                bool mixed, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
+                VALUETYPE* atom_virial);
+  LocalOrder order_;
+  bool have_list_ = false;
+};
+
+}  // namespace deepmd

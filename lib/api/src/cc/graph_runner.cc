@@ -1,0 +1,189 @@
+#include "graph_runner.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <set>
+
+#include "common.h"
+#include "errors.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "op_allowlist.h"
+#include "tensorflow/core/framework/tensor.pb.h"
+#include "tensorflow/core/protobuf/config.pb.h"
+
+namespace deepmd {
+namespace {
+
+void require(const absl::Status& status) {
+  if (status.ok()) return;
+  if (status.code() == absl::StatusCode::kResourceExhausted)
+    throw deepmd_exception_oom("out of memory: " + std::string(status.message()));
+  throw tf_exception(std::string(status.message()));
+}
+
+/// Calls dptf_rewrite_graph of the op library, if it has one; see op/rewrite_*.cc.
+bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std::string* report) {
+  const char* plain = std::getenv("DPTF_PLAIN");
+  if (plain && *plain && std::strcmp(plain, "0")) {
+    *report = "graph run as it is (DPTF_PLAIN is set)";
+    return false;
+  }
+  using Rewrite = int (*)(const char*, size_t, char**, size_t*, char**, const char*);
+  using Free = void (*)(char*);
+  const auto call = reinterpret_cast<Rewrite>(dlsym(RTLD_DEFAULT, "dptf_rewrite_graph"));
+  const auto release = reinterpret_cast<Free>(dlsym(RTLD_DEFAULT, "dptf_free"));
+  if (!call || !release) {
+    *report = "graph run as it is (no fused kernels in this build)";
+    return false;
+  }
+  const std::string in = graph.SerializeAsString();
+  char *out = nullptr, *text = nullptr;
+  size_t n = 0;
+  const int code = call(in.data(), in.size(), &out, &n, &text, "");
+  if (text) *report = text;
+  const bool done = code == 0 && out && fused->ParseFromArray(out, static_cast<int>(n));
+  release(out);
+  release(text);
+  return done;
+}
+
+}  // namespace
+
+GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::string& content) : path_(path) {
+  load_op_library();
+  std::string file;
+  if (content.empty()) read_file_to_string(path, file);
+  const std::string& bytes = content.empty() ? file : content;
+  tensorflow::GraphDef graph;
+  if (bytes.empty()) throw deepmd_exception(path + " is empty");
+  google::protobuf::io::ArrayInputStream stream(bytes.data(), static_cast<int>(bytes.size()));
+  google::protobuf::io::CodedInputStream coded(&stream);
+  if (!graph.ParseFromCodedStream(&coded) || graph.node_size() == 0)
+    throw deepmd_exception(path + " is not a frozen graph, or it is truncated (" + std::to_string(bytes.size()) +
+                           " bytes)");
+  check_ops(graph);
+  upgrade(&graph);
+  tensorflow::GraphDef fused;
+  if (rewrite(graph, &fused, &report_)) graph.Swap(&fused);
+  for (auto& node : graph.node()) {
+    tensorflow::NodeDef& kept = nodes_[node.name()];
+    kept.set_op(node.op());
+    // Small constants are attributes of the model; big ones stay in the session only.
+    if (node.op() == "Const" && node.ByteSizeLong() < (1 << 16)) kept = node;
+  }
+  tensorflow::SessionOptions options;
+  int intra = 0, inter = 0;
+  get_env_nthreads(intra, inter);
+  options.config.set_intra_op_parallelism_threads(intra);
+  options.config.set_inter_op_parallelism_threads(inter);
+  options.config.set_allow_soft_placement(true);
+  options.config.mutable_gpu_options()->set_allow_growth(true);
+  options.config.mutable_gpu_options()->set_per_process_gpu_memory_fraction(0.9);
+  if (gpu_rank > 0) {
+    const char* visible = std::getenv("DPTF_GPUS_PER_NODE");
+    const int n = visible ? std::atoi(visible) : 0;
+    if (n > 0) options.config.mutable_gpu_options()->set_visible_device_list(std::to_string(gpu_rank % n));
+  }
+  session_.reset(tensorflow::NewSession(options));
+  if (!session_) throw tf_exception("no session could be created");
+  require(session_->Create(std::move(graph)));
+}
+
+GraphRunner::~GraphRunner() {
+  if (!session_) return;
+  for (auto& call : callables_) session_->ReleaseCallable(call.second).IgnoreError();
+  session_->Close().IgnoreError();
+}
+
+void GraphRunner::check_ops(const tensorflow::GraphDef& graph) const {
+  static const std::set<std::string> allowed(std::begin(kAllowedOps), std::end(kAllowedOps));
+  auto check = [&](const tensorflow::NodeDef& node) {
+    if (allowed.count(node.op()) || node.op().rfind(kOwnOpPrefix, 0) == 0) return;
+    throw deepmd_exception(path_ + " holds the op " + node.op() + " (node " + node.name() +
+                           "), which a model does not need; the file is not trusted");
+  };
+  for (const auto& node : graph.node()) check(node);
+  for (const auto& function : graph.library().function())
+    for (const auto& node : function.node_def()) check(node);
+}
+
+void GraphRunner::upgrade(tensorflow::GraphDef* graph) const {
+  std::set<std::string> names;
+  for (const auto& node : graph->node()) names.insert(node.name());
+  if (names.count("energy_test"))
+    throw deepmd_exception(path_ + " was written by release 0.12; run: dp convert-from 0.12 -i " + path_);
+  auto add = [&](const std::string& name, const Tensor& value) {
+    if (names.count(name)) return;
+    tensorflow::NodeDef* node = graph->add_node();
+    node->set_name(name);
+    node->set_op("Const");
+    (*node->mutable_attr())["dtype"].set_type(value.dtype());
+    value.AsProtoTensorContent((*node->mutable_attr())["value"].mutable_tensor());
+  };
+  auto integer = [](int v) {
+    Tensor t(tensorflow::DT_INT32, tensorflow::TensorShape({}));
+    t.scalar<int>()() = v;
+    return t;
+  };
+  auto string = [](const std::string& v) {
+    Tensor t(tensorflow::DT_STRING, tensorflow::TensorShape({}));
+    t.scalar<tensorflow::tstring>()() = v;
+    return t;
+  };
+  if (!names.count("descrpt_attr/rcut") && !names.count("dipole_charge/descrpt_attr/rcut")) return;
+  add("fitting_attr/dfparam", integer(0));
+  add("fitting_attr/daparam", integer(0));
+  // Strings cannot be written as raw content; these two have to be spelled out.
+  for (const auto& item : {std::make_pair("model_attr/tmap", ""), std::make_pair("model_attr/model_type", "ener")}) {
+    if (names.count(item.first)) continue;
+    tensorflow::NodeDef* node = graph->add_node();
+    node->set_name(item.first);
+    node->set_op("Const");
+    (*node->mutable_attr())["dtype"].set_type(tensorflow::DT_STRING);
+    string(item.second).AsProtoField((*node->mutable_attr())["value"].mutable_tensor());
+  }
+}
+
+GraphRunner::Tensor GraphRunner::constant(const std::string& node) const {
+  const auto it = nodes_.find(node);
+  if (it == nodes_.end() || it->second.op() != "Const" || !it->second.attr().count("value"))
+    throw deepmd_exception(path_ + " has no constant " + node + ": it is not a model of this kind");
+  Tensor out;
+  if (!out.FromProto(it->second.attr().at("value").tensor()))
+    throw deepmd_exception(path_ + ": the constant " + node + " cannot be read");
+  return out;
+}
+
+std::string GraphRunner::text(const std::string& node, const std::string& fallback) const {
+  return has(node) ? std::string(constant(node).scalar<tensorflow::tstring>()()) : fallback;
+}
+
+std::vector<tensorflow::Tensor> GraphRunner::run(const std::vector<std::pair<std::string, Tensor>>& feeds,
+                                                 const std::vector<std::string>& fetches) const {
+  std::string key;
+  std::vector<Tensor> values;
+  values.reserve(feeds.size());
+  for (const auto& feed : feeds) {
+    key += feed.first + ",";
+    values.push_back(feed.second);
+  }
+  for (const auto& fetch : fetches) key += "|" + fetch;
+  auto it = callables_.find(key);
+  if (it == callables_.end()) {
+    tensorflow::CallableOptions options;
+    for (const auto& feed : feeds) options.add_feed(feed.first + ":0");
+    for (const auto& fetch : fetches) options.add_fetch(fetch + ":0");
+    tensorflow::Session::CallableHandle handle;
+    require(session_->MakeCallable(options, &handle));
+    it = callables_.emplace(key, handle).first;
+  }
+  std::vector<Tensor> out;
+  require(session_->RunCallable(it->second, values, &out, nullptr));
+  return out;
+}
+
+}  // namespace deepmd

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tensorflow/core/framework/graph.pb.h"
+#include "tensorflow/core/framework/tensor.h"
+#include "tensorflow/core/public/session.h"
+
+namespace deepmd {
+
+/// A frozen graph with its TensorFlow session. Loading checks every op against the allow-list, gives old graphs the nodes
+/// they lack, and lets the op library replace what it knows by fused ops.
+class GraphRunner {
+ public:
+  using Tensor = tensorflow::Tensor;
+
+  /// `content` may be empty: then the file is read. Throws deepmd_exception.
+  GraphRunner(const std::string& path, int gpu_rank, const std::string& content);
+  ~GraphRunner();
+
+  bool has(const std::string& node) const { return nodes_.count(node) > 0; }
+  /// The value of a Const node; throws when it does not exist.
+  Tensor constant(const std::string& node) const;
+  template <typename T>
+  T scalar(const std::string& node) const {
+    return constant(node).scalar<T>()();
+  }
+  template <typename T>
+  T scalar_or(const std::string& node, T fallback) const {
+    return has(node) ? scalar<T>(node) : fallback;
+  }
+  std::string text(const std::string& node, const std::string& fallback) const;
+  tensorflow::DataType dtype(const std::string& node) const { return constant(node).dtype(); }
+
+  /// Evaluate nodes. Feeds and fetches of equal names reuse one prepared call.
+  std::vector<Tensor> run(const std::vector<std::pair<std::string, Tensor>>& feeds,
+                          const std::vector<std::string>& fetches) const;
+
+  /// Which path evaluates the model, in words.
+  const std::string& report() const { return report_; }
+
+ private:
+  void check_ops(const tensorflow::GraphDef& graph) const;
+  void upgrade(tensorflow::GraphDef* graph) const;
+
+  std::string path_, report_;
+  std::map<std::string, tensorflow::NodeDef> nodes_;  // Const nodes with their values, other nodes by name only
+  std::unique_ptr<tensorflow::Session> session_;
+  mutable std::map<std::string, tensorflow::Session::CallableHandle> callables_;
+};
+
+}  // namespace deepmd
