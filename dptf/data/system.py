@@ -7,6 +7,25 @@ from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 
 
+class Recent:
+    """The last few thousand arrays that were looked at, ready to take frames from.
+
+    Every memory map costs the process one mapping, and their number is limited, so not all can stay open.
+    """
+
+    def __init__(self, capacity=4096):
+        self._entries, self._capacity = {}, capacity
+
+    def get(self, key, make):
+        entry = self._entries.get(key)
+        if entry is None:
+            if len(self._entries) >= self._capacity:
+                for old in list(self._entries)[: self._capacity // 2]:
+                    del self._entries[old]
+            entry = self._entries[key] = make()
+        return entry
+
+
 class System:
     """Frames of one composition (or of mixed compositions) with a fixed number of atoms.
 
@@ -15,6 +34,8 @@ class System:
     source : DirectorySource or HDF5Source
     type_map : list of str or None
         Names of the model's types. Data with a ``type_map.raw`` are re-mapped by name.
+    recent : Recent, optional
+        Store of open arrays that systems share.
 
     Attributes
     ----------
@@ -25,7 +46,7 @@ class System:
         File index of each atom in the order the model sees (stable sort by type; identity when `mixed`).
     """
 
-    def __init__(self, source, type_map=None):
+    def __init__(self, source, type_map=None, recent=None):
         self.source, self.name = source, source.name
         words = source.text("type.raw")
         if words is None:
@@ -51,6 +72,7 @@ class System:
         self._sorted = bool(np.all(self.order == np.arange(self.natoms)))
         self._frames = [self._count_frames(s) for s in self.set_names]
         self._checked = set()
+        self._recent = recent or Recent()
 
     def _map_types(self, type_map):
         if self.types.min() < 0:
@@ -140,23 +162,29 @@ class System:
         float
             1.0 if the file exists, else 0.0.
         """
-        set_name = self.set_names[iset]
-        stored = self.find_key(set_name, req.key)
+        flat, found_rows = self._recent.get((self, iset, req), lambda: self._stored(iset, req))
         dtype = np.float64 if req.high_prec else GLOBAL_NP_FLOAT
-        rows, per_row = self._rows(req)
-        if stored is None:
-            if req.must:
-                raise UserError(f"{req.key}.npy is required but missing", f"{self.name}/{set_name}")
+        if flat is None:
+            rows, per_row = self._rows(req)
             return np.full((len(frames), rows * per_row * req.repeat), req.default, dtype), 0.0
-        value = self.source.array(set_name, stored)
-        flat, found_rows = self._shape(value, set_name, stored, req)
-        self._check_finite(flat, set_name, stored, req.ndof if req.atomic else 0)
         out = np.asarray(flat[frames], dtype)
-        if req.atomic:
+        if req.atomic and not (self._sorted and req.type_sel is None):
             out = self._order_atoms(out.reshape(len(frames), found_rows, req.ndof), req)
         if req.repeat > 1:
             out = np.repeat(out.reshape(len(frames), -1), req.repeat, axis=1)
         return out.reshape(len(frames), -1), 1.0
+
+    def _stored(self, iset, req):
+        """The checked array of a requirement with one row per frame, and its rows per frame; None if there is no file."""
+        set_name = self.set_names[iset]
+        stored = self.find_key(set_name, req.key)
+        if stored is None:
+            if req.must:
+                raise UserError(f"{req.key}.npy is required but missing", f"{self.name}/{set_name}")
+            return None, 0
+        flat, found_rows = self._shape(self.source.array(set_name, stored), set_name, stored, req)
+        self._check_finite(flat, set_name, stored, req.ndof if req.atomic else 0)
+        return np.asarray(flat), found_rows
 
     def _selected(self, req):
         """File indices of the atoms that carry a quantity, None for all."""
@@ -201,18 +229,21 @@ class System:
 
     def coordinates(self, iset, frames):
         """Positions (nf, natoms*3), cells (nf, 9) and types (nf, natoms) in the model's atom order."""
-        set_name = self.set_names[iset]
-        nf = self._frames[iset]
-        coord = self.raw(set_name, "coord").reshape(nf, -1)
-        self._check_finite(coord, set_name, "coord", 3)
+        coord, box = self._recent.get((self, iset), lambda: self._geometry(iset))
         out = np.asarray(coord[frames], GLOBAL_NP_FLOAT)
         if not self._sorted:
             out = out.reshape(len(frames), self.natoms, 3)[:, self.order]
         if self.mixed:
-            types = self._real_types(set_name, nf, frames)
+            types = self._real_types(self.set_names[iset], self._frames[iset], frames)
         else:
             types = np.tile(self.types[self.order], (len(frames), 1))
-        return out.reshape(len(frames), -1), self._boxes(iset)[frames], types
+        return out.reshape(len(frames), -1), np.asarray(box[frames], GLOBAL_NP_FLOAT), types
+
+    def _geometry(self, iset):
+        """Checked coordinates and cells of a set, one row per frame."""
+        coord = self.raw(self.set_names[iset], "coord").reshape(self._frames[iset], -1)
+        self._check_finite(coord, self.set_names[iset], "coord", 3)
+        return np.asarray(coord), np.asarray(self._boxes(iset))
 
     def _real_types(self, set_name, nf, frames):
         """Model types of some frames of a mixed set; -1 is padding."""
@@ -256,7 +287,7 @@ class System:
                 "box.npy is missing", f"{self.name}/{set_name}",
                 "add it, or put an empty file 'nopbc' beside type.raw for an open boundary",
             )  # fmt: skip
-        box = np.asarray(self.source.array(set_name, "box"), GLOBAL_NP_FLOAT)
+        box = self.source.array(set_name, "box")
         where = self.source.locate(set_name, "box")
         if box.size != nf * 9:
             raise UserError(f"shape {box.shape}, expected ({nf}, 9)", where)
@@ -278,10 +309,9 @@ class System:
             )
         return copies
 
-    def check_all(self, requirements):
-        """Read every file that the requirements name and look at all of it; raises on the first fault."""
-        for iset in range(len(self.set_names)):
-            first = np.arange(1)
-            self.coordinates(iset, first)
-            for req in requirements:
-                self.load(iset, first, req)
+    def check_set(self, iset, requirements):
+        """Look at all that the requirements take from a set; raises on the first fault."""
+        first = np.arange(1)
+        self.coordinates(iset, first)
+        for req in requirements:
+            self.load(iset, first, req)

@@ -1,11 +1,13 @@
 """The training (or validation) data: systems, and the reproducible stream of batches drawn from them."""
 
+import time
+
 import numpy as np
 
 from dptf.data.batching import batch_sizes, system_probabilities
 from dptf.data.merge import merge_frames
 from dptf.data.sources import expand_systems, open_source
-from dptf.data.system import System
+from dptf.data.system import Recent, System
 from dptf.errors import UserError
 
 
@@ -74,7 +76,8 @@ class DataSystems:
     def __init__(self, section, type_map, requirements=(), *, seed=None, rank=0, ntypes=None, where="training_data"):
         self.requirements = list(requirements)
         paths = expand_systems(section["systems"], section.get("rglob_patterns"), f"{where}/systems")
-        systems = [System(open_source(p), type_map) for p in paths]
+        recent = Recent()
+        systems = [System(open_source(p), type_map, recent) for p in paths]
         if len({s.mixed for s in systems}) > 1:
             odd = next(s for s in systems if s.mixed != systems[0].mixed)
             raise UserError("mixed-type and ordinary systems cannot be used together", odd.name)
@@ -105,10 +108,8 @@ class DataSystems:
         # The order of draws (system, then its frames) is the public one, so the same seed gives the same batches.
         self.rng = np.random.RandomState(None if seed is None else [rank, seed % 2**32])
         self._cursors = [_Cursor(s, b) for s, b in zip(self.systems, self.batch_sizes)]
-
-    @property
-    def names(self):
-        return [s.name for s in self.systems]
+        self._positions = [c.state() for c in self._cursors]
+        self.names = [s.name for s in self.systems]
 
     @property
     def natoms(self):
@@ -148,6 +149,7 @@ class DataSystems:
 
     def _raw_batch(self, isys):
         iset, frames = self._cursors[isys].draw(self.rng)
+        self._positions[isys] = self._cursors[isys].state()
         return self._load(self.systems[isys], iset, frames)
 
     def _load(self, system, iset, frames):
@@ -193,10 +195,17 @@ class DataSystems:
             out["find_" + req.key] = min(p["find_" + req.key] for p in parts)
         return out
 
-    def check_all(self):
-        """Read all data once and look for faults; without it, a file is checked when it is first drawn from."""
+    def check_all(self, seconds=np.inf):
+        """Read the data once and look for faults, for at most so many seconds.
+
+        A file that was not reached is checked when a batch is first drawn from it.
+        """
+        end = time.monotonic() + seconds
         for system in self.systems:
-            system.check_all(self.requirements)
+            for iset in range(len(system.set_names)):
+                system.check_set(iset, self.requirements)
+                if time.monotonic() > end:
+                    return
 
     def missing_labels(self, key):
         """Names of the systems that have no file for a key in any set."""
@@ -204,16 +213,17 @@ class DataSystems:
 
     def state(self):
         """Everything that decides the following batches; cheap to take, made of numbers, strings and arrays."""
-        return {"rng": self.rng.get_state(), "names": self.names, "cursors": [c.state() for c in self._cursors]}
+        return {"rng": self.rng.get_state(), "names": self.names, "cursors": self._positions.copy()}
 
     def set_state(self, state):
-        if state["names"] != self.names:
+        if list(state["names"]) != self.names:
             raise UserError("the systems differ from those of the interrupted run", "training_data/systems",
                             "restart with the same list of systems, or start anew with --init-model")  # fmt: skip
         kind, keys, pos, has_gauss, cached = state["rng"]
         self.rng.set_state((kind, np.array(keys, np.uint32), pos, has_gauss, cached))
         for cursor, saved in zip(self._cursors, state["cursors"]):
             cursor.set_state(saved)
+        self._positions = [c.state() for c in self._cursors]
 
     def summary(self, title):
         """Table of the systems in the layout that users know."""

@@ -178,6 +178,7 @@ def _train(config, init_model, restart, init_frz_model, distance):
         )  # fmt: skip
         log.info("\n%s", validation.summary("Validation"))
     _report_missing_labels(loss, training)
+    training.check_all(seconds=3)
     n = model.fitting.numb_fparam
     log.info("training with %d frame parameter(s)", n) if n else log.info("training without frame parameter")
     if options.get("numb_steps") is None:
