@@ -238,7 +238,23 @@ class GraphEvaluator:
                     result[name] = np.zeros((nframes, *value.shape[1:]))
                 result[name][members] = value
         self._warn_sel_overflow()
+        self._check_results(result, coords, types)
         return result
+
+    @staticmethod
+    def _check_results(result, coords, types):
+        """Refuse results that are not numbers, and say why where the reason shows."""
+        for name, value in result.items():
+            finite = np.isfinite(value).reshape(len(value), -1).all(axis=1)
+            if finite.all():
+                continue
+            frame = int(np.argmin(finite))
+            atoms = np.flatnonzero(types[frame] >= 0)
+            _, first, count = np.unique(coords[frame][atoms], axis=0, return_index=True, return_counts=True)
+            reason = "atoms may overlap, also with periodic images"
+            if (count > 1).any():
+                reason = f"atom {atoms[first[np.argmax(count)]]} and another are at the same place"
+            raise UserError(f"the model gives no finite {name[2:]} ({reason})", f"frame {frame}", "repair the frame")
 
     def _compositions(self, types):
         """Split frames into groups with equal numbers of atoms per type.

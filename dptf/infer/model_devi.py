@@ -108,7 +108,7 @@ def write_model_devi_out(devi, fname, header="", atomic=False):
     names = ["max_devi_v", "min_devi_v", "avg_devi_v", "max_devi_f", "min_devi_f", "avg_devi_f", "devi_e"]
     columns = "step".ljust(10) + "".join(name.ljust(19) for name in names)
     if atomic:
-        columns += f"atm_devi_f({devi.shape[1] - 8})"
+        columns += "atm_devi_f(N)".ljust(19)
     with open(fname, "a") as file:
         file.write(f"# {header}\n# {columns}\n")
         for row in devi:

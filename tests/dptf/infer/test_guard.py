@@ -67,3 +67,10 @@ def test_sel_overflow_is_reported(dp, frames, caplog):
     dp.deep_eval._warned_sel = False
     dp.eval(crowded, None, types)
     assert "no slot in 'sel'" in caplog.text
+
+
+def test_overlapping_atoms(dp, frames):
+    coord = frames["coord"].copy()
+    coord[1, 9:12] = coord[1, 3:6]
+    with pytest.raises(UserError, match=r"frame 1: the model gives no finite .*atom 1 and another"):
+        dp.eval(coord, frames["box"], frames["atype"])

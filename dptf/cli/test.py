@@ -1,0 +1,112 @@
+"""``dp test``: compare a frozen model with labelled data."""
+
+import logging
+
+log = logging.getLogger(__name__)
+
+
+def add_parser(subparsers):
+    """Add the subcommand."""
+    parser = subparsers.add_parser("test", help="compare a frozen model with labelled data")
+    parser.add_argument("-m", "--model", default="frozen_model", help="frozen model")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("-s", "--system", default=".", help="system, or folder that is searched for systems")
+    group.add_argument("-f", "--datafile", help="text file with one system on each line")
+    group.add_argument("--train-data", metavar="JSON", help="test on the training systems of this input")
+    group.add_argument("--valid-data", metavar="JSON", help="test on the validation systems of this input")
+    parser.add_argument("-S", "--set-prefix", help="deprecated, has no effect: all folders set.* are used")
+    parser.add_argument("-n", "--numb-test", type=int, default=0, help="frames per system at most; 0 for all")
+    parser.add_argument("-r", "--rand-seed", type=int, help="seed for --shuffle-test")
+    parser.add_argument("--shuffle-test", action="store_true", help="take frames in random order")
+    parser.add_argument("-d", "--detail-file", help="write data and predictions to files with this prefix")
+    parser.add_argument("-a", "--atomic", action="store_true", help="compare atomic quantities")
+    parser.add_argument("--head", "--model-branch", help="branch of a multi-task model; graphs have none")
+    parser.add_argument("--json", metavar="FILE", help="write all errors to this file as JSON too")
+    return parser
+
+
+def run(args):
+    """Evaluate every system, report each and the average."""
+    from dptf.cli.model_files import model_file
+    from dptf.errors import UserError
+    from dptf.graph.load import read_bytes
+
+    if args.head:
+        raise UserError("graphs have no branches", "--head", "leave it out")
+    if args.numb_test < 0:
+        raise UserError(f"is {args.numb_test}", "-n/--numb-test", "give a number of frames, or 0 for all")
+    if args.set_prefix is not None:
+        log.warning("-S/--set-prefix is deprecated and has no effect: all folders set.* are used")
+    model_path = model_file(args.model)
+    read_bytes(model_path)  # a missing file is told before anything heavy starts
+
+    from dptf.infer.detail import DetailFiles
+    from dptf.infer.labelled import LabelledSystem, find_systems
+
+    paths = find_systems(args.system, args.datafile, args.train_data, args.valid_data)
+    files = DetailFiles(args.detail_file)
+
+    from dptf.infer import DeepPotential
+    from dptf.infer.comparison import comparison_for
+
+    with DeepPotential(model_path) as model:
+        comparison = comparison_for(model, args.atomic)
+        systems = [LabelledSystem(path, model.get_type_map()) for path in paths]
+        _test_systems(args, comparison, systems, files)
+
+
+def _test_systems(args, comparison, systems, files):
+    import os
+
+    import numpy as np
+
+    from dptf.infer.errors_table import ErrorSums
+
+    limit = int(os.environ.get("DP_TEST_CHUNK_ATOMS", "1000000"))
+    rng = np.random.RandomState(None if args.rand_seed is None else args.rand_seed % 2**32)
+    total, reports = ErrorSums(), []
+    for isys, system in enumerate(systems):
+        log.info("# ---------------output of dp test--------------- ")
+        log.info("# testing system : %s", system.name)
+        index = system.select(args.numb_test, rng if args.shuffle_test else None)
+        sums = ErrorSums()
+        for part in system.chunks(index, limit):
+            sums.merge(comparison.run(system, part, isys, files))
+        log.info("# number of test data : %d ", len(index))
+        report = _log_lines(comparison.lines, sums)
+        if not report:
+            log.warning("%s has none of the labels %s: nothing to compare", system.name, ", ".join(comparison.labels))
+        _log_unit(comparison)
+        log.info("# ----------------------------------------------- ")
+        reports.append({"system": system.name, "frames": len(index), "atoms": system.natoms, "errors": report})
+        total.merge(sums)
+    log.info("# ----------weighted average of errors----------- ")
+    log.info("# number of systems : %d", len(systems))
+    average = _log_lines([line for line in comparison.lines if line.in_average], total)
+    _log_unit(comparison)
+    log.info("# ----------------------------------------------- ")
+    if args.json:
+        _write_json(args.json, {"model": args.model, "systems": reports, "average": average})
+
+
+def _log_lines(lines, sums):
+    report = {}
+    for line in lines:
+        value = line.value(sums)
+        if value is not None:
+            log.info("%s", line.format(value))
+            report[line.key] = value
+    return report
+
+
+def _log_unit(comparison):
+    if not any(line.unit for line in comparison.lines):
+        log.info("The unit of error is the same as the unit of provided label.")
+
+
+def _write_json(path, content):
+    import json
+
+    with open(path, "w") as file:
+        json.dump(content, file, indent=1, ensure_ascii=False)
+        file.write("\n")
