@@ -17,8 +17,12 @@ def add_parser(subparsers):
     parser.add_argument("-f", "--frequency", type=int, default=1, help="steps between frames, for the first column")
     parser.add_argument("--real_error", action="store_true", help="root mean square errors against the labels instead")
     parser.add_argument("--atomic", action="store_true", help="also write the force deviation of every atom")
-    parser.add_argument("--relative", type=float, metavar="LEVEL", help="relative force deviation with this level [eV/Å]")
-    parser.add_argument("--relative_v", type=float, metavar="LEVEL", help="relative virial deviation with this level [eV]")
+    parser.add_argument(
+        "--relative", type=float, metavar="LEVEL", help="relative force deviation with this level [eV/Å]"
+    )
+    parser.add_argument(
+        "--relative_v", type=float, metavar="LEVEL", help="relative virial deviation with this level [eV]"
+    )
     return parser
 
 
@@ -72,10 +76,18 @@ def _system(args, models, system):
                     raise UserError(f"--real_error needs the label '{key}'", system.name, f"add {key}.npy")
         rows.append(
             calc_model_devi(
-                frame["coords"], frame["cells"], frame["atom_types"], models, mixed_type=system.mixed,
-                fparam=frame.get("fparam"), aparam=frame.get("aparam"), real_data=real, atomic=args.atomic,
-                relative=args.relative, relative_v=args.relative_v,
-            )  # fmt: skip
+                frame["coords"],
+                frame["cells"],
+                frame["atom_types"],
+                models,
+                mixed_type=system.mixed,
+                fparam=frame.get("fparam"),
+                aparam=frame.get("aparam"),
+                real_data=real,
+                atomic=args.atomic,
+                relative=args.relative,
+                relative_v=args.relative_v,
+            )
         )
     devi = np.concatenate(rows)
     devi[:, 0] = np.arange(len(devi)) * args.frequency

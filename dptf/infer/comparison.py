@@ -64,7 +64,11 @@ class EnergyComparison:
         data, here = system.label("virial", index, 9)
         if here.any() and system.periodic:
             volume = np.abs(np.linalg.det(args["cells"].reshape(-1, 3, 3)))[:, None]
-            for key, scale, suffix in (("v", 1.0, "v.out"), ("v_atom", natoms, "v_peratom.out"), ("s", -volume, "s.out")):
+            for key, scale, suffix in (
+                ("v", 1.0, "v.out"),
+                ("v_atom", natoms, "v_peratom.out"),
+                ("s", -volume, "s.out"),
+            ):
                 sums.add(key, ((virial - data) / scale)[here])
                 unit = " (eV/Å³)" if key == "s" else ""
                 columns = _columns([("s" if key == "s" else "v") + pair for pair in _PAIRS])

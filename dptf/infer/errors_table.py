@@ -69,6 +69,4 @@ class Line:
 
 def both(label, name, unit, width=19, **kwargs):
     """The MAE and the RMSE line of a quantity; ``label`` has a placeholder for the kind."""
-    return [
-        Line(label.format(kind).ljust(width), kind.lower(), name, unit, **kwargs) for kind in ("MAE", "RMSE")
-    ]
+    return [Line(label.format(kind).ljust(width), kind.lower(), name, unit, **kwargs) for kind in ("MAE", "RMSE")]

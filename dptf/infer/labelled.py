@@ -170,7 +170,7 @@ def find_systems(system=None, datafile=None, train_json=None, valid_json=None):
     from dptf.config.load import load_input
 
     key = "training_data" if train_json else "validation_data"
-    section = (load_input(source).get("training") or {}).get(key)
+    section = (load_input(source, paths=False).get("training") or {}).get(key)
     if not section:
         raise UserError(f"has no section training/{key}", source)
     systems = section["systems"]
