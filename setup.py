@@ -31,9 +31,13 @@ class CMakeBuild(build_ext):
             subprocess.run(configure, check=True)
             subprocess.run(["cmake", "--build", str(build)], check=True)
         except FileNotFoundError as err:
-            raise SystemExit(f"building dptf needs '{err.filename}'; install cmake, ninja and a C++17 compiler") from err
+            raise SystemExit(
+                f"building dptf needs '{err.filename}'; install cmake, ninja and a C++17 compiler"
+            ) from err
         except subprocess.CalledProcessError as err:
-            raise SystemExit(f"building dptf failed (exit status {err.returncode}); see the compiler's message above") from err
+            raise SystemExit(
+                f"building dptf failed (exit status {err.returncode}); see the compiler's message above"
+            ) from err
 
     def get_outputs(self):
         return []

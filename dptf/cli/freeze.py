@@ -5,7 +5,11 @@ def add_parser(subparsers):
     """Add the subcommand."""
     parser = subparsers.add_parser("freeze", help="write the model of a checkpoint as one .pb file")
     parser.add_argument(
-        "-c", "--checkpoint-folder", "--checkpoint", default=".", help="checkpoint prefix, or folder with a file 'checkpoint'"
+        "-c",
+        "--checkpoint-folder",
+        "--checkpoint",
+        default=".",
+        help="checkpoint prefix, or folder with a file 'checkpoint'",
     )
     parser.add_argument("-o", "--output", default="frozen_model", help="output file; .pb is added if missing")
     parser.add_argument("-n", "--node-names", help="comma-separated output nodes instead of those of the model type")

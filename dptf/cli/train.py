@@ -6,11 +6,17 @@ def add_parser(subparsers):
     parser = subparsers.add_parser("train", help="train a model")
     parser.add_argument("INPUT", help="input file, .json or .yaml")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("-i", "--init-model", metavar="PREFIX", help="start at step 0 from the variables of a checkpoint")
+    start.add_argument(
+        "-i", "--init-model", metavar="PREFIX", help="start at step 0 from the variables of a checkpoint"
+    )
     start.add_argument("-r", "--restart", metavar="PREFIX", help="continue a run from its checkpoint")
     start.add_argument("-f", "--init-frz-model", metavar="PB", help="start from the weights of a frozen model")
-    start.add_argument("-t", "--finetune", metavar="PB", help="fine-tune a frozen model (needs a descriptor of the se_atten kind)")
-    parser.add_argument("--use-pretrain-script", action="store_true", help="take the model section from the checkpoint or model")
+    start.add_argument(
+        "-t", "--finetune", metavar="PB", help="fine-tune a frozen model (needs a descriptor of the se_atten kind)"
+    )
+    parser.add_argument(
+        "--use-pretrain-script", action="store_true", help="take the model section from the checkpoint or model"
+    )
     parser.add_argument("-o", "--output", default="out.json", help="file for the completed input")
     parser.add_argument("--skip-neighbor-stat", action="store_true", help="do not scan the data for neighbors")
     parser.add_argument("--model-branch", default="", help="not used by this backend")

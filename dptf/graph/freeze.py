@@ -55,7 +55,9 @@ def freeze(checkpoint=".", output="frozen_model.pb", node_names=None):
 
     source = Checkpoint(checkpoint)
     distance = source.constants().get("train_attr/min_nbor_dist")
-    graph = frozen_graph(source.training_script(), source.values(), min_nbor_dist=None if distance is None else float(distance))
+    graph = frozen_graph(
+        source.training_script(), source.values(), min_nbor_dist=None if distance is None else float(distance)
+    )
     if node_names:
         missing = [n for n in node_names if n not in {x.name for x in graph.node}]
         if missing:

@@ -35,7 +35,9 @@ def embedding_layers(params, scope, suffix, widths, dtype, seeder, *, n_in=1, re
         w = params.get(
             f"{scope}/matrix_{k}{suffix}", [n_in, n_out], normal(std, seed=seeder.layer(3 * k)), dtype, trainable
         )
-        b = params.get(f"{scope}/bias_{k}{suffix}", [n_out], normal(1.0, seed=seeder.layer(3 * k + 1)), dtype, trainable)
+        b = params.get(
+            f"{scope}/bias_{k}{suffix}", [n_out], normal(1.0, seed=seeder.layer(3 * k + 1)), dtype, trainable
+        )
         idt = None
         if resnet_dt and n_out in (n_in, 2 * n_in):
             idt = params.get(

@@ -30,7 +30,11 @@ class FittingNet:
         for k, (name, n) in enumerate(zip(names, widths)):
             residual = 0 < k < len(neuron) and n == n_in
             w = params.get(
-                f"{name}/matrix", [n_in, n], normal(1.0 / math.sqrt(n_in + n), seed=seeder.layer(0)), dtype, trainable[k]
+                f"{name}/matrix",
+                [n_in, n],
+                normal(1.0 / math.sqrt(n_in + n), seed=seeder.layer(0)),
+                dtype,
+                trainable[k],
             )
             b = params.get(f"{name}/bias", [n], normal(1.0, seed=seeder.layer(1)), dtype, trainable[k])
             dt = None

@@ -92,7 +92,9 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
     attrs = {"sel": list(sel), "net_of": list(net_of)}
     x0, x = op_module.dptf_embed_grid(tf.stop_gradient(env), nlist, atype, h, **attrs)
     nodes = jet_nodes(x, nets, activation)
-    return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), _table_error(x, h, nodes, nets, activation)
+    return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), _table_error(
+        x, h, nodes, nets, activation
+    )
 
 
 def _table_error(x, h, nodes, nets, activation):

@@ -142,7 +142,9 @@ class Checkpoint:
         first = str(err).splitlines()[0][:120]
         folder, name = os.path.dirname(self.prefix) or ".", os.path.basename(self.prefix)
         base = re.sub(r"-\d+$", "", os.path.basename(os.path.realpath(self.prefix + ".index"))[: -len(".index")])
-        others = [p.name[: -len(".index")] for p in sorted(Path(folder).glob(f"{base}-*.index")) if p.name != f"{name}.index"]
+        others = [
+            p.name[: -len(".index")] for p in sorted(Path(folder).glob(f"{base}-*.index")) if p.name != f"{name}.index"
+        ]
         return UserError(
             f"the checkpoint is damaged or incomplete ({first})", self.prefix,
             f"use an earlier one: {', '.join(others)}" if others else "train again, or restore a copy",

@@ -92,6 +92,8 @@ class TensorBoard:
         return step % self._every == 0
 
     def scalars(self, where, values, step):
-        summary = self._tf.Summary(value=[self._tf.Summary.Value(tag=k, simple_value=float(v)) for k, v in values.items()])
+        summary = self._tf.Summary(
+            value=[self._tf.Summary.Value(tag=k, simple_value=float(v)) for k, v in values.items()]
+        )
         self._writers[where].add_summary(summary, step)
         self._writers[where].flush()

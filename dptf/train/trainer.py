@@ -134,9 +134,7 @@ class Trainer:
             global_step = tf.train.get_or_create_global_step()
             self._step_value = tf.placeholder(tf.int64, [])
             self._set_step = tf.assign(global_step, self._step_value)
-            optimizer = tf.train.AdamOptimizer(
-                lr, beta1=opt.get("adam_beta1", 0.9), beta2=opt.get("adam_beta2", 0.999)
-            )
+            optimizer = tf.train.AdamOptimizer(lr, beta1=opt.get("adam_beta1", 0.9), beta2=opt.get("adam_beta2", 0.999))
             variables = tf.trainable_variables()
             if variables:
                 grads = tf.gradients(loss, variables)
@@ -148,7 +146,9 @@ class Trainer:
                 pairs = list(zip(tf.tuple([g for g, _ in pairs]), [v for _, v in pairs]))
                 train_op = optimizer.apply_gradients(pairs, global_step=global_step)
             else:
-                raise UserError("every part of the model is frozen (trainable: false)", "model", "nothing can be trained")
+                raise UserError(
+                    "every part of the model is frozen (trainable: false)", "model", "nothing can be trained"
+                )
             self._table_error = self.model.descriptor.table_error if tabulated is not None else None
             init = tf.global_variables_initializer()
         # Only what a batch provides is fed: find flags and labels of terms without a prefactor do not exist here.
@@ -158,10 +158,12 @@ class Trainer:
         self.session = tf.Session(graph=self.graph, config=session_config())
         self.session.run(init)
         self._train = self.session.make_callable([loss, train_op], feed_list=feed_list)
-        self._train_traced = (lambda args, **kw: self.session.run([loss, train_op], dict(zip(feed_list, args)), **kw))
+        self._train_traced = lambda args, **kw: self.session.run([loss, train_op], dict(zip(feed_list, args)), **kw)
         self._evaluate = self.session.make_callable(self._metrics, feed_list=feed_list)
         self._check_table = (
-            self.session.make_callable(self._table_error, feed_list=feed_list) if self._table_error is not None else None
+            self.session.make_callable(self._table_error, feed_list=feed_list)
+            if self._table_error is not None
+            else None
         )
 
     def _args(self, batch, step):
@@ -214,7 +216,9 @@ class Trainer:
         while (error := float(self._check_table(*args[:-1], self.spacing))) > tolerance:
             self.spacing /= 2
             if self.spacing < _FINEST_SPACING:
-                log.warning("the embedding nets can no longer be tabulated (error %.1e): evaluating them exactly", error)
+                log.warning(
+                    "the embedding nets can no longer be tabulated (error %.1e): evaluating them exactly", error
+                )
                 self._rebuild_exact()
                 return
             log.info("embedding grid refined: spacing 1/%d (error was %.1e)", round(1 / self.spacing), error)
@@ -343,7 +347,9 @@ def _catchable():
 def _report_overflow():
     lost = sel_overflow()
     if lost:
-        log.warning("%d neighbors found no slot: sel is too small for the data, the farthest neighbors are cut off", lost)
+        log.warning(
+            "%d neighbors found no slot: sel is too small for the data, the farthest neighbors are cut off", lost
+        )
 
 
 class _Timer:
@@ -366,7 +372,9 @@ class _Timer:
             left = int((stop - step) * wall / max(steps, 1))
             eta = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
             finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(now + left))
-            log.info("Batch %7d: total wall time = %.2f s, eta = %s at %s, data wait %.1f %%", step, wall, eta, finish, share)
+            log.info(
+                "Batch %7d: total wall time = %.2f s, eta = %s at %s, data wait %.1f %%", step, wall, eta, finish, share
+            )
         self.begin, self.busy, self.last_step, self._data = now, 0.0, step, prefetch.waited
 
     def summary(self):
@@ -374,7 +382,11 @@ class _Timer:
         steps = sum(n for _, n in rows)
         if steps:
             skipped = self.intervals[0][1] if len(self.intervals) > 1 else 0
-            log.info("average training time: %.4f s/batch (exclude first %d batches)", sum(b for b, _ in rows) / steps, skipped)
+            log.info(
+                "average training time: %.4f s/batch (exclude first %d batches)",
+                sum(b for b, _ in rows) / steps,
+                skipped,
+            )
 
 
 def world_size():
@@ -383,5 +395,3 @@ def world_size():
         if os.environ.get(name, "").isdigit():
             return int(os.environ[name])
     return 1
-
-

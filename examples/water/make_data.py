@@ -109,7 +109,9 @@ def main():
     args = parser.parse_args()
     args.cache.mkdir(exist_ok=True)
     # Atoms are stored sorted by type: 64 O, then 128 H (each molecule's two side by side).
-    order = np.concatenate([np.arange(0, 192, 3), np.sort(np.concatenate([np.arange(1, 192, 3), np.arange(2, 192, 3)]))])
+    order = np.concatenate(
+        [np.arange(0, 192, 3), np.sort(np.concatenate([np.arange(1, 192, 3), np.arange(2, 192, 3)]))]
+    )
     types = np.repeat([0, 1], [64, 128])
     numbers = np.where(types == 0, 8, 1)
     for name in args.systems:

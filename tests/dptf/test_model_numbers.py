@@ -21,9 +21,7 @@ SECTION = {
         "resnet_dt": True, "precision": "default", "seed": 1,
     },
 }  # fmt: skip
-COORD = np.array(
-    [[0.3, 0.4, 0.5], [1.2, 0.6, 0.4], [0.1, 1.3, 0.7], [3.0, 3.2, 2.9], [3.7, 2.6, 3.1], [2.4, 2.7, 3.5]]
-)
+COORD = np.array([[0.3, 0.4, 0.5], [1.2, 0.6, 0.4], [0.1, 1.3, 0.7], [3.0, 3.2, 2.9], [3.7, 2.6, 3.1], [2.4, 2.7, 3.5]])
 BOX = np.array([5, 0, 0, 0.6, 5.2, 0, 0.3, -0.4, 5.4])
 TYPES = np.array([0, 1, 1, 0, 1, 1])
 ORDER = np.argsort(TYPES, kind="stable")
@@ -112,9 +110,7 @@ def test_forces_and_virials(tabulated):
               0.005985262784, -0.006923638598, 0.004827183228]  # fmt: skip
     np.testing.assert_allclose(result["virial"][0], virial, atol=2e-12)
     atomic = result["atom_virial"].reshape(6, 9)[np.argsort(ORDER)]
-    np.testing.assert_allclose(
-        atomic[0][[0, 4, 8]], [0.023161762895, 0.020743295944, 0.001243842642], atol=2e-12
-    )
+    np.testing.assert_allclose(atomic[0][[0, 4, 8]], [0.023161762895, 0.020743295944, 0.001243842642], atol=2e-12)
     assert abs(result["atom_energy"][0][np.argsort(ORDER)][0] + 1.653217693890) < 2e-12
 
 

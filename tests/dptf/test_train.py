@@ -34,7 +34,9 @@ def full_run(systems, tmp_path_factory):
     root = tmp_path_factory.mktemp("full")
     with pytest.MonkeyPatch.context() as m:
         m.chdir(root)
-        write_input(root, systems, training__validation_data={"systems": [str(systems[0])], "batch_size": 1, "numb_btch": 2})
+        write_input(
+            root, systems, training__validation_data={"systems": [str(systems[0])], "batch_size": 1, "numb_btch": 2}
+        )
         assert main(["train", "input.json"]) == 0
     return root
 
@@ -49,7 +51,14 @@ def copy_run(full_run, folder, *, without=()):
 
 def test_files_and_learning_curve(full_run):
     names = {p.name for p in full_run.iterdir()}
-    assert {"model.ckpt-20.index", "model.ckpt-20.meta", "model.ckpt.index", "checkpoint", "out.json", "lcurve.out"} <= names
+    assert {
+        "model.ckpt-20.index",
+        "model.ckpt-20.meta",
+        "model.ckpt.index",
+        "checkpoint",
+        "out.json",
+        "lcurve.out",
+    } <= names
     assert "input_v2_compat.json" not in names and not [n for n in names if "tmp" in n]
     assert (full_run / "model.ckpt.index").is_symlink()
     lines = (full_run / "lcurve.out").read_text().splitlines()
@@ -108,7 +117,7 @@ def test_freeze_and_init_frz_model(full_run, folder):
     assert model.get_type_map() == ["A", "B"] and model.get_rcut() == 4.0
     systems = json.loads((full_run / "input.json").read_text())["training"]["training_data"]["systems"]
     coord, box = np.load(f"{systems[0]}/set.000/coord.npy"), np.load(f"{systems[0]}/set.000/box.npy")
-    energy, force, virial = model.eval(coord, box, np.loadtxt(f"{systems[0]}/type.raw", dtype=int))
+    energy, force, _virial = model.eval(coord, box, np.loadtxt(f"{systems[0]}/type.raw", dtype=int))
     labels = np.load(f"{systems[0]}/set.000/energy.npy")
     # The last row of the curve was taken on two frames of this system.
     curve = np.genfromtxt(full_run / "lcurve.out", names=True)

@@ -244,7 +244,7 @@ def test_keys_without_effect_warn(folder, caplog):
     data = changed("training/enable_ema", True)
     data["validating"] = {"full_validation": False, "validation_freq": 10}
     normalize_input(data)
-    assert [r.message for r in caplog.records] == ["training/enable_ema has no effect in this package"]
+    assert {r.message for r in caplog.records} == {"training/enable_ema has no effect in this package"}
 
 
 def test_enabling_a_type_is_enough(folder, monkeypatch):

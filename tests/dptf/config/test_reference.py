@@ -35,7 +35,9 @@ def test_command(kind, capsys):
     data = json.loads(text)
     if kind == "json":
         assert [a["name"] for a in data][:2] == ["model", "learning_rate"]
-        assert {"object", "name", "type", "optional", "alias", "doc", "repeat", "sub_fields", "sub_variants"} <= set(data[0])
+        assert {"object", "name", "type", "optional", "alias", "doc", "repeat", "sub_fields", "sub_variants"} <= set(
+            data[0]
+        )
     else:
         assert data["$schema"].endswith("2020-12/schema") and set(data["required"]) == {"model", "training"}
 
