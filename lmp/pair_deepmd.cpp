@@ -1,0 +1,456 @@
+#include "pair_deepmd.h"
+
+#include <mpi.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "atom.h"
+#include "comm.h"
+#include "deviation.h"
+#include "domain.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "update.h"
+
+namespace LAMMPS_NS {
+
+namespace {
+
+// Places of (xx, yy, zz, xy, xz, yz, yx, zx, zy) in the row-major virial of a model.
+constexpr int kVirialOrder[9] = {0, 4, 8, 3, 6, 7, 1, 2, 5};
+
+std::vector<std::string> words(const std::string& text) {
+  std::vector<std::string> out;
+  size_t begin = 0;
+  while ((begin = text.find_first_not_of(" \t\n", begin)) != std::string::npos) {
+    const size_t end = std::min(text.find_first_of(" \t\n", begin), text.size());
+    out.push_back(text.substr(begin, end - begin));
+    begin = end;
+  }
+  return out;
+}
+
+bool is_keyword(const std::string& word) {
+  static const char* const keywords[] = {"out_freq", "out_file", "fparam", "aparam", "fparam_from_compute",
+                                         "fparam_from_fix", "aparam_from_compute", "ttm", "atomic", "relative",
+                                         "relative_v", "virtual_len", "spin_norm", "charge_spin"};
+  return std::find(std::begin(keywords), std::end(keywords), word) != std::end(keywords);
+}
+
+bool is_number(const char* word) {
+  char* end = nullptr;
+  std::strtod(word, &end);
+  return end != word && *end == 0;
+}
+
+}  // namespace
+
+PairDeepMD::PairDeepMD(LAMMPS* lmp) : Pair(lmp), fparam_(lmp), aparam_(lmp) {
+  if (std::strcmp(update->unit_style, "lj") == 0)
+    error->all(FLERR, "pair_style deepmd needs physical units (units metal, real, ...), not lj");
+  restartinfo = 1;
+  respa_enable = 0;
+  writedata = 0;
+  one_coeff = 1;
+  manybody_flag = 1;
+  single_enable = 0;
+  no_virial_fdotr_compute = 1;
+  centroidstressflag = CENTROID_AVAIL;
+  pppmflag = 1;
+  unit_convert_flag = 0;
+}
+
+PairDeepMD::~PairDeepMD() {
+  if (deviation_file_) std::fclose(deviation_file_);
+  if (in_.nlist) DP_DeleteNlist(in_.nlist);
+  if (allocated) {
+    memory->destroy(setflag);
+    memory->destroy(cutsq);
+    memory->destroy(scale_);
+  }
+}
+
+void PairDeepMD::allocate() {
+  const int n = atom->ntypes + 1;
+  memory->create(setflag, n, n, "pair:setflag");
+  memory->create(cutsq, n, n, "pair:cutsq");
+  memory->create(scale_, n, n, "pair:scale");
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j) {
+      setflag[i][j] = 0;
+      scale_[i][j] = 1;
+    }
+  allocated = 1;
+}
+
+void PairDeepMD::read_restart(FILE*) {
+  // Nothing is stored; the deviation of the run that is continued goes on in the same file.
+  append_ = true;
+  if (!allocated) allocate();
+}
+
+void PairDeepMD::set_units() {
+  energy_unit_ = force->boltz / 8.617343e-5;
+  length_unit_ = force->angstrom;
+}
+
+void PairDeepMD::set_threads() {
+  // TensorFlow would start one thread per core in every rank; share the cores that this rank may use instead.
+  for (const char* name : {"DP_INTRA_OP_PARALLELISM_THREADS", "TF_INTRA_OP_PARALLELISM_THREADS"})
+    if (std::getenv(name)) return;
+  MPI_Comm node;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int ranks = 1;
+  MPI_Comm_size(node, &ranks);
+  MPI_Comm_free(&node);
+  cpu_set_t cores;
+  int n = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  if (const char* omp = std::getenv("OMP_NUM_THREADS"))
+    n = std::max(std::atoi(omp), 1);
+  else
+    n = std::max(n / ranks, 1);
+  setenv("DP_INTRA_OP_PARALLELISM_THREADS", std::to_string(n).c_str(), 0);
+  setenv("DP_INTER_OP_PARALLELISM_THREADS", "1", 0);
+}
+
+void PairDeepMD::load_models(const std::vector<std::string>& files) {
+  set_threads();
+  MPI_Comm node;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int node_rank = 0;
+  MPI_Comm_rank(node, &node_rank);
+  MPI_Comm_free(&node);
+  models_.clear();
+  for (const auto& file : files) {
+    // One rank reads; the others get the bytes, so a shared file system is asked once.
+    std::string content;
+    int size = 0;
+    if (comm->me == 0) {
+      const char* bytes = DP_ReadFileToChar2(file.c_str(), &size);
+      if (size > 0) content.assign(bytes, size);
+      DP_DeleteChar(bytes);
+    }
+    MPI_Bcast(&size, 1, MPI_INT, 0, world);
+    if (size <= 0) error->all(FLERR, "pair_style deepmd: cannot read the model {} (a misspelt keyword is taken for a file)", file);
+    content.resize(size);
+    MPI_Bcast(&content[0], size, MPI_CHAR, 0, world);
+    try {
+      models_.push_back(std::make_unique<DeepmdModel>(file, node_rank, content));
+    } catch (const std::exception& e) {
+      error->all(FLERR, "pair_style deepmd: {}", e.what());
+    }
+  }
+  const DeepmdModel& first = *models_[0];
+  for (const auto& m : models_) {
+    if (m->type_map() != first.type_map() || m->ntypes() != first.ntypes())
+      error->all(FLERR, "pair_style deepmd: the type maps of {} ({}) and {} ({}) differ", first.file(), first.type_map(),
+                 m->file(), m->type_map());
+    if (std::fabs(m->cutoff() - first.cutoff()) > 1e-10 || m->dim_fparam() != first.dim_fparam() ||
+        m->dim_aparam() != first.dim_aparam())
+      error->all(FLERR, "pair_style deepmd: {} and {} differ in cutoff or in the number of frame or atom parameters",
+                 first.file(), m->file());
+  }
+}
+
+void PairDeepMD::settings(int narg, char** arg) {
+  if (narg < 1) error->all(FLERR, "pair_style deepmd needs a model: pair_style deepmd frozen.pb ...");
+  set_units();
+  std::vector<std::string> files;
+  int k = 0;
+  while (k < narg && !is_keyword(arg[k])) files.push_back(arg[k++]);
+  if (files.empty()) error->all(FLERR, "pair_style deepmd: no model before the keyword {}", arg[0]);
+
+  fparam_.reset();
+  aparam_.reset();
+  out_freq_ = 100;
+  out_file_ = "model_devi.out";
+  out_atomic_ = relative_ = relative_v_ = false;
+  auto value = [&](const std::string& keyword) -> const char* {
+    if (++k >= narg || is_keyword(arg[k])) error->all(FLERR, "pair_style deepmd: {} needs a value", keyword);
+    return arg[k];
+  };
+  auto numbers = [&](const std::string& keyword) {
+    std::vector<double> out;
+    while (k + 1 < narg && is_number(arg[k + 1])) out.push_back(std::atof(arg[++k]));
+    if (out.empty()) error->all(FLERR, "pair_style deepmd: {} needs numbers", keyword);
+    return out;
+  };
+  for (; k < narg; ++k) {
+    const std::string keyword = arg[k];
+    if (keyword == "out_freq") {
+      const char* text = value(keyword);
+      char* end = nullptr;
+      const long freq = std::strtol(text, &end, 10);
+      if (*end || freq < 0) error->all(FLERR, "pair_style deepmd: out_freq {} is not a number of steps (0: never)", text);
+      out_freq_ = static_cast<int>(freq);
+    } else if (keyword == "out_file") {
+      out_file_ = value(keyword);
+    } else if (keyword == "atomic") {
+      out_atomic_ = true;
+    } else if (keyword == "relative" || keyword == "relative_v") {
+      const char* text = value(keyword);
+      if (!is_number(text)) error->all(FLERR, "pair_style deepmd: {} {} is not a number", keyword, text);
+      (keyword == "relative" ? relative_ : relative_v_) = true;
+      // Levels are told in LAMMPS units (of a force, of an energy) and kept in those of the model.
+      if (keyword == "relative")
+        eps_ = std::atof(text) / (energy_unit_ / length_unit_);
+      else
+        eps_v_ = std::atof(text) / energy_unit_;
+    } else if (keyword == "fparam") {
+      fparam_.set_numbers(keyword, numbers(keyword));
+    } else if (keyword == "aparam") {
+      aparam_.set_numbers(keyword, numbers(keyword));
+    } else if (keyword == "fparam_from_compute") {
+      fparam_.set_compute(keyword, value(keyword));
+    } else if (keyword == "aparam_from_compute") {
+      aparam_.set_compute(keyword, value(keyword));
+    } else if (keyword == "fparam_from_fix") {
+      const std::string id = value(keyword);
+      int index = 0;
+      if (k + 1 < narg && is_number(arg[k + 1])) {
+        index = std::atoi(arg[++k]);
+        if (index < 1) error->all(FLERR, "pair_style deepmd: fparam_from_fix {}: entries count from 1", id);
+      }
+      fparam_.set_fix(keyword, id, index);
+    } else if (is_keyword(keyword)) {
+      error->all(FLERR, "pair_style deepmd: the keyword {} is not supported by this package", keyword);
+    } else {
+      error->all(FLERR, "pair_style deepmd: unknown keyword or misplaced word {}", keyword);
+    }
+  }
+  load_models(files);
+
+  const DeepmdModel& model = *models_[0];
+  names_ = words(model.type_map());
+  cutoff_ = model.cutoff() * length_unit_;
+  if (deviation_file_) std::fclose(deviation_file_);
+  deviation_file_ = nullptr;
+  const int nmodels = static_cast<int>(models_.size());
+  comm_reverse = nmodels > 1 ? 3 * nmodels : 0;
+  out_.resize(nmodels);
+
+  if (model.dim_fparam() > 0 && !fparam_.given())
+    error->all(FLERR, "pair_style deepmd: {} needs {} frame parameter(s); give fparam, fparam_from_compute or fparam_from_fix",
+               model.file(), model.dim_fparam());
+  if (model.dim_aparam() > 0 && !aparam_.given())
+    error->all(FLERR, "pair_style deepmd: {} needs {} parameter(s) for each atom; give aparam or aparam_from_compute",
+               model.file(), model.dim_aparam());
+  if (model.dim_fparam() == 0 && fparam_.given())
+    error->all(FLERR, "pair_style deepmd: {} was given, but {} has no frame parameters", fparam_.keyword(), model.file());
+  if (model.dim_aparam() == 0 && aparam_.given())
+    error->all(FLERR, "pair_style deepmd: {} was given, but {} has no atom parameters", aparam_.keyword(), model.file());
+
+  if (comm->me == 0) {
+    std::string text = "Summary of lammps deepmd module ...\n  >>> Info of model(s):\n";
+    text += fmt::format("  using {:2d} model(s):", nmodels);
+    for (const auto& m : models_) text += " " + m->file();
+    text += fmt::format("\n  rcut in model:      {}\n  ntypes in model:    {}\n", model.cutoff(), model.ntypes());
+    text += fmt::format("  types in model:     {}\n", model.type_map());
+    text += fmt::format("  evaluated by:       {}\n", model.runtime_report());
+    if (fparam_.given()) text += fmt::format("  using fparam(s):    {}\n", fparam_.text());
+    if (aparam_.given()) text += fmt::format("  using aparam(s):    {}\n", aparam_.text());
+    utils::logmesg(lmp, text);
+  }
+}
+
+void PairDeepMD::coeff(int narg, char** arg) {
+  if (!allocated) allocate();
+  const int n = atom->ntypes;
+  for (int k = 0; k < std::min(narg, 2); ++k) {
+    int lo = 0, hi = 0;
+    utils::bounds(FLERR, arg[k], 1, n, lo, hi, error);
+    if (lo != 1 || hi != n) error->all(FLERR, "pair_style deepmd acts on all types: pair_coeff * * NAME1 NAME2 ...");
+  }
+  const DeepmdModel& model = *models_[0];
+  type_of_.assign(n, -1);
+  if (narg > 2) {
+    if (names_.empty()) error->all(FLERR, "pair_coeff: {} has no type names; use pair_coeff * * without names", model.file());
+    if (narg - 2 != n)
+      error->all(FLERR, "pair_coeff: {} name(s) for {} atom type(s); give one for each type (NULL: ignore it)", narg - 2, n);
+    for (int k = 0; k < n; ++k) {
+      const std::string name = arg[k + 2];
+      const auto found = std::find(names_.begin(), names_.end(), name);
+      if (found != names_.end())
+        type_of_[k] = static_cast<int>(found - names_.begin());
+      else if (name != "NULL")
+        error->all(FLERR, "pair_coeff: element {} not found in the model {}, which knows: {}", name, model.file(),
+                   model.type_map());
+    }
+  } else {
+    // The positional form of old scripts; it is only unambiguous when the numbers of types are equal.
+    if (n != model.ntypes())
+      error->all(FLERR, "pair_coeff without names: {} atom type(s) here, {} in {} ({}); give the name of each type "
+                 "(pair_coeff * * NAME1 ...)", n, model.ntypes(), model.file(), model.type_map());
+    for (int k = 0; k < n; ++k) type_of_[k] = k;
+    if (comm->me == 0 && !names_.empty())
+      utils::logmesg(lmp, "pair_coeff without names: atom types 1 to {} are taken as {}\n", n, model.type_map());
+  }
+  for (int i = 1; i <= n; ++i)
+    for (int j = i; j <= n; ++j) setflag[i][j] = 1;
+}
+
+void PairDeepMD::init_style() {
+  if (!force->newton_pair) error->all(FLERR, "pair_style deepmd needs newton on: forces on ghost atoms are sent back");
+  if (atom->sp_flag) error->all(FLERR, "pair_style deepmd does not read spins; use an atom_style without spins");
+  fparam_.check(models_[0]->dim_fparam(), false);
+  aparam_.check(models_[0]->dim_aparam(), true);
+  neighbor->add_request(this, NeighConst::REQ_FULL);
+  if (models_.size() > 1 && out_freq_ > 0) {
+    if (out_atomic_ && (!atom->tag_enable || !atom->tag_consecutive()))
+      error->all(FLERR, "pair_style deepmd atomic: the atom IDs have to be 1 to N without gaps (use reset_atoms id)");
+    open_deviation_file();
+  }
+}
+
+double PairDeepMD::init_one(int i, int j) {
+  if (setflag[i][j] == 0) error->all(FLERR, "pair_style deepmd: pair_coeff * * NAME1 NAME2 ... is missing");
+  scale_[j][i] = scale_[i][j];
+  return cutoff_;
+}
+
+void* PairDeepMD::extract(const char* what, int& dim) {
+  if (std::strcmp(what, "cut_coul") == 0) {
+    dim = 0;
+    return &cutoff_;
+  }
+  if (std::strcmp(what, "scale") == 0) {
+    dim = 2;
+    return scale_;
+  }
+  return nullptr;
+}
+
+void PairDeepMD::gather_atoms() {
+  const int nlocal = atom->nlocal, nall = nlocal + atom->nghost;
+  const double per_length = 1 / length_unit_;
+  const double* h = domain->h;
+  const double box[9] = {h[0], 0, 0, h[5], h[1], 0, h[4], h[3], h[2]};
+  for (int k = 0; k < 9; ++k) in_.box[k] = box[k] * per_length;
+  in_.nall = nall;
+  in_.nghost = atom->nghost;
+  in_.coord.resize(3 * static_cast<size_t>(nall));
+  in_.type.resize(nall);
+  double** x = atom->x;
+  for (int i = 0; i < nall; ++i) {
+    in_.type[i] = type_of_[atom->type[i] - 1];
+    for (int d = 0; d < 3; ++d) in_.coord[3 * static_cast<size_t>(i) + d] = (x[i][d] - domain->boxlo[d]) * per_length;
+  }
+  if (neighbor->ago == 0 || !in_.nlist) {
+    if (in_.nlist) DP_DeleteNlist(in_.nlist);
+    in_.nlist = DP_NewNlist(list->inum, list->ilist, list->numneigh, list->firstneigh);
+    DP_NlistSetMask(in_.nlist, NEIGHMASK);
+    ++in_.list_version;
+  }
+  if (models_[0]->dim_fparam() > 0) fparam_.frame(models_[0]->dim_fparam(), in_.fparam);
+  if (models_[0]->dim_aparam() > 0) aparam_.atoms(models_[0]->dim_aparam(), in_.aparam);
+}
+
+void PairDeepMD::compute(int eflag, int vflag) {
+  ev_init(eflag, vflag);
+  if (vflag_atom)
+    error->all(FLERR, "6-element atomic virial is not supported. Use compute centroid/stress/atom command for 9-element "
+               "atomic virial.");
+  gather_atoms();
+  const bool deviation = models_.size() > 1 && out_freq_ > 0 && update->ntimestep % out_freq_ == 0;
+  const size_t evaluated = deviation ? models_.size() : 1;
+  const bool atoms = atom->nlocal > 0;
+  for (size_t m = 0; m < evaluated; ++m) {
+    DeepmdOutput& out = out_[m];
+    if (!atoms) {
+      // Nothing is owned here, so nothing contributes; the graph is not run.
+      out = DeepmdOutput();
+      out.force.assign(3 * static_cast<size_t>(in_.nall), 0.0);
+      out.atom_energy.assign(in_.nall, 0.0);
+      out.atom_virial.assign(9 * static_cast<size_t>(in_.nall), 0.0);
+      continue;
+    }
+    try {
+      models_[m]->compute(in_, m == 0 && eflag_atom, m == 0 && cvflag_atom, out);
+    } catch (const std::exception& e) {
+      error->one(FLERR, "pair_style deepmd: {}", e.what());
+    }
+  }
+  tally(out_[0], eflag, vflag);
+  if (deviation) write_deviation();
+  fparam_.announce(update->ntimestep + 1);
+  aparam_.announce(update->ntimestep + 1);
+}
+
+void PairDeepMD::tally(const DeepmdOutput& out, int, int) {
+  const double scale = scale_[1][1] * energy_unit_;
+  const double force_scale = scale / length_unit_;
+  const int nall = in_.nall;
+  double** f = atom->f;
+  for (int i = 0; i < nall; ++i)
+    for (int d = 0; d < 3; ++d) f[i][d] += force_scale * out.force[3 * static_cast<size_t>(i) + d];
+  if (eflag_global) eng_vdwl += scale * out.energy;
+  if (eflag_atom)
+    for (int i = 0; i < atom->nlocal; ++i) eatom[i] += scale * out.atom_energy[i];
+  if (vflag_global)
+    for (int k = 0; k < 6; ++k) virial[k] += scale * out.virial[kVirialOrder[k]];
+  if (cvflag_atom)
+    for (int i = 0; i < nall; ++i)
+      for (int k = 0; k < 9; ++k) cvatom[i][k] += scale * out.atom_virial[9 * static_cast<size_t>(i) + kVirialOrder[k]];
+}
+
+void PairDeepMD::open_deviation_file() {
+  if (comm->me != 0 || deviation_file_) return;
+  deviation_file_ = std::fopen(out_file_.c_str(), append_ ? "a" : "w");
+  if (!deviation_file_) error->one(FLERR, "pair_style deepmd: cannot write {}: {}", out_file_, utils::getsyserror());
+  if (!append_) deviation_header(deviation_file_, out_atomic_ ? atom->natoms : 0);
+  append_ = true;  // a second run command goes on in the file of the first
+}
+
+void PairDeepMD::write_deviation() {
+  comm->reverse_comm(this);
+  const int nmodels = static_cast<int>(models_.size());
+  std::vector<double> local(9 * nmodels), total(9 * nmodels);
+  for (int m = 0; m < nmodels; ++m)
+    std::copy(out_[m].virial, out_[m].virial + 9, &local[9 * m]);
+  MPI_Reduce(local.data(), total.data(), 9 * nmodels, MPI_DOUBLE, MPI_SUM, 0, world);
+
+  std::vector<const double*> forces;
+  for (const auto& out : out_) forces.push_back(out.force.data());
+  const std::vector<double> devi_f = force_deviation(forces, atom->nlocal, relative_ ? &eps_ : nullptr);
+  const Spread spread_f = reduce_spread(devi_f, world);
+  // Relative deviations are pure numbers; the others are told in the units of the run.
+  const double unit_f = relative_ ? 1 : energy_unit_ / length_unit_, unit_v = relative_v_ ? 1 : energy_unit_;
+  std::vector<double> by_tag;
+  if (out_atomic_) by_tag = gather_by_tag(devi_f, atom->tag, atom->natoms, world);
+  if (comm->me != 0) return;
+  for (double& x : total) x /= static_cast<double>(atom->natoms);
+  const Spread spread_v = virial_deviation(total, nmodels, relative_v_ ? &eps_v_ : nullptr);
+  deviation_line(deviation_file_, update->ntimestep, spread_v, unit_v, spread_f, unit_f, by_tag);
+  std::fflush(deviation_file_);
+}
+
+int PairDeepMD::pack_reverse_comm(int n, int first, double* buf) {
+  int m = 0;
+  for (int i = first; i < first + n; ++i)
+    for (const auto& out : out_)
+      for (int d = 0; d < 3; ++d) buf[m++] = out.force[3 * static_cast<size_t>(i) + d];
+  return m;
+}
+
+void PairDeepMD::unpack_reverse_comm(int n, int* place, double* buf) {
+  int m = 0;
+  for (int i = 0; i < n; ++i)
+    for (auto& out : out_)
+      for (int d = 0; d < 3; ++d) out.force[3 * static_cast<size_t>(place[i]) + d] += buf[m++];
+}
+
+double PairDeepMD::memory_usage() {
+  double bytes = Pair::memory_usage() + in_.coord.capacity() * 8.0 + in_.type.capacity() * 4.0;
+  for (const auto& out : out_)
+    bytes += 8.0 * (out.force.capacity() + out.atom_energy.capacity() + out.atom_virial.capacity());
+  return bytes;
+}
+
+}  // namespace LAMMPS_NS

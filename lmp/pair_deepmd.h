@@ -1,0 +1,56 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model.h"
+#include "pair.h"
+#include "parameter_source.h"
+
+namespace LAMMPS_NS {
+
+/// `pair_style deepmd`: one model drives the run; several give the deviation of their forces and virials as well.
+class PairDeepMD : public Pair {
+ public:
+  explicit PairDeepMD(class LAMMPS*);
+  ~PairDeepMD() override;
+  void compute(int, int) override;
+  void settings(int, char**) override;
+  void coeff(int, char**) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void* extract(const char*, int&) override;
+  void write_restart(FILE*) override {}
+  void read_restart(FILE*) override;
+  int pack_reverse_comm(int, int, double*) override;
+  void unpack_reverse_comm(int, int*, double*) override;
+  double memory_usage() override;
+
+ private:
+  void allocate();
+  void load_models(const std::vector<std::string>& files);
+  void set_units();
+  void set_threads();
+  void gather_atoms();
+  void tally(const DeepmdOutput& out, int eflag, int vflag);
+  void write_deviation();
+  void open_deviation_file();
+
+  std::vector<std::unique_ptr<DeepmdModel>> models_;
+  std::vector<std::string> names_;  // of the model's types
+  std::vector<int> type_of_;        // model type of LAMMPS type k+1, -1: ignored
+  std::vector<DeepmdOutput> out_;   // one for each model
+  DeepmdInput in_;
+  ParameterSource fparam_, aparam_;
+  double energy_unit_ = 1, length_unit_ = 1;  // LAMMPS units in one eV, one angstrom
+  double cutoff_ = 0;                         // in LAMMPS units
+  double** scale_ = nullptr;
+
+  int out_freq_ = 100;
+  std::string out_file_ = "model_devi.out";
+  bool out_atomic_ = false, relative_ = false, relative_v_ = false, append_ = false;
+  double eps_ = 0, eps_v_ = 0;
+  FILE* deviation_file_ = nullptr;
+};
+
+}  // namespace LAMMPS_NS
