@@ -60,7 +60,8 @@ Spread virial_deviation(const std::vector<double>& virials, int nmodels, const d
   return out;
 }
 
-std::vector<double> gather_by_tag(const std::vector<double>& values, const tagint* tag, bigint natoms, MPI_Comm world) {
+std::vector<double> gather_by_tag(const std::vector<double>& values, const tagint* tag, bigint natoms,
+                                  MPI_Comm world) {
   int rank = 0, size = 1;
   MPI_Comm_rank(world, &rank);
   MPI_Comm_size(world, &size);
@@ -71,7 +72,8 @@ std::vector<double> gather_by_tag(const std::vector<double>& values, const tagin
   const size_t all = rank == 0 ? static_cast<size_t>(starts[size - 1] + counts[size - 1]) : 0;
   std::vector<double> gathered(all), out;
   std::vector<tagint> tags(all);
-  MPI_Gatherv(values.data(), n, MPI_DOUBLE, gathered.data(), counts.data(), starts.data(), MPI_DOUBLE, 0, world);
+  MPI_Gatherv(values.data(), n, MPI_DOUBLE, gathered.data(), counts.data(), starts.data(), MPI_DOUBLE, 0,
+              world);
   MPI_Gatherv(tag, n, MPI_LMP_TAGINT, tags.data(), counts.data(), starts.data(), MPI_LMP_TAGINT, 0, world);
   if (rank != 0) return out;
   out.assign(natoms, 0.0);
@@ -81,7 +83,8 @@ std::vector<double> gather_by_tag(const std::vector<double>& values, const tagin
 
 void deviation_header(FILE* file, bigint natoms) {
   std::fprintf(file, "#%11s", "step");
-  for (const char* name : {"max_devi_v", "min_devi_v", "avg_devi_v", "max_devi_f", "min_devi_f", "avg_devi_f"})
+  for (const char* name :
+       {"max_devi_v", "min_devi_v", "avg_devi_v", "max_devi_f", "min_devi_f", "avg_devi_f"})
     std::fprintf(file, "%19s", name);
   if (natoms > 0) std::fprintf(file, "%19s", "atm_devi_f(N)");
   std::fprintf(file, "\n");
@@ -90,7 +93,8 @@ void deviation_header(FILE* file, bigint natoms) {
 void deviation_line(FILE* file, bigint step, const Spread& v, double unit_v, const Spread& f, double unit_f,
                     const std::vector<double>& atomic) {
   std::fprintf(file, "%12lld", static_cast<long long>(step));
-  for (double x : {v.max * unit_v, v.min * unit_v, v.avg * unit_v, f.max * unit_f, f.min * unit_f, f.avg * unit_f})
+  for (double x :
+       {v.max * unit_v, v.min * unit_v, v.avg * unit_v, f.max * unit_f, f.min * unit_f, f.avg * unit_f})
     std::fprintf(file, " %18.6e", x);
   for (double x : atomic) std::fprintf(file, " %18.6e", x * unit_f);
   std::fprintf(file, "\n");

@@ -36,7 +36,8 @@ class DeepmdModel {
  public:
   DeepmdModel(std::string file, int gpu_rank, const std::string& content)
       : file_(std::move(file)),
-        dp_(DP_NewDeepPotWithParam2(file_.c_str(), gpu_rank, content.data(), static_cast<int>(content.size())),
+        dp_(DP_NewDeepPotWithParam2(file_.c_str(), gpu_rank, content.data(),
+                                    static_cast<int>(content.size())),
             DP_DeleteDeepPot) {
     check();
   }
@@ -54,10 +55,10 @@ class DeepmdModel {
     out.atom_virial.resize(atom_virial ? 9 * static_cast<size_t>(in.nall) : 0);
     // A model that was not evaluated when the list was built has not seen it yet.
     const int ago = seen_ == in.list_version ? 1 : 0;
-    DP_DeepPotComputeNList2(dp_.get(), 1, in.nall, in.coord.data(), in.type.data(), in.box, in.nghost, in.nlist, ago,
-                            in.fparam.empty() ? nullptr : in.fparam.data(),
-                            in.aparam.empty() ? nullptr : in.aparam.data(), &out.energy, out.force.data(), out.virial,
-                            atom_energy ? out.atom_energy.data() : nullptr,
+    DP_DeepPotComputeNList2(dp_.get(), 1, in.nall, in.coord.data(), in.type.data(), in.box, in.nghost,
+                            in.nlist, ago, in.fparam.empty() ? nullptr : in.fparam.data(),
+                            in.aparam.empty() ? nullptr : in.aparam.data(), &out.energy, out.force.data(),
+                            out.virial, atom_energy ? out.atom_energy.data() : nullptr,
                             atom_virial ? out.atom_virial.data() : nullptr);
     check();
     seen_ = in.list_version;
@@ -66,7 +67,8 @@ class DeepmdModel {
  private:
   void check() const {
     const std::string text = take(DP_DeepPotCheckOK(dp_.get()));
-    if (!text.empty()) throw std::runtime_error(text.find(file_) == std::string::npos ? file_ + ": " + text : text);
+    if (!text.empty())
+      throw std::runtime_error(text.find(file_) == std::string::npos ? file_ + ": " + text : text);
   }
   std::string file_;
   std::unique_ptr<DP_DeepPot, void (*)(DP_DeepPot*)> dp_;

@@ -38,9 +38,20 @@ std::vector<std::string> words(const std::string& text) {
 }
 
 bool is_keyword(const std::string& word) {
-  static const char* const keywords[] = {"out_freq", "out_file", "fparam", "aparam", "fparam_from_compute",
-                                         "fparam_from_fix", "aparam_from_compute", "ttm", "atomic", "relative",
-                                         "relative_v", "virtual_len", "spin_norm", "charge_spin"};
+  static const char* const keywords[] = {"out_freq",
+                                         "out_file",
+                                         "fparam",
+                                         "aparam",
+                                         "fparam_from_compute",
+                                         "fparam_from_fix",
+                                         "aparam_from_compute",
+                                         "ttm",
+                                         "atomic",
+                                         "relative",
+                                         "relative_v",
+                                         "virtual_len",
+                                         "spin_norm",
+                                         "charge_spin"};
   return std::find(std::begin(keywords), std::end(keywords), word) != std::end(keywords);
 }
 
@@ -138,7 +149,10 @@ void PairDeepMD::load_models(const std::vector<std::string>& files) {
       DP_DeleteChar(bytes);
     }
     MPI_Bcast(&size, 1, MPI_INT, 0, world);
-    if (size <= 0) error->all(FLERR, "pair_style deepmd: cannot read the model {} (a misspelt keyword is taken for a file)", file);
+    if (size <= 0)
+      error->all(FLERR,
+                 "pair_style deepmd: cannot read the model {} (a misspelt keyword is taken for a file)",
+                 file);
     content.resize(size);
     MPI_Bcast(&content[0], size, MPI_CHAR, 0, world);
     try {
@@ -150,11 +164,12 @@ void PairDeepMD::load_models(const std::vector<std::string>& files) {
   const DeepmdModel& first = *models_[0];
   for (const auto& m : models_) {
     if (m->type_map() != first.type_map() || m->ntypes() != first.ntypes())
-      error->all(FLERR, "pair_style deepmd: the type maps of {} ({}) and {} ({}) differ", first.file(), first.type_map(),
-                 m->file(), m->type_map());
+      error->all(FLERR, "pair_style deepmd: the type maps of {} ({}) and {} ({}) differ", first.file(),
+                 first.type_map(), m->file(), m->type_map());
     if (std::fabs(m->cutoff() - first.cutoff()) > 1e-10 || m->dim_fparam() != first.dim_fparam() ||
         m->dim_aparam() != first.dim_aparam())
-      error->all(FLERR, "pair_style deepmd: {} and {} differ in cutoff or in the number of frame or atom parameters",
+      error->all(FLERR,
+                 "pair_style deepmd: {} and {} differ in cutoff or in the number of frame or atom parameters",
                  first.file(), m->file());
   }
 }
@@ -188,7 +203,8 @@ void PairDeepMD::settings(int narg, char** arg) {
       const char* text = value(keyword);
       char* end = nullptr;
       const long freq = std::strtol(text, &end, 10);
-      if (*end || freq < 0) error->all(FLERR, "pair_style deepmd: out_freq {} is not a number of steps (0: never)", text);
+      if (*end || freq < 0)
+        error->all(FLERR, "pair_style deepmd: out_freq {} is not a number of steps (0: never)", text);
       out_freq_ = static_cast<int>(freq);
     } else if (keyword == "out_file") {
       out_file_ = value(keyword);
@@ -237,21 +253,28 @@ void PairDeepMD::settings(int narg, char** arg) {
   out_.resize(nmodels);
 
   if (model.dim_fparam() > 0 && !fparam_.given())
-    error->all(FLERR, "pair_style deepmd: {} needs {} frame parameter(s); give fparam, fparam_from_compute or fparam_from_fix",
+    error->all(FLERR,
+               "pair_style deepmd: {} needs {} frame parameter(s); give fparam, fparam_from_compute or "
+               "fparam_from_fix",
                model.file(), model.dim_fparam());
   if (model.dim_aparam() > 0 && !aparam_.given())
-    error->all(FLERR, "pair_style deepmd: {} needs {} parameter(s) for each atom; give aparam or aparam_from_compute",
-               model.file(), model.dim_aparam());
+    error->all(
+        FLERR,
+        "pair_style deepmd: {} needs {} parameter(s) for each atom; give aparam or aparam_from_compute",
+        model.file(), model.dim_aparam());
   if (model.dim_fparam() == 0 && fparam_.given())
-    error->all(FLERR, "pair_style deepmd: {} was given, but {} has no frame parameters", fparam_.keyword(), model.file());
+    error->all(FLERR, "pair_style deepmd: {} was given, but {} has no frame parameters", fparam_.keyword(),
+               model.file());
   if (model.dim_aparam() == 0 && aparam_.given())
-    error->all(FLERR, "pair_style deepmd: {} was given, but {} has no atom parameters", aparam_.keyword(), model.file());
+    error->all(FLERR, "pair_style deepmd: {} was given, but {} has no atom parameters", aparam_.keyword(),
+               model.file());
 
   if (comm->me == 0) {
     std::string text = "Summary of lammps deepmd module ...\n  >>> Info of model(s):\n";
     text += fmt::format("  using {:2d} model(s):", nmodels);
     for (const auto& m : models_) text += " " + m->file();
-    text += fmt::format("\n  rcut in model:      {}\n  ntypes in model:    {}\n", model.cutoff(), model.ntypes());
+    text +=
+        fmt::format("\n  rcut in model:      {}\n  ntypes in model:    {}\n", model.cutoff(), model.ntypes());
     text += fmt::format("  types in model:     {}\n", model.type_map());
     text += fmt::format("  evaluated by:       {}\n", model.runtime_report());
     if (fparam_.given()) text += fmt::format("  using fparam(s):    {}\n", fparam_.text());
@@ -266,45 +289,56 @@ void PairDeepMD::coeff(int narg, char** arg) {
   for (int k = 0; k < std::min(narg, 2); ++k) {
     int lo = 0, hi = 0;
     utils::bounds(FLERR, arg[k], 1, n, lo, hi, error);
-    if (lo != 1 || hi != n) error->all(FLERR, "pair_style deepmd acts on all types: pair_coeff * * NAME1 NAME2 ...");
+    if (lo != 1 || hi != n)
+      error->all(FLERR, "pair_style deepmd acts on all types: pair_coeff * * NAME1 NAME2 ...");
   }
   const DeepmdModel& model = *models_[0];
   type_of_.assign(n, -1);
   if (narg > 2) {
-    if (names_.empty()) error->all(FLERR, "pair_coeff: {} has no type names; use pair_coeff * * without names", model.file());
+    if (names_.empty())
+      error->all(FLERR, "pair_coeff: {} has no type names; use pair_coeff * * without names", model.file());
     if (narg - 2 != n)
-      error->all(FLERR, "pair_coeff: {} name(s) for {} atom type(s); give one for each type (NULL: ignore it)", narg - 2, n);
+      error->all(FLERR,
+                 "pair_coeff: {} name(s) for {} atom type(s); give one for each type (NULL: ignore it)",
+                 narg - 2, n);
     for (int k = 0; k < n; ++k) {
       const std::string name = arg[k + 2];
       const auto found = std::find(names_.begin(), names_.end(), name);
       if (found != names_.end())
         type_of_[k] = static_cast<int>(found - names_.begin());
       else if (name != "NULL")
-        error->all(FLERR, "pair_coeff: element {} not found in the model {}, which knows: {}", name, model.file(),
-                   model.type_map());
+        error->all(FLERR, "pair_coeff: element {} not found in the model {}, which knows: {}", name,
+                   model.file(), model.type_map());
     }
   } else {
     // The positional form of old scripts; it is only unambiguous when the numbers of types are equal.
     if (n != model.ntypes())
-      error->all(FLERR, "pair_coeff without names: {} atom type(s) here, {} in {} ({}); give the name of each type "
-                 "(pair_coeff * * NAME1 ...)", n, model.ntypes(), model.file(), model.type_map());
+      error->all(FLERR,
+                 "pair_coeff without names: {} atom type(s) here, {} in {} ({}); give the name of each type "
+                 "(pair_coeff * * NAME1 ...)",
+                 n, model.ntypes(), model.file(), model.type_map());
     for (int k = 0; k < n; ++k) type_of_[k] = k;
     if (comm->me == 0 && !names_.empty())
-      utils::logmesg(lmp, "pair_coeff without names: atom types 1 to {} are taken as {}\n", n, model.type_map());
+      utils::logmesg(lmp, "pair_coeff without names: atom types 1 to {} are taken as {}\n", n,
+                     model.type_map());
   }
   for (int i = 1; i <= n; ++i)
     for (int j = i; j <= n; ++j) setflag[i][j] = 1;
 }
 
 void PairDeepMD::init_style() {
-  if (!force->newton_pair) error->all(FLERR, "pair_style deepmd needs newton on: forces on ghost atoms are sent back");
-  if (atom->sp_flag) error->all(FLERR, "pair_style deepmd does not read spins; use an atom_style without spins");
+  if (!force->newton_pair)
+    error->all(FLERR, "pair_style deepmd needs newton on: forces on ghost atoms are sent back");
+  if (atom->sp_flag)
+    error->all(FLERR, "pair_style deepmd does not read spins; use an atom_style without spins");
   fparam_.check(models_[0]->dim_fparam(), false);
   aparam_.check(models_[0]->dim_aparam(), true);
   neighbor->add_request(this, NeighConst::REQ_FULL);
   if (models_.size() > 1 && out_freq_ > 0) {
     if (out_atomic_ && (!atom->tag_enable || !atom->tag_consecutive()))
-      error->all(FLERR, "pair_style deepmd atomic: the atom IDs have to be 1 to N without gaps (use reset_atoms id)");
+      error->all(
+          FLERR,
+          "pair_style deepmd atomic: the atom IDs have to be 1 to N without gaps (use reset_atoms id)");
     open_deviation_file();
   }
 }
@@ -340,7 +374,8 @@ void PairDeepMD::gather_atoms() {
   double** x = atom->x;
   for (int i = 0; i < nall; ++i) {
     in_.type[i] = type_of_[atom->type[i] - 1];
-    for (int d = 0; d < 3; ++d) in_.coord[3 * static_cast<size_t>(i) + d] = (x[i][d] - domain->boxlo[d]) * per_length;
+    for (int d = 0; d < 3; ++d)
+      in_.coord[3 * static_cast<size_t>(i) + d] = (x[i][d] - domain->boxlo[d]) * per_length;
   }
   if (neighbor->ago == 0 || !in_.nlist) {
     if (in_.nlist) DP_DeleteNlist(in_.nlist);
@@ -355,8 +390,10 @@ void PairDeepMD::gather_atoms() {
 void PairDeepMD::compute(int eflag, int vflag) {
   ev_init(eflag, vflag);
   if (vflag_atom)
-    error->all(FLERR, "6-element atomic virial is not supported. Use compute centroid/stress/atom command for 9-element "
-               "atomic virial.");
+    error->all(
+        FLERR,
+        "6-element atomic virial is not supported. Use compute centroid/stress/atom command for 9-element "
+        "atomic virial.");
   gather_atoms();
   const bool deviation = models_.size() > 1 && out_freq_ > 0 && update->ntimestep % out_freq_ == 0;
   const size_t evaluated = deviation ? models_.size() : 1;
@@ -397,13 +434,15 @@ void PairDeepMD::tally(const DeepmdOutput& out, int, int) {
     for (int k = 0; k < 6; ++k) virial[k] += scale * out.virial[kVirialOrder[k]];
   if (cvflag_atom)
     for (int i = 0; i < nall; ++i)
-      for (int k = 0; k < 9; ++k) cvatom[i][k] += scale * out.atom_virial[9 * static_cast<size_t>(i) + kVirialOrder[k]];
+      for (int k = 0; k < 9; ++k)
+        cvatom[i][k] += scale * out.atom_virial[9 * static_cast<size_t>(i) + kVirialOrder[k]];
 }
 
 void PairDeepMD::open_deviation_file() {
   if (comm->me != 0 || deviation_file_) return;
   deviation_file_ = std::fopen(out_file_.c_str(), append_ ? "a" : "w");
-  if (!deviation_file_) error->one(FLERR, "pair_style deepmd: cannot write {}: {}", out_file_, utils::getsyserror());
+  if (!deviation_file_)
+    error->one(FLERR, "pair_style deepmd: cannot write {}: {}", out_file_, utils::getsyserror());
   if (!append_) deviation_header(deviation_file_, out_atomic_ ? atom->natoms : 0);
   append_ = true;  // a second run command goes on in the file of the first
 }
@@ -412,8 +451,7 @@ void PairDeepMD::write_deviation() {
   comm->reverse_comm(this);
   const int nmodels = static_cast<int>(models_.size());
   std::vector<double> local(9 * nmodels), total(9 * nmodels);
-  for (int m = 0; m < nmodels; ++m)
-    std::copy(out_[m].virial, out_[m].virial + 9, &local[9 * m]);
+  for (int m = 0; m < nmodels; ++m) std::copy(out_[m].virial, out_[m].virial + 9, &local[9 * m]);
   MPI_Reduce(local.data(), total.data(), 9 * nmodels, MPI_DOUBLE, MPI_SUM, 0, world);
 
   std::vector<const double*> forces;

@@ -9,7 +9,8 @@
 
 namespace LAMMPS_NS {
 
-/// `pair_style deepmd`: one model drives the run; several give the deviation of their forces and virials as well.
+/// `pair_style deepmd`: one model drives the run; several give the deviation of their forces and virials as
+/// well.
 class PairDeepMD : public Pair {
  public:
   explicit PairDeepMD(class LAMMPS*);

@@ -20,7 +20,9 @@ void ParameterSource::set_numbers(const std::string& keyword, std::vector<double
   take(keyword, NUMBERS, "");
   numbers_ = std::move(numbers);
 }
-void ParameterSource::set_compute(const std::string& keyword, const std::string& id) { take(keyword, COMPUTE, id); }
+void ParameterSource::set_compute(const std::string& keyword, const std::string& id) {
+  take(keyword, COMPUTE, id);
+}
 void ParameterSource::set_fix(const std::string& keyword, const std::string& id, int index) {
   take(keyword, FIX, id);
   index_ = index;
@@ -47,14 +49,17 @@ Fix* ParameterSource::fix() const {
 }
 
 void ParameterSource::check(int dim, bool per_atom) const {
-  const auto wants = fmt::format("the model needs {} number(s) {}", dim, per_atom ? "for each atom" : "for the frame");
+  const auto wants =
+      fmt::format("the model needs {} number(s) {}", dim, per_atom ? "for each atom" : "for the frame");
   if (kind_ == NUMBERS && static_cast<int>(numbers_.size()) != dim)
     error->all(FLERR, "pair_style deepmd {}: {} number(s) given, {}", keyword_, numbers_.size(), wants);
   if (kind_ == COMPUTE) {
     const Compute* c = compute();
-    const bool ok = per_atom ? c->peratom_flag && (dim == 1 ? c->size_peratom_cols == 0 : c->size_peratom_cols >= dim)
-                             : (dim == 1 ? c->scalar_flag : c->vector_flag && c->size_vector >= dim);
-    if (!ok) error->all(FLERR, "pair_style deepmd {}: compute {} does not give them; {}", keyword_, id_, wants);
+    const bool ok =
+        per_atom ? c->peratom_flag && (dim == 1 ? c->size_peratom_cols == 0 : c->size_peratom_cols >= dim)
+                 : (dim == 1 ? c->scalar_flag : c->vector_flag && c->size_vector >= dim);
+    if (!ok)
+      error->all(FLERR, "pair_style deepmd {}: compute {} does not give them; {}", keyword_, id_, wants);
   }
   if (kind_ == FIX) {
     const Fix* f = fix();
@@ -71,7 +76,8 @@ void ParameterSource::frame(int dim, std::vector<double>& out) const {
   out.resize(dim);
   if (kind_ == FIX) {
     Fix* f = fix();
-    for (int k = 0; k < dim; ++k) out[k] = index_ == 0 ? f->compute_scalar() : f->compute_vector(index_ - 1 + k);
+    for (int k = 0; k < dim; ++k)
+      out[k] = index_ == 0 ? f->compute_scalar() : f->compute_vector(index_ - 1 + k);
     return;
   }
   Compute* c = compute();
@@ -98,7 +104,8 @@ void ParameterSource::atoms(int dim, std::vector<double>& out) const {
   c->invoked_flag |= Compute::INVOKED_PERATOM;
   for (int i = 0; i < nlocal; ++i)
     for (int k = 0; k < dim; ++k)
-      out[static_cast<size_t>(i) * dim + k] = c->size_peratom_cols == 0 ? c->vector_atom[i] : c->array_atom[i][k];
+      out[static_cast<size_t>(i) * dim + k] =
+          c->size_peratom_cols == 0 ? c->vector_atom[i] : c->array_atom[i][k];
 }
 
 void ParameterSource::announce(bigint step) const {

@@ -11,7 +11,8 @@ class ParameterSource : protected Pointers {
  public:
   explicit ParameterSource(class LAMMPS* lmp) : Pointers(lmp) {}
 
-  /// Keywords told before: numbers, `*_from_compute`, `*_from_fix`. A second source for the same parameter is an error.
+  /// Keywords told before: numbers, `*_from_compute`, `*_from_fix`. A second source for the same parameter is
+  /// an error.
   void set_numbers(const std::string& keyword, std::vector<double> numbers);
   void set_compute(const std::string& keyword, const std::string& id);
   void set_fix(const std::string& keyword, const std::string& id, int index);

