@@ -19,7 +19,7 @@ from dptf.errors import UserError
 
 COMMANDS = (
     "train", "freeze", "test", "compress", "model-devi", "neighbor-stat", "convert-from", "convert-backend",
-    "transfer", "show", "change-bias", "eval-desc", "embed", "doc-train-input", "doctor",
+    "transfer", "show", "change-bias", "eval-desc", "embed", "doc-train-input", "doctor", "plot",
 )  # fmt: skip
 
 _OWN_BACKEND = ("tensorflow", "tf")

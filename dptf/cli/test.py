@@ -21,6 +21,9 @@ def add_parser(subparsers):
     parser.add_argument("-d", "--detail-file", help="write data and predictions to files with this prefix")
     parser.add_argument("-a", "--atomic", action="store_true", help="compare atomic quantities")
     parser.add_argument("--head", "--model-branch", help="branch of a multi-task model; graphs have none")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw predictions against data, and the errors (.png, .pdf, .svg)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write all errors to this file as JSON too")
     return parser
 
@@ -37,14 +40,18 @@ def run(args):
         raise UserError(f"is {args.numb_test}", "-n/--numb-test", "give a number of frames, or 0 for all")
     if args.set_prefix is not None:
         log.warning("-S/--set-prefix is deprecated and has no effect: all folders set.* are used")
+    if args.json:
+        _check_target(args.json)
     model_path = model_file(args.model)
     read_bytes(model_path)  # a missing file is told before anything heavy starts
 
-    from dptf.infer.detail import DetailFiles
+    from dptf.infer.detail import DetailFiles, Outputs
     from dptf.infer.labelled import LabelledSystem, find_systems
+    from dptf.plot.parity import ParityPlot
 
     paths = find_systems(args.system, args.datafile, args.train_data, args.valid_data)
-    files = DetailFiles(args.detail_file)
+    plot = ParityPlot(args.plot)
+    files = Outputs(DetailFiles(args.detail_file), plot)
 
     from dptf.infer import DeepPotential
     from dptf.infer.comparison import comparison_for
@@ -53,6 +60,8 @@ def run(args):
         comparison = comparison_for(model, args.atomic)
         systems = [LabelledSystem(path, model.get_type_map()) for path in paths]
         _test_systems(args, comparison, systems, files)
+    if args.plot:
+        log.info("wrote %s" if plot.close() else "%s is not written: no labels to compare", args.plot)
 
 
 def _test_systems(args, comparison, systems, files):
@@ -102,6 +111,17 @@ def _log_lines(lines, sums):
 def _log_unit(comparison):
     if not any(line.unit for line in comparison.lines):
         log.info("The unit of error is the same as the unit of provided label.")
+
+
+def _check_target(path):
+    from pathlib import Path
+
+    from dptf.errors import UserError
+
+    if Path(path).is_dir():
+        raise UserError("is a folder", f"--json {path}", "give the name of a file")
+    if not Path(path).parent.is_dir():
+        raise UserError("no such folder", f"--json {Path(path).parent}", "create it first")
 
 
 def _write_json(path, content):

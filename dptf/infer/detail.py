@@ -53,3 +53,15 @@ class DetailFiles:
                 file.write(f"# {header}\n")
             np.savetxt(file, rows)
         self._seen[suffix] = header
+
+
+class Outputs:
+    """Passes what a comparison found to several writers."""
+
+    def __init__(self, *writers):
+        self._writers = writers
+
+    def write(self, suffix, header, data, predicted):
+        """See `DetailFiles.write`."""
+        for writer in self._writers:
+            writer.write(suffix, header, data, predicted)

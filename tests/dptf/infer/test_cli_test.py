@@ -323,3 +323,19 @@ def test_dipole(run, make_system, model_dir, tmp_path):
     full[:, selected] = atomic + noise
     np.save(tmp_path / "a/set.000/atomic_dipole.npy", full.reshape(3, -1))
     assert numbers(run("test", "-m", model_dir / "dipole.pb", "-s", "a", "-a")[1])[0] == numbers(text)[0]
+
+
+def test_picture(run, make_system, model_dir, tmp_path):
+    pytest.importorskip("matplotlib")
+    make_system("s/a")
+    make_system("s/b", leave_out=("virial",), seed=1)
+    status, text = run("test", "-m", model_dir / "se_e2_a.pb", "-s", "s", "--plot", "parity.png")
+    assert status == 0 and "wrote parity.png" in text
+    assert (tmp_path / "parity.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("option, name", [("--plot", "no/p.png"), ("--json", "no/r.json"), ("--json", "s")])
+def test_targets_are_checked_first(run, make_system, model_dir, option, name):
+    make_system("s/a")
+    status, text = run("test", "-m", model_dir / "se_e2_a.pb", "-s", "s", option, name)
+    assert status == 1 and option in text and "testing system" not in text and "Traceback" not in text
