@@ -1,0 +1,88 @@
+"""The benchmark tool: measurements are read off right, failures are failures, the table says who is faster."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import cases
+    import measure
+    import run
+    import sections
+
+    yield cases, measure, run, sections
+    for name in ("cases", "measure", "run", "sections", "packages"):
+        sys.modules.pop(name, None)
+
+
+def test_time_and_memory_of_a_process(modules, tmp_path):
+    _, measure, _, _ = modules
+    code = "import time; print('started', flush=True); x = bytearray(80 << 20); time.sleep(0.5)"
+    result = measure.run([sys.executable, "-c", code], tmp_path, os.environ, watch="started")
+    assert 0 < result.seen < result.wall - 0.4
+    assert 80 < result.peak_rss < 300
+
+
+def test_a_failed_run_is_an_error(modules, tmp_path):
+    _, measure, _, _ = modules
+    with pytest.raises(measure.RunFailed, match="(?s)ended with 3.*the reason"):
+        measure.run([sys.executable, "-c", "print('the reason'); raise SystemExit(3)"], tmp_path, os.environ)
+    with pytest.raises(measure.RunFailed, match="no line matches"):
+        measure.number(r"Loop time of (\d+)", "nothing of the kind")
+
+
+def test_rounds_alternate(modules):
+    _, measure, _, _ = modules
+    calls = []
+    runs = {name: lambda name=name: calls.append(name) or {"t": len(calls)} for name in ("public", "dptf")}
+    found = measure.alternate(2, runs)
+    assert calls == ["public", "dptf"] * 2
+    assert measure.column(found, "t", 10) == {"public": [10, 30], "dptf": [20, 40]}
+
+
+def test_table(modules):
+    _, _, run, sections = modules
+    rows = [
+        sections._row("a time", "s", {"public": [2.0, 4.0, 3.0], "dptf": [1.0, 1.0, 1.0]}, True),
+        sections._row("a rate", "1/s", {"public": [2.0], "dptf": [1.0]}, False),
+        sections._row("alone", "s", {"dptf": [1.0]}, True),
+    ]
+    text = run.table(rows)
+    assert "| a time | s | 3 ± 33 % | 1 ± 0 % | **3.00** |" in text
+    assert "| a rate | 1/s | 2 ± 0 % | 1 ± 0 % | **0.50** |" in text
+    assert "| alone | s |  | 1 ± 0 % |  |" in text
+
+
+def test_runs_that_disagree_are_refused(modules):
+    _, measure, _, sections = modules
+    one = {"energy": -300.0, "pressure": 1000.0}
+    sections._agree("case", one, {"energy": -300.0 + 1e-9, "pressure": 1000.0}, 1e-10)
+    with pytest.raises(measure.RunFailed, match="energy at step 0 differs"):
+        sections._agree("case", one, {"energy": -300.0 + 1e-7, "pressure": 1000.0}, 1e-10)
+    with pytest.raises(measure.RunFailed, match="pressure"):
+        sections._agree("case", one, {"energy": -300.0, "pressure": float("nan")}, 1e-10)
+
+
+def test_small_frames_are_water_at_liquid_density(modules):
+    cases, _, _, _ = modules
+    coord, box, types = cases.small_frames(4)
+    assert coord.shape == (4, 72) and box.shape == (4, 9) and list(np.bincount(types)) == [8, 16]
+    x = coord.reshape(4, 8, 3, 3)
+    bonds = np.linalg.norm(x[:, :, 1:] - x[:, :, :1], axis=-1)
+    assert 0.7 < bonds.min() and bonds.max() < 1.3
+    assert not np.allclose(coord[0], coord[1])
+
+
+def test_unknown_section(modules, capsys):
+    _, _, run, _ = modules
+    with pytest.raises(SystemExit):
+        run.parse(["lamps"])
+    assert "unknown section lamps" in capsys.readouterr().err
