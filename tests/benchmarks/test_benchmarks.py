@@ -33,7 +33,7 @@ def test_time_and_memory_of_a_process(modules, tmp_path):
 
 def test_a_failed_run_is_an_error(modules, tmp_path):
     _, measure, _, _ = modules
-    with pytest.raises(measure.RunFailed, match="(?s)ended with 3.*the reason"):
+    with pytest.raises(measure.RunFailed, match=r"(?s)ended with 3.*the reason"):
         measure.run([sys.executable, "-c", "print('the reason'); raise SystemExit(3)"], tmp_path, os.environ)
     with pytest.raises(measure.RunFailed, match="no line matches"):
         measure.number(r"Loop time of (\d+)", "nothing of the kind")
