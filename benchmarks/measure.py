@@ -19,7 +19,7 @@ class Result:
     wall : float
         Seconds from start to end.
     peak_rss : float
-        Largest resident memory of the process [MB].
+        Largest resident memory of the process [MB]; not below that of the caller, which the kernel counts at the fork.
     seen : float or None
         Seconds from start to the first line that matched ``watch``.
     """
