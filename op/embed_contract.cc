@@ -17,10 +17,7 @@ using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
 
-#define DPTF_EMBED_ATTRS         \
-  .Attr("T: {float, double}")    \
-      .Attr("sel: list(int)")    \
-      .Attr("net_of: list(int)")
+#define DPTF_EMBED_ATTRS .Attr("T: {float, double}").Attr("sel: list(int)").Attr("net_of: list(int)")
 
 /// Inputs shared by the family, after `first` leading adjoints: env, nlist, atype, then nodes, x0, h.
 template <typename T>
@@ -30,14 +27,15 @@ class EmbedOp : public OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("sel", &sel_));
     OP_REQUIRES_OK(context, context->GetAttr("net_of", &net_of_));
     OP_REQUIRES(context, net_of_.size() == sel_.size() * sel_.size(),
-                invalid_argument("net_of must have len(sel)^2 = ", sel_.size() * sel_.size(), " entries, got ",
-                                net_of_.size()));
+                invalid_argument("net_of must have len(sel)^2 = ", sel_.size() * sel_.size(),
+                                 " entries, got ", net_of_.size()));
     for (int s : sel_) nnei_ += s;
   }
 
  protected:
   bool geometry(OpKernelContext* context, int first, EmbedContract<T>* p) const {
-    const Tensor &env = context->input(first), &nlist = context->input(first + 1), &atype = context->input(first + 2);
+    const Tensor &env = context->input(first), &nlist = context->input(first + 1),
+                 &atype = context->input(first + 2);
     p->n_atoms = atype.NumElements();
     p->nnei = nnei_;
     p->ntypes = sel_.size();
@@ -45,8 +43,8 @@ class EmbedOp : public OpKernel {
     p->net_of = net_of_.data();
     if (env.NumElements() != p->n_atoms * nnei_ * 4 || nlist.NumElements() != p->n_atoms * nnei_) {
       context->CtxFailure(invalid_argument("env has ", env.NumElements(), " and nlist ", nlist.NumElements(),
-                                          " elements; ", p->n_atoms, " atoms with ", nnei_, " slots need ",
-                                          p->n_atoms * nnei_ * 4, " and ", p->n_atoms * nnei_));
+                                           " elements; ", p->n_atoms, " atoms with ", nnei_, " slots need ",
+                                           p->n_atoms * nnei_ * 4, " and ", p->n_atoms * nnei_));
       return false;
     }
     p->env = env.flat<T>().data();
@@ -54,7 +52,8 @@ class EmbedOp : public OpKernel {
     p->atype = atype.flat<int>().data();
     for (int64_t i = 0; i < p->n_atoms; ++i)
       if (p->atype[i] >= p->ntypes) {
-        context->CtxFailure(invalid_argument("type ", p->atype[i], " of atom ", i, " is not below ", p->ntypes));
+        context->CtxFailure(
+            invalid_argument("type ", p->atype[i], " of atom ", i, " is not below ", p->ntypes));
         return false;
       }
     return true;
@@ -64,7 +63,8 @@ class EmbedOp : public OpKernel {
     if (!geometry(context, first, p)) return false;
     const Tensor& nodes = context->input(first + 3);
     if (nodes.dims() != 4 || nodes.dim_size(2) != 3 || nodes.dim_size(1) < 2) {
-      context->CtxFailure(invalid_argument("nodes must be [nets, nodes >= 2, 3, width], got ", nodes.shape().DebugString()));
+      context->CtxFailure(
+          invalid_argument("nodes must be [nets, nodes >= 2, 3, width], got ", nodes.shape().DebugString()));
       return false;
     }
     p->n_nets = nodes.dim_size(0);
@@ -85,7 +85,8 @@ class EmbedOp : public OpKernel {
   const T* adjoint(OpKernelContext* context, int index, int64_t size, const char* what) const {
     const Tensor& t = context->input(index);
     if (t.NumElements() != size) {
-      context->CtxFailure(invalid_argument("the adjoint of ", what, " has ", t.NumElements(), " elements, expected ", size));
+      context->CtxFailure(
+          invalid_argument("the adjoint of ", what, " has ", t.NumElements(), " elements, expected ", size));
       return nullptr;
     }
     return t.flat<T>().data();
@@ -104,10 +105,10 @@ REGISTER_OP("DptfEmbedGrid")
     .Output("x0: T")
     .Output("x: T")
     .Attr("max_nodes: int = 65536") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
-  c->set_output(0, c->Scalar());
-  c->set_output(1, c->Vector(InferenceContext::kUnknownDim));
-  return absl::OkStatus();
-});
+      c->set_output(0, c->Scalar());
+      c->set_output(1, c->Vector(InferenceContext::kUnknownDim));
+      return absl::OkStatus();
+    });
 
 template <typename T>
 class EmbedGridOp : public EmbedOp<T> {
@@ -138,20 +139,16 @@ class EmbedGridOp : public EmbedOp<T> {
   int64_t max_nodes_ = 0;
 };
 
-#define DPTF_EMBED_INPUTS   \
-  .Input("env: T")          \
-      .Input("nlist: int32") \
-      .Input("atype: int32") \
-      .Input("nodes: T")    \
-      .Input("x0: T")       \
-      .Input("h: T")
+#define DPTF_EMBED_INPUTS \
+  .Input("env: T").Input("nlist: int32").Input("atype: int32").Input("nodes: T").Input("x0: T").Input("h: T")
 
 absl::Status contraction_shape(InferenceContext* c) {
   c->set_output(0, c->MakeShape({InferenceContext::kUnknownDim, 4, InferenceContext::kUnknownDim}));
   return absl::OkStatus();
 }
 
-REGISTER_OP("DptfEmbedContract") DPTF_EMBED_INPUTS.Output("a: T") DPTF_EMBED_ATTRS.SetShapeFn(contraction_shape);
+REGISTER_OP("DptfEmbedContract")
+DPTF_EMBED_INPUTS.Output("a: T") DPTF_EMBED_ATTRS.SetShapeFn(contraction_shape);
 
 template <typename T>
 class EmbedContractOp : public EmbedOp<T> {
@@ -168,9 +165,9 @@ class EmbedContractOp : public EmbedOp<T> {
 
 REGISTER_OP("DptfEmbedContractGradEnv")
     .Input("da: T") DPTF_EMBED_INPUTS.Output("denv: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
-  c->set_output(0, c->input(1));
-  return absl::OkStatus();
-});
+      c->set_output(0, c->input(1));
+      return absl::OkStatus();
+    });
 
 template <typename T>
 class EmbedContractGradEnvOp : public EmbedOp<T> {
@@ -188,10 +185,11 @@ class EmbedContractGradEnvOp : public EmbedOp<T> {
 };
 
 REGISTER_OP("DptfEmbedContractGradNodes")
-    .Input("da: T") DPTF_EMBED_INPUTS.Output("dnodes: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
-  c->set_output(0, c->input(4));
-  return absl::OkStatus();
-});
+    .Input("da: T") DPTF_EMBED_INPUTS.Output("dnodes: T")
+        DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
+          c->set_output(0, c->input(4));
+          return absl::OkStatus();
+        });
 
 template <typename T>
 class EmbedContractGradNodesOp : public EmbedOp<T> {
@@ -213,10 +211,10 @@ REGISTER_OP("DptfEmbedContractGradGrad")
     .Input("z: T")
     .Input("da: T") DPTF_EMBED_INPUTS.Output("dda: T")
     .Output("dnodes: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
-  c->set_output(0, c->input(1));
-  c->set_output(1, c->input(5));
-  return absl::OkStatus();
-});
+      c->set_output(0, c->input(1));
+      c->set_output(1, c->input(5));
+      return absl::OkStatus();
+    });
 
 template <typename T>
 class EmbedContractGradGradOp : public EmbedOp<T> {
@@ -241,9 +239,9 @@ class EmbedContractGradGradOp : public EmbedOp<T> {
 REGISTER_OP("DptfEmbedContractGradGradEnv")
     .Input("z: T")
     .Input("da: T") DPTF_EMBED_INPUTS.Output("denv: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
-  c->set_output(0, c->input(2));
-  return absl::OkStatus();
-});
+      c->set_output(0, c->input(2));
+      return absl::OkStatus();
+    });
 
 template <typename T>
 class EmbedContractGradGradEnvOp : public EmbedOp<T> {
@@ -261,16 +259,17 @@ class EmbedContractGradGradEnvOp : public EmbedOp<T> {
   }
 };
 
-#define DPTF_REGISTER(T)                                                                                            \
-  REGISTER_KERNEL_BUILDER(Name("DptfEmbedGrid").Device(DEVICE_CPU).TypeConstraint<T>("T"), EmbedGridOp<T>);         \
-  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContract").Device(DEVICE_CPU).TypeConstraint<T>("T"), EmbedContractOp<T>); \
-  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContractGradEnv").Device(DEVICE_CPU).TypeConstraint<T>("T"),               \
-                          EmbedContractGradEnvOp<T>);                                                               \
-  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContractGradNodes").Device(DEVICE_CPU).TypeConstraint<T>("T"),             \
-                          EmbedContractGradNodesOp<T>);                                                             \
-  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContractGradGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"),              \
-                          EmbedContractGradGradOp<T>);                                                              \
-  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContractGradGradEnv").Device(DEVICE_CPU).TypeConstraint<T>("T"),           \
+#define DPTF_REGISTER(T)                                                                                    \
+  REGISTER_KERNEL_BUILDER(Name("DptfEmbedGrid").Device(DEVICE_CPU).TypeConstraint<T>("T"), EmbedGridOp<T>); \
+  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContract").Device(DEVICE_CPU).TypeConstraint<T>("T"),              \
+                          EmbedContractOp<T>);                                                              \
+  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContractGradEnv").Device(DEVICE_CPU).TypeConstraint<T>("T"),       \
+                          EmbedContractGradEnvOp<T>);                                                       \
+  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContractGradNodes").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
+                          EmbedContractGradNodesOp<T>);                                                     \
+  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContractGradGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"),      \
+                          EmbedContractGradGradOp<T>);                                                      \
+  REGISTER_KERNEL_BUILDER(Name("DptfEmbedContractGradGradEnv").Device(DEVICE_CPU).TypeConstraint<T>("T"),   \
                           EmbedContractGradGradEnvOp<T>);
 DPTF_REGISTER(float)
 DPTF_REGISTER(double)

@@ -55,23 +55,24 @@ class JetOp : public OpKernel {
   explicit JetOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("activation", &activation_));
     OP_REQUIRES_OK(context, context->GetAttr("residual", &residual_));
-    OP_REQUIRES(context, activation_ >= 0 && activation_ <= 7, invalid_argument("unknown activation ", activation_));
+    OP_REQUIRES(context, activation_ >= 0 && activation_ <= 7,
+                invalid_argument("unknown activation ", activation_));
     OP_REQUIRES(context, residual_ >= 0 && residual_ <= 2, invalid_argument("residual must be 0, 1 or 2"));
   }
 
  protected:
   bool layer(OpKernelContext* context, int first, JetLayer<T>* p) const {
-    const Tensor &z = context->input(first), &prev = context->input(first + 1), &bias = context->input(first + 2),
-                 &idt = context->input(first + 3);
-    const bool shapes = z.dims() == 4 && prev.dims() == 4 && z.dim_size(2) == 3 && prev.dim_size(0) == z.dim_size(0) &&
-                        prev.dim_size(1) == z.dim_size(1) && prev.dim_size(2) == 3 &&
-                        bias.NumElements() == z.dim_size(0) * z.dim_size(3) &&
+    const Tensor &z = context->input(first), &prev = context->input(first + 1),
+                 &bias = context->input(first + 2), &idt = context->input(first + 3);
+    const bool shapes = z.dims() == 4 && prev.dims() == 4 && z.dim_size(2) == 3 &&
+                        prev.dim_size(0) == z.dim_size(0) && prev.dim_size(1) == z.dim_size(1) &&
+                        prev.dim_size(2) == 3 && bias.NumElements() == z.dim_size(0) * z.dim_size(3) &&
                         (idt.NumElements() == 0 || idt.NumElements() == bias.NumElements()) &&
                         (residual_ == 0 || z.dim_size(3) == residual_ * prev.dim_size(3));
     if (!shapes) {
       context->CtxFailure(invalid_argument("layer shapes do not fit: z ", z.shape().DebugString(), ", prev ",
-                                          prev.shape().DebugString(), ", bias ", bias.shape().DebugString(), ", idt ",
-                                          idt.shape().DebugString(), ", residual ", residual_));
+                                           prev.shape().DebugString(), ", bias ", bias.shape().DebugString(),
+                                           ", idt ", idt.shape().DebugString(), ", residual ", residual_));
       return false;
     }
     p->nets = z.dim_size(0);
@@ -119,13 +120,15 @@ class JetLayerGradOp : public JetOp<T> {
     auto dprev = out[1]->flat<T>();
     if (p.residual == 0) std::fill(dprev.data(), dprev.data() + dprev.size(), T(0));
     jet_layer_grad(p, context->input(0).flat<T>().data(), out[0]->flat<T>().data(), dprev.data(),
-                   out[2]->flat<T>().data(), p.idt ? out[3]->flat<T>().data() : nullptr, intra_op_parallel(context));
+                   out[2]->flat<T>().data(), p.idt ? out[3]->flat<T>().data() : nullptr,
+                   intra_op_parallel(context));
   }
 };
 
 #define DPTF_REGISTER(T)                                                                                  \
   REGISTER_KERNEL_BUILDER(Name("DptfJetLayer").Device(DEVICE_CPU).TypeConstraint<T>("T"), JetLayerOp<T>); \
-  REGISTER_KERNEL_BUILDER(Name("DptfJetLayerGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"), JetLayerGradOp<T>);
+  REGISTER_KERNEL_BUILDER(Name("DptfJetLayerGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"),             \
+                          JetLayerGradOp<T>);
 DPTF_REGISTER(float)
 DPTF_REGISTER(double)
 

@@ -8,8 +8,8 @@
 
 namespace dptf {
 
-/// The meaning of the `mesh` input, whose length selects the mode: 0 open, 6 periodic (own list), 1 and 7 the same for
-/// mixed types, 16 pointers to the caller's list, longer: the list by value.
+/// The meaning of the `mesh` input, whose length selects the mode: 0 open, 6 periodic (own list), 1 and 7 the
+/// same for mixed types, 16 pointers to the caller's list, longer: the list by value.
 struct Mesh {
   bool periodic = false;
   bool has_list = false;
@@ -21,8 +21,9 @@ struct Mesh {
     const int64_t n = m.size();
     if (n == 1 || n == 7) {
       if (!mixed_types_allowed)
-        return invalid_argument("frames of mixed types (mesh of length ", n,
-                                ") are not supported by this descriptor; use one with type embedding (se_atten)");
+        return invalid_argument(
+            "frames of mixed types (mesh of length ", n,
+            ") are not supported by this descriptor; use one with type embedding (se_atten)");
       periodic = n == 7;
       return absl::OkStatus();
     }

@@ -1,6 +1,6 @@
-// Environment matrix ops with the public names: ProdEnvMatA, ProdEnvMatR, ProdEnvMatAMix and their older aliases.
+// Environment matrix ops with the public names: ProdEnvMatA, ProdEnvMatR, ProdEnvMatAMix and their older
+// aliases.
 #include "dptf/env_mat.h"
-
 #include "mesh.h"
 #include "op_utils.h"
 #include "sel_overflow.h"
@@ -21,26 +21,23 @@ using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
 
-#define DPTF_ENV_INPUTS                        \
-  .Attr("T: {float, double} = DT_DOUBLE")      \
-      .Input("coord: T")                       \
-      .Input("type: int32")                    \
-      .Input("natoms: int32")                  \
-      .Input("box: T")                         \
-      .Input("mesh: int32")                    \
-      .Input("davg: T")                        \
+#define DPTF_ENV_INPUTS                   \
+  .Attr("T: {float, double} = DT_DOUBLE") \
+      .Input("coord: T")                  \
+      .Input("type: int32")               \
+      .Input("natoms: int32")             \
+      .Input("box: T")                    \
+      .Input("mesh: int32")               \
+      .Input("davg: T")                   \
       .Input("dstd: T")
-#define DPTF_ENV_ATTRS_A        \
-  .Attr("rcut_a: float")        \
-      .Attr("rcut_r: float")    \
+#define DPTF_ENV_ATTRS_A          \
+  .Attr("rcut_a: float")          \
+      .Attr("rcut_r: float")      \
       .Attr("rcut_r_smth: float") \
-      .Attr("sel_a: list(int)") \
+      .Attr("sel_a: list(int)")   \
       .Attr("sel_r: list(int)")
-#define DPTF_ENV_OUTPUTS                 \
-  .Output("descrpt: T")                  \
-      .Output("descrpt_deriv: T")        \
-      .Output("rij: T")                  \
-      .Output("nlist: int32")
+#define DPTF_ENV_OUTPUTS \
+  .Output("descrpt: T").Output("descrpt_deriv: T").Output("rij: T").Output("nlist: int32")
 
 absl::Status matrices(InferenceContext* c) {
   for (int i = 0; i < c->num_outputs(); ++i)
@@ -48,20 +45,24 @@ absl::Status matrices(InferenceContext* c) {
   return absl::OkStatus();
 }
 
-#define DPTF_REGISTER_ENV_A(NAME) REGISTER_OP(NAME) DPTF_ENV_INPUTS DPTF_ENV_ATTRS_A DPTF_ENV_OUTPUTS.SetShapeFn(matrices)
+#define DPTF_REGISTER_ENV_A(NAME) \
+  REGISTER_OP(NAME) DPTF_ENV_INPUTS DPTF_ENV_ATTRS_A DPTF_ENV_OUTPUTS.SetShapeFn(matrices)
 DPTF_REGISTER_ENV_A("ProdEnvMatA");
 DPTF_REGISTER_ENV_A("DescrptSeA");
 DPTF_REGISTER_ENV_A("DescrptNorot");
 
-#define DPTF_REGISTER_ENV_R(NAME)                                                                                \
-  REGISTER_OP(NAME)                                                                                              \
-  DPTF_ENV_INPUTS.Attr("rcut: float").Attr("rcut_smth: float").Attr("sel: list(int)") DPTF_ENV_OUTPUTS.SetShapeFn( \
-      matrices)
+#define DPTF_REGISTER_ENV_R(NAME)     \
+  REGISTER_OP(NAME)                   \
+  DPTF_ENV_INPUTS.Attr("rcut: float") \
+      .Attr("rcut_smth: float")       \
+      .Attr("sel: list(int)") DPTF_ENV_OUTPUTS.SetShapeFn(matrices)
 DPTF_REGISTER_ENV_R("ProdEnvMatR");
 DPTF_REGISTER_ENV_R("DescrptSeR");
 
 REGISTER_OP("ProdEnvMatAMix")
-DPTF_ENV_INPUTS DPTF_ENV_ATTRS_A DPTF_ENV_OUTPUTS.Output("ntype: int32").Output("nmask: bool").SetShapeFn(matrices);
+DPTF_ENV_INPUTS DPTF_ENV_ATTRS_A DPTF_ENV_OUTPUTS.Output("ntype: int32")
+    .Output("nmask: bool")
+    .SetShapeFn(matrices);
 
 enum class Kind { angular, radial, mixed };
 
@@ -81,15 +82,17 @@ class ProdEnvMatOp : public OpKernel {
       OP_REQUIRES_OK(context, context->GetAttr("sel_r", &sel_r));
       int radial = 0;
       for (int s : sel_r) radial += s;
-      OP_REQUIRES(context, radial == 0 && sel_r.size() == sel_.size(),
-                  invalid_argument("sel_r must be zeros, one for each of the ", sel_.size(), " entries of sel_a"));
+      OP_REQUIRES(
+          context, radial == 0 && sel_r.size() == sel_.size(),
+          invalid_argument("sel_r must be zeros, one for each of the ", sel_.size(), " entries of sel_a"));
     }
     for (int s : sel_) OP_REQUIRES(context, s >= 0, invalid_argument("sel has a negative entry: ", s));
   }
 
   void Compute(OpKernelContext* context) override {
     const Tensor &coord = context->input(0), &type = context->input(1), &natoms = context->input(2),
-                 &box = context->input(3), &mesh = context->input(4), &davg = context->input(5), &dstd = context->input(6);
+                 &box = context->input(3), &mesh = context->input(4), &davg = context->input(5),
+                 &dstd = context->input(6);
     OP_REQUIRES(context, natoms.NumElements() >= 3, invalid_argument("natoms needs at least 3 entries"));
     EnvMat<T> p;
     p.nloc = natoms.flat<int>()(0);
@@ -106,9 +109,10 @@ class ProdEnvMatOp : public OpKernel {
     OP_REQUIRES(context, type.dim_size(0) == p.nf && box.dim_size(0) == p.nf && box.dim_size(1) == 9,
                 invalid_argument("coord has ", p.nf, " frames, type ", type.dim_size(0), ", box ",
                                  box.shape().DebugString(), " (9 numbers a frame)"));
-    OP_REQUIRES(context, coord.dim_size(1) == 3 * p.nall && type.dim_size(1) == p.nall && p.nloc <= p.nall,
-                invalid_argument("natoms says ", p.nloc, " local of ", p.nall, " atoms; a frame of coord has ",
-                                 coord.dim_size(1), " numbers and of type ", type.dim_size(1)));
+    OP_REQUIRES(
+        context, coord.dim_size(1) == 3 * p.nall && type.dim_size(1) == p.nall && p.nloc <= p.nall,
+        invalid_argument("natoms says ", p.nloc, " local of ", p.nall, " atoms; a frame of coord has ",
+                         coord.dim_size(1), " numbers and of type ", type.dim_size(1)));
     const int nnei = p.nnei(), width = nnei * p.ncomp;
     for (const Tensor* t : {&davg, &dstd})
       OP_REQUIRES(context, t->dims() == 2 && t->dim_size(0) == p.ntypes && t->dim_size(1) == width,
@@ -117,7 +121,8 @@ class ProdEnvMatOp : public OpKernel {
     Mesh parsed;
     OP_REQUIRES_OK(context, parsed.parse(mesh, p.nloc, KIND == Kind::mixed));
     OP_REQUIRES(context, parsed.has_list || p.nloc == p.nall,
-                invalid_argument("without a neighbor list all ", p.nall, " atoms must be local, natoms says ", p.nloc));
+                invalid_argument("without a neighbor list all ", p.nall, " atoms must be local, natoms says ",
+                                 p.nloc));
     p.coord = coord.flat<T>().data();
     p.type = type.flat<int>().data();
     p.box = box.flat<T>().data();
@@ -157,12 +162,12 @@ class ProdEnvMatOp : public OpKernel {
 
 #define DPTF_KERNEL(NAME, KIND, T) \
   REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), ProdEnvMatOp<T, KIND>)
-#define DPTF_KERNELS(T)                              \
-  DPTF_KERNEL("ProdEnvMatA", Kind::angular, T);      \
-  DPTF_KERNEL("DescrptSeA", Kind::angular, T);       \
-  DPTF_KERNEL("DescrptNorot", Kind::angular, T);     \
-  DPTF_KERNEL("ProdEnvMatR", Kind::radial, T);       \
-  DPTF_KERNEL("DescrptSeR", Kind::radial, T);        \
+#define DPTF_KERNELS(T)                          \
+  DPTF_KERNEL("ProdEnvMatA", Kind::angular, T);  \
+  DPTF_KERNEL("DescrptSeA", Kind::angular, T);   \
+  DPTF_KERNEL("DescrptNorot", Kind::angular, T); \
+  DPTF_KERNEL("ProdEnvMatR", Kind::radial, T);   \
+  DPTF_KERNEL("DescrptSeR", Kind::radial, T);    \
   DPTF_KERNEL("ProdEnvMatAMix", Kind::mixed, T)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);

@@ -1,6 +1,5 @@
 // Force and virial ops with the public names, and their gradients.
 #include "dptf/force_virial.h"
-
 #include "op_utils.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -25,7 +24,8 @@ absl::Status matrices(InferenceContext* c) {
 #define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_SEL .Attr("n_a_sel: int").Attr("n_r_sel: int")
 #define DPTF_FORCE_IN .Input("net_deriv: T").Input("in_deriv: T").Input("nlist: int32").Input("natoms: int32")
-#define DPTF_VIRIAL_IN .Input("net_deriv: T").Input("in_deriv: T").Input("rij: T").Input("nlist: int32").Input("natoms: int32")
+#define DPTF_VIRIAL_IN \
+  .Input("net_deriv: T").Input("in_deriv: T").Input("rij: T").Input("nlist: int32").Input("natoms: int32")
 
 REGISTER_OP("ProdForceSeA") DPTF_T DPTF_FORCE_IN DPTF_SEL.Output("force: T").SetShapeFn(matrices);
 REGISTER_OP("ProdForceNorot") DPTF_T DPTF_FORCE_IN DPTF_SEL.Output("force: T").SetShapeFn(matrices);
@@ -36,16 +36,27 @@ DPTF_T DPTF_FORCE_IN DPTF_SEL.Attr("parallel: bool = false")
     .Attr("end_frac: float = 1.")
     .Output("force: T")
     .SetShapeFn(matrices);
-REGISTER_OP("ProdVirialSeA") DPTF_T DPTF_VIRIAL_IN DPTF_SEL.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
-REGISTER_OP("ProdVirialNorot") DPTF_T DPTF_VIRIAL_IN DPTF_SEL.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
-REGISTER_OP("ProdVirialSeR") DPTF_T DPTF_VIRIAL_IN.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
-REGISTER_OP("ProdForceSeAGrad") DPTF_T.Input("grad: T") DPTF_FORCE_IN DPTF_SEL.Output("grad_net: T").SetShapeFn(matrices);
-REGISTER_OP("ProdForceSeRGrad") DPTF_T.Input("grad: T") DPTF_FORCE_IN.Output("grad_net: T").SetShapeFn(matrices);
-REGISTER_OP("ProdVirialSeAGrad") DPTF_T.Input("grad: T") DPTF_VIRIAL_IN DPTF_SEL.Output("grad_net: T").SetShapeFn(matrices);
-REGISTER_OP("ProdVirialSeRGrad") DPTF_T.Input("grad: T") DPTF_VIRIAL_IN.Output("grad_net: T").SetShapeFn(matrices);
-// The public gradient ops drop the adjoint of atom_virial; this one takes it (second input), for both descriptors.
+REGISTER_OP("ProdVirialSeA")
+DPTF_T DPTF_VIRIAL_IN DPTF_SEL.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
+REGISTER_OP("ProdVirialNorot")
+DPTF_T DPTF_VIRIAL_IN DPTF_SEL.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
+REGISTER_OP("ProdVirialSeR")
+DPTF_T DPTF_VIRIAL_IN.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
+REGISTER_OP("ProdForceSeAGrad")
+DPTF_T.Input("grad: T") DPTF_FORCE_IN DPTF_SEL.Output("grad_net: T").SetShapeFn(matrices);
+REGISTER_OP("ProdForceSeRGrad")
+DPTF_T.Input("grad: T") DPTF_FORCE_IN.Output("grad_net: T").SetShapeFn(matrices);
+REGISTER_OP("ProdVirialSeAGrad")
+DPTF_T.Input("grad: T") DPTF_VIRIAL_IN DPTF_SEL.Output("grad_net: T").SetShapeFn(matrices);
+REGISTER_OP("ProdVirialSeRGrad")
+DPTF_T.Input("grad: T") DPTF_VIRIAL_IN.Output("grad_net: T").SetShapeFn(matrices);
+// The public gradient ops drop the adjoint of atom_virial; this one takes it (second input), for both
+// descriptors.
 REGISTER_OP("DptfVirialGrad")
-DPTF_T.Input("grad: T").Input("grad_atom: T") DPTF_VIRIAL_IN.Attr("ncomp: int").Output("grad_net: T").SetShapeFn(matrices);
+DPTF_T.Input("grad: T")
+    .Input("grad_atom: T") DPTF_VIRIAL_IN.Attr("ncomp: int")
+    .Output("grad_net: T")
+    .SetShapeFn(matrices);
 
 /// Reads and checks the inputs that all these ops share. `first` counts leading adjoints.
 template <typename T>
@@ -67,9 +78,10 @@ bool read_inputs(OpKernelContext* context, int first, bool has_rij, int ncomp, E
               deriv.NumElements() == slots * ncomp * 3;
   if (has_rij) fits = fits && context->input(first + 2).NumElements() == slots * 3;
   if (!fits) {
-    context->CtxFailure(invalid_argument("shapes do not fit: net_deriv ", net.shape().DebugString(), ", in_deriv ",
-                                         deriv.shape().DebugString(), ", nlist ", nlist.shape().DebugString(), " for ",
-                                         p->nloc, " atoms and ", ncomp, " components a neighbor"));
+    context->CtxFailure(invalid_argument("shapes do not fit: net_deriv ", net.shape().DebugString(),
+                                         ", in_deriv ", deriv.shape().DebugString(), ", nlist ",
+                                         nlist.shape().DebugString(), " for ", p->nloc, " atoms and ", ncomp,
+                                         " components a neighbor"));
     return false;
   }
   p->net_deriv = net.flat<T>().data();
@@ -140,11 +152,12 @@ class ForceGradOp : public OpKernel {
     if (!read_inputs(context, 1, false, NCOMP, &p)) return;
     const int64_t size = context->input(0).NumElements(), atoms = p.nf ? size / (3 * p.nf) : 0;
     OP_REQUIRES(context, size == p.nf * atoms * 3 && (atoms == p.nloc || atoms == p.nall),
-                invalid_argument("the adjoint of the force has ", size, " elements for ", p.nf, " frames of ", p.nall,
-                                 " atoms"));
+                invalid_argument("the adjoint of the force has ", size, " elements for ", p.nf, " frames of ",
+                                 p.nall, " atoms"));
     Tensor* out;
     OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1).shape(), &out));
-    env_force_grad(p, context->input(0).flat<T>().data(), atoms, out->flat<T>().data(), intra_op_parallel(context));
+    env_force_grad(p, context->input(0).flat<T>().data(), atoms, out->flat<T>().data(),
+                   intra_op_parallel(context));
   }
 };
 
@@ -157,7 +170,8 @@ class VirialGradOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     EnvDeriv<T> p;
     if (!read_inputs(context, 1 + ATOM, true, ncomp_, &p)) return;
-    OP_REQUIRES(context, context->input(0).NumElements() == 9 * p.nf, invalid_argument("the adjoint of the virial must be [", p.nf, ", 9]"));
+    OP_REQUIRES(context, context->input(0).NumElements() == 9 * p.nf,
+                invalid_argument("the adjoint of the virial must be [", p.nf, ", 9]"));
     const T* atom = nullptr;
     if constexpr (ATOM) {
       OP_REQUIRES(context, context->input(1).NumElements() == 9 * p.nf * p.nall,
@@ -166,26 +180,28 @@ class VirialGradOp : public OpKernel {
     }
     Tensor* out;
     OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1 + ATOM).shape(), &out));
-    env_virial_grad(p, context->input(0).flat<T>().data(), atom, out->flat<T>().data(), intra_op_parallel(context));
+    env_virial_grad(p, context->input(0).flat<T>().data(), atom, out->flat<T>().data(),
+                    intra_op_parallel(context));
   }
 
  private:
   int ncomp_ = NCOMP;
 };
 
-#define DPTF_KERNEL(NAME, T, ...) REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
-#define DPTF_KERNELS(T)                                            \
-  DPTF_KERNEL("ProdForceSeA", T, ForceOp<T, 4>);                   \
-  DPTF_KERNEL("ProdForceNorot", T, ForceOp<T, 4>);                 \
-  DPTF_KERNEL("ProdForceSeR", T, ForceOp<T, 1>);                   \
-  DPTF_KERNEL("ParallelProdForceSeA", T, ForceOp<T, 4, true>);     \
-  DPTF_KERNEL("ProdVirialSeA", T, VirialOp<T, 4>);                 \
-  DPTF_KERNEL("ProdVirialNorot", T, VirialOp<T, 4>);               \
-  DPTF_KERNEL("ProdVirialSeR", T, VirialOp<T, 1>);                 \
-  DPTF_KERNEL("ProdForceSeAGrad", T, ForceGradOp<T, 4>);           \
-  DPTF_KERNEL("ProdForceSeRGrad", T, ForceGradOp<T, 1>);           \
-  DPTF_KERNEL("ProdVirialSeAGrad", T, VirialGradOp<T, 4, false>);  \
-  DPTF_KERNEL("ProdVirialSeRGrad", T, VirialGradOp<T, 1, false>);  \
+#define DPTF_KERNEL(NAME, T, ...) \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
+#define DPTF_KERNELS(T)                                           \
+  DPTF_KERNEL("ProdForceSeA", T, ForceOp<T, 4>);                  \
+  DPTF_KERNEL("ProdForceNorot", T, ForceOp<T, 4>);                \
+  DPTF_KERNEL("ProdForceSeR", T, ForceOp<T, 1>);                  \
+  DPTF_KERNEL("ParallelProdForceSeA", T, ForceOp<T, 4, true>);    \
+  DPTF_KERNEL("ProdVirialSeA", T, VirialOp<T, 4>);                \
+  DPTF_KERNEL("ProdVirialNorot", T, VirialOp<T, 4>);              \
+  DPTF_KERNEL("ProdVirialSeR", T, VirialOp<T, 1>);                \
+  DPTF_KERNEL("ProdForceSeAGrad", T, ForceGradOp<T, 4>);          \
+  DPTF_KERNEL("ProdForceSeRGrad", T, ForceGradOp<T, 1>);          \
+  DPTF_KERNEL("ProdVirialSeAGrad", T, VirialGradOp<T, 4, false>); \
+  DPTF_KERNEL("ProdVirialSeRGrad", T, VirialGradOp<T, 1, false>); \
   DPTF_KERNEL("DptfVirialGrad", T, VirialGradOp<T, 4, true>)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);

@@ -1,19 +1,37 @@
 """Ask the op library for an equivalent, faster form of a frozen graph."""
 
+import ctypes
 import logging
 import os
 
 log = logging.getLogger(__name__)
 
 
-def rewrite_graph(graph_def):
+def _library():
+    from dptf.ops import library as lib
+
+    lib.dptf_rewrite_graph.restype = ctypes.c_int
+    lib.dptf_rewrite_graph.argtypes = [
+        ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_size_t),
+        ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p,
+    ]  # fmt: skip
+    lib.dptf_free.argtypes = [ctypes.c_void_p]
+    lib.dptf_free.restype = None
+    return lib
+
+
+def rewrite_graph(graph_def, precision=None):
     """Replace the compute part of ``graph_def`` by fused ops where the op library knows how.
 
-    ``DPTF_PLAIN=1`` in the environment keeps the graph as it is.
+    The library compares both forms on a small configuration and keeps the given graph unless energies, forces and virials
+    agree (1e-10 relative in float64). ``DPTF_PLAIN=1`` in the environment keeps the graph as it is; ``DPTF_PRECISION=float32``
+    computes a float64 model in single precision (sums over atoms stay in double).
 
     Parameters
     ----------
     graph_def : GraphDef
+    precision : {"float64", "float32"}, optional
+        Precision of the fused kernels; by default that of the graph, or ``DPTF_PRECISION``.
 
     Returns
     -------
@@ -22,6 +40,26 @@ def rewrite_graph(graph_def):
     report : str
         What was done, or why not.
     """
+    from dptf.errors import UserError
+
     if os.environ.get("DPTF_PLAIN", "0") not in ("", "0"):
         return graph_def, "graph run as it is (DPTF_PLAIN is set)"
-    return graph_def, "graph run as it is"
+    precision = precision or os.environ.get("DPTF_PRECISION") or ""
+    if precision not in ("", "float32", "float64"):
+        raise UserError(f"'{precision}' is not a precision", "DPTF_PRECISION", "use float32 or float64")
+    lib = _library()
+    data = graph_def.SerializeToString()
+    out, report, size = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t()
+    code = lib.dptf_rewrite_graph(
+        data, len(data), ctypes.byref(out), ctypes.byref(size), ctypes.byref(report),
+        b"float32" if precision == "float32" else b"",
+    )  # fmt: skip
+    text = ctypes.string_at(report.value).decode()
+    if code == 0:
+        fused = type(graph_def)()
+        fused.ParseFromString(ctypes.string_at(out.value, size.value))
+        graph_def = fused
+        lib.dptf_free(out)
+    lib.dptf_free(report)
+    log.debug("%s", text)
+    return graph_def, text

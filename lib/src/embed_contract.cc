@@ -12,8 +12,8 @@
 namespace dptf {
 namespace {
 
-/// Intervals are summed in chunks of this many bins; the partition does not depend on the number of threads, so the
-/// order of every sum is fixed.
+/// Intervals are summed in chunks of this many bins; the partition does not depend on the number of threads,
+/// so the order of every sum is fixed.
 constexpr int64_t kBinsPerChunk = 16;
 
 template <typename T>
@@ -65,8 +65,9 @@ void embed_contract_grad_grad(const EmbedContract<T>& p, const T* z, T* dda, con
 template <typename T>
 void embed_contract_grad_grad_env(const EmbedContract<T>& p, const T* da, const T* z, T* denv2,
                                   const ParallelFor& parallel) {
-  parallel(p.n_atoms, 2 * cost_per_atom(p),
-           [&](int64_t begin, int64_t end) { DPTF_ISA_CALL(embed_grad_grad_env(p, da, z, begin, end, denv2)); });
+  parallel(p.n_atoms, 2 * cost_per_atom(p), [&](int64_t begin, int64_t end) {
+    DPTF_ISA_CALL(embed_grad_grad_env(p, da, z, begin, end, denv2));
+  });
 }
 
 template <typename T>
@@ -76,33 +77,35 @@ void embed_contract_grad_nodes(const EmbedContract<T>& p, const T* da, const T* 
   std::fill(dnodes, dnodes + p.n_nets * p.n_nodes * row, T(0));
   std::vector<int64_t> bin_start;
   const std::vector<EmbedSlot> slots = sort_slots(p, &bin_start);
-  // An interval touches its two nodes, which lie side by side. Chunks of neighboring intervals are summed in place;
-  // the node that a chunk shares with the next one goes to `edge` and is added afterwards.
-  const int64_t chunks_per_net = (pieces + kBinsPerChunk - 1) / kBinsPerChunk, n_chunks = p.n_nets * chunks_per_net;
+  // An interval touches its two nodes, which lie side by side. Chunks of neighboring intervals are summed in
+  // place; the node that a chunk shares with the next one goes to `edge` and is added afterwards.
+  const int64_t chunks_per_net = (pieces + kBinsPerChunk - 1) / kBinsPerChunk,
+                n_chunks = p.n_nets * chunks_per_net;
   std::vector<T> edge(n_chunks * row, T(0));
-  parallel(n_chunks, std::max<int64_t>(1, slots.size() / n_chunks) * p.width * 16, [&](int64_t begin, int64_t end) {
-    std::vector<T> last(2 * row);
-    for (int64_t chunk = begin; chunk < end; ++chunk) {
-      const int64_t net = chunk / chunks_per_net, k0 = (chunk % chunks_per_net) * kBinsPerChunk;
-      const int64_t k1 = std::min(k0 + kBinsPerChunk, pieces);
-      for (int64_t k = k0; k < k1; ++k) {
-        const EmbedSlot* first = slots.data() + bin_start[net * pieces + k];
-        const EmbedSlot* stop = slots.data() + bin_start[net * pieces + k + 1];
-        if (first == stop) continue;
-        T* out = dnodes + (net * p.n_nodes + k) * row;
-        if (k + 1 < k1) {
-          DPTF_ISA_CALL(embed_grad_nodes(p, da, z, first, stop, out));
-        } else {
-          std::fill(last.begin(), last.end(), T(0));
-          DPTF_ISA_CALL(embed_grad_nodes(p, da, z, first, stop, last.data()));
-          for (int64_t c = 0; c < row; ++c) {
-            out[c] += last[c];
-            edge[chunk * row + c] = last[row + c];
-          }
-        }
-      }
-    }
-  });
+  parallel(n_chunks, std::max<int64_t>(1, slots.size() / n_chunks) * p.width * 16,
+           [&](int64_t begin, int64_t end) {
+             std::vector<T> last(2 * row);
+             for (int64_t chunk = begin; chunk < end; ++chunk) {
+               const int64_t net = chunk / chunks_per_net, k0 = (chunk % chunks_per_net) * kBinsPerChunk;
+               const int64_t k1 = std::min(k0 + kBinsPerChunk, pieces);
+               for (int64_t k = k0; k < k1; ++k) {
+                 const EmbedSlot* first = slots.data() + bin_start[net * pieces + k];
+                 const EmbedSlot* stop = slots.data() + bin_start[net * pieces + k + 1];
+                 if (first == stop) continue;
+                 T* out = dnodes + (net * p.n_nodes + k) * row;
+                 if (k + 1 < k1) {
+                   DPTF_ISA_CALL(embed_grad_nodes(p, da, z, first, stop, out));
+                 } else {
+                   std::fill(last.begin(), last.end(), T(0));
+                   DPTF_ISA_CALL(embed_grad_nodes(p, da, z, first, stop, last.data()));
+                   for (int64_t c = 0; c < row; ++c) {
+                     out[c] += last[c];
+                     edge[chunk * row + c] = last[row + c];
+                   }
+                 }
+               }
+             }
+           });
   for (int64_t chunk = 0; chunk < n_chunks; ++chunk) {
     const int64_t net = chunk / chunks_per_net;
     const int64_t k1 = std::min((chunk % chunks_per_net + 1) * kBinsPerChunk, pieces);
@@ -126,7 +129,8 @@ int64_t embed_grid(const EmbedContract<T>& p, T h, int64_t max_nodes, T* x0) {
   if (!finite)
     throw std::runtime_error("the environment matrix is not finite (NaN coordinates or coinciding atoms)");
   // One spare interval at both ends keeps rounding of x / h harmless.
-  const double first = std::floor(static_cast<double>(lo) / h) - 1, last = std::ceil(static_cast<double>(hi) / h) + 1;
+  const double first = std::floor(static_cast<double>(lo) / h) - 1,
+               last = std::ceil(static_cast<double>(hi) / h) + 1;
   if (last - first + 1 > static_cast<double>(max_nodes))
     throw std::runtime_error("neighbors are so close that the embedding grid would need " +
                              std::to_string(last - first + 1) + " nodes (limit " + std::to_string(max_nodes) +
@@ -135,12 +139,14 @@ int64_t embed_grid(const EmbedContract<T>& p, T h, int64_t max_nodes, T* x0) {
   return static_cast<int64_t>(last - first) + 1;
 }
 
-#define DPTF_INSTANTIATE(T)                                                                                           \
-  template void embed_contract<T>(const EmbedContract<T>&, T*, const ParallelFor&);                                   \
-  template void embed_contract_grad_env<T>(const EmbedContract<T>&, const T*, T*, const ParallelFor&);                \
-  template void embed_contract_grad_grad<T>(const EmbedContract<T>&, const T*, T*, const ParallelFor&);               \
-  template void embed_contract_grad_grad_env<T>(const EmbedContract<T>&, const T*, const T*, T*, const ParallelFor&); \
-  template void embed_contract_grad_nodes<T>(const EmbedContract<T>&, const T*, const T*, T*, const ParallelFor&);    \
+#define DPTF_INSTANTIATE(T)                                                                             \
+  template void embed_contract<T>(const EmbedContract<T>&, T*, const ParallelFor&);                     \
+  template void embed_contract_grad_env<T>(const EmbedContract<T>&, const T*, T*, const ParallelFor&);  \
+  template void embed_contract_grad_grad<T>(const EmbedContract<T>&, const T*, T*, const ParallelFor&); \
+  template void embed_contract_grad_grad_env<T>(const EmbedContract<T>&, const T*, const T*, T*,        \
+                                                const ParallelFor&);                                    \
+  template void embed_contract_grad_nodes<T>(const EmbedContract<T>&, const T*, const T*, T*,           \
+                                             const ParallelFor&);                                       \
   template int64_t embed_grid<T>(const EmbedContract<T>&, T, int64_t, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)

@@ -7,20 +7,12 @@
 #include <string>
 
 #include "dptf/env_element.h"
+#include "dptf/neighbor_rank.h"
 
 namespace dptf {
 namespace {
 
-struct Candidate {
-  int type;
-  float d2;
-  int index;
-  bool operator<(const Candidate& o) const {
-    if (type != o.type) return type < o.type;
-    if (d2 != o.d2) return d2 < o.d2;
-    return index < o.index;
-  }
-};
+using Candidate = RankedNeighbor;
 
 /// Positions and types that neighbor indices refer to, and how indices are reported.
 template <typename T>
@@ -30,20 +22,14 @@ struct Positions {
   const int* mapping;  // nullptr: report the index itself
 };
 
-/// Ranks the candidates of one center and puts them into the slots. The cutoff and the order are decided in float32, as
-/// in every released version, so that the choice at an overflowing sel is the same. Returns the number left out.
+/// Ranks the candidates of one center and puts them into the slots. Returns the number left out.
 template <typename T>
 int format_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, std::vector<Candidate>& cand,
                int* slots) {
-  const double* ri = pos.coord + 3 * center;
-  const float fi[3] = {static_cast<float>(ri[0]), static_cast<float>(ri[1]), static_cast<float>(ri[2])};
   const float rc2 = p.rcut * p.rcut;
   size_t n = 0;
   for (Candidate c : cand) {
-    const double* rj = pos.coord + 3 * static_cast<int64_t>(c.index);
-    const float dx = static_cast<float>(rj[0]) - fi[0], dy = static_cast<float>(rj[1]) - fi[1],
-                dz = static_cast<float>(rj[2]) - fi[2];
-    c.d2 = dx * dx + dy * dy + dz * dz;
+    c.d2 = rank_distance(pos.coord + 3 * static_cast<int64_t>(c.index), pos.coord + 3 * center);
     if (c.d2 <= rc2) cand[n++] = c;
   }
   cand.resize(n);
@@ -65,8 +51,8 @@ int format_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center,
 }
 
 template <int NCOMP, typename T>
-void fill_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, const int* slots, int center_type,
-              int64_t row, const EnvMatOut<T>& out) {
+void fill_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, const int* slots,
+              int center_type, int64_t row, const EnvMatOut<T>& out) {
   const int nnei = p.nnei(), width = nnei * NCOMP;
   T* em = out.em + row * width;
   T* deriv = out.deriv + row * width * 3;
@@ -118,7 +104,8 @@ template <typename T>
 int64_t own_list(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out, const ParallelFor& parallel) {
   const T* coord = p.coord + frame * p.nall * 3;
   const int* type = p.type + frame * p.nall;
-  const ExtendedFrame ext = extend_frame(coord, type, p.nloc, p.periodic ? p.box + frame * 9 : nullptr, p.rcut);
+  const ExtendedFrame ext =
+      extend_frame(coord, type, p.nloc, p.periodic ? p.box + frame * 9 : nullptr, p.rcut);
   const CellList cells(ext.coord.data(), static_cast<int64_t>(ext.type.size()), p.rcut);
   const Positions<double> pos{ext.coord.data(), ext.type.data(), p.periodic ? ext.mapping.data() : nullptr};
   std::atomic<int64_t> lost{0};
@@ -129,7 +116,7 @@ int64_t own_list(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out, con
       cand.clear();
       if (pos.type[i] >= 0)
         cells.visit(pos.coord + 3 * i, [&](int j, double) {
-          if (j != i && pos.type[j] >= 0) cand.push_back({p.mixed ? 0 : pos.type[j], 0, j});
+          if (j != i && pos.type[j] >= 0) cand.push_back({p.mixed ? 0 : pos.type[j], 0, j, 0});
         });
       lost += one_row(p, pos, i, cand, slots, frame * p.nloc + i, out);
     }
@@ -138,7 +125,8 @@ int64_t own_list(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out, con
 }
 
 template <typename T>
-int64_t external_list(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out, const ParallelFor& parallel) {
+int64_t external_list(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out,
+                      const ParallelFor& parallel) {
   const int* type = p.type + frame * p.nall;
   const std::vector<double> coord(p.coord + frame * p.nall * 3, p.coord + (frame + 1) * p.nall * 3);
   const Positions<double> pos{coord.data(), type, nullptr};
@@ -155,14 +143,14 @@ int64_t external_list(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out
           bad = i;
           break;
         }
-        if (j != i && type[j] >= 0) cand.push_back({p.mixed ? 0 : type[j], 0, j});
+        if (j != i && type[j] >= 0) cand.push_back({p.mixed ? 0 : type[j], 0, j, 0});
       }
       lost += one_row(p, pos, i, cand, slots, frame * p.nloc + i, out);
     }
   });
   if (bad >= 0)
-    throw std::invalid_argument("the neighbor list of atom " + std::to_string(bad) + " names an atom outside 0.." +
-                                std::to_string(p.nall - 1));
+    throw std::invalid_argument("the neighbor list of atom " + std::to_string(bad) +
+                                " names an atom outside 0.." + std::to_string(p.nall - 1));
   return lost;
 }
 
@@ -172,25 +160,31 @@ void check(const EnvMat<T>& p) {
   if (static_cast<int>(p.sel.size()) != blocks)
     throw std::invalid_argument("sel has " + std::to_string(p.sel.size()) + " entries, expected " +
                                 std::to_string(blocks));
-  for (int64_t i = 0; i < p.nf * p.nall; ++i)
-    if (p.type[i] >= p.ntypes)
-      throw std::invalid_argument("atom " + std::to_string(i % p.nall) + " of frame " + std::to_string(i / p.nall) +
-                                  " has type " + std::to_string(p.type[i]) + ", the model knows " +
-                                  std::to_string(p.ntypes) + " types");
-  if (!p.list) return;
-  std::vector<char> seen(p.nloc, 0);
-  if (p.list->n != p.nloc)
-    throw std::invalid_argument("the neighbor list has " + std::to_string(p.list->n) + " rows for " +
-                                std::to_string(p.nloc) + " local atoms");
-  for (int64_t k = 0; k < p.list->n; ++k) {
-    const int i = p.list->ilist[k];
-    if (i < 0 || i >= p.nloc || seen[i]++)
-      throw std::invalid_argument("the neighbor list's ilist is not a permutation of the local atoms (entry " +
-                                  std::to_string(k) + " is " + std::to_string(i) + ")");
-  }
+  check_atoms(p.nf, p.nloc, p.nall, p.ntypes, p.type, p.list);
 }
 
 }  // namespace
+
+void check_atoms(int64_t nf, int64_t nloc, int64_t nall, int ntypes, const int* type,
+                 const ExternalList* list) {
+  for (int64_t i = 0; i < nf * nall; ++i)
+    if (type[i] >= ntypes)
+      throw std::invalid_argument("atom " + std::to_string(i % nall) + " of frame " +
+                                  std::to_string(i / nall) + " has type " + std::to_string(type[i]) +
+                                  ", the model knows " + std::to_string(ntypes) + " types");
+  if (!list) return;
+  std::vector<char> seen(nloc, 0);
+  if (list->n != nloc)
+    throw std::invalid_argument("the neighbor list has " + std::to_string(list->n) + " rows for " +
+                                std::to_string(nloc) + " local atoms");
+  for (int64_t k = 0; k < list->n; ++k) {
+    const int i = list->ilist[k];
+    if (i < 0 || i >= nloc || seen[i]++)
+      throw std::invalid_argument(
+          "the neighbor list's ilist is not a permutation of the local atoms (entry " + std::to_string(k) +
+          " is " + std::to_string(i) + ")");
+  }
+}
 
 template <typename T>
 int64_t env_mat(const EnvMat<T>& p, const EnvMatOut<T>& out, const ParallelFor& parallel) {

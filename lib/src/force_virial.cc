@@ -6,7 +6,8 @@
 namespace dptf {
 namespace {
 
-/// Scatter sums run in this many private copies, added in a fixed order: the result does not depend on threads.
+/// Scatter sums run in this many private copies, added in a fixed order: the result does not depend on
+/// threads.
 constexpr int64_t kCopies = 4;
 
 /// t := sum over the components of one slot of g D, the force that the slot puts on its neighbor.
@@ -17,7 +18,8 @@ inline void slot_force(const T* g, const T* d, T t[3]) {
     for (int x = 0; x < 3; ++x) t[x] += g[c] * d[3 * c + x];
 }
 
-/// Calls body(frame, atom_begin, atom_end, copy) so that every copy of the output is written by one task only.
+/// Calls body(frame, atom_begin, atom_end, copy) so that every copy of the output is written by one task
+/// only.
 template <typename Body>
 void scatter(int64_t nf, int64_t nloc, int64_t cost, const ParallelFor& parallel, const Body& body) {
   const int64_t copies = nloc >= 4 * kCopies ? kCopies : 1, rows = (nloc + copies - 1) / copies;
@@ -37,7 +39,8 @@ void force_rows(const EnvDeriv<T>& p, int64_t f, int64_t begin, int64_t end, T* 
     for (int k = 0; k < p.nnei; ++k) {
       const int j = p.nlist[row * p.nnei + k];
       T t[3];
-      slot_force<NCOMP>(p.net_deriv + (row * p.nnei + k) * NCOMP, p.deriv + (row * p.nnei + k) * NCOMP * 3, t);
+      slot_force<NCOMP>(p.net_deriv + (row * p.nnei + k) * NCOMP, p.deriv + (row * p.nnei + k) * NCOMP * 3,
+                        t);
       for (int x = 0; x < 3; ++x) own[x] += t[x];
       if (j < 0) continue;
       for (int x = 0; x < 3; ++x) force[3 * j + x] += t[x];
@@ -54,7 +57,8 @@ void virial_rows(const EnvDeriv<T>& p, int64_t f, int64_t begin, int64_t end, T*
       const int j = p.nlist[row * p.nnei + k];
       if (j < 0) continue;
       T t[3];
-      slot_force<NCOMP>(p.net_deriv + (row * p.nnei + k) * NCOMP, p.deriv + (row * p.nnei + k) * NCOMP * 3, t);
+      slot_force<NCOMP>(p.net_deriv + (row * p.nnei + k) * NCOMP, p.deriv + (row * p.nnei + k) * NCOMP * 3,
+                        t);
       const T* r = p.rij + (row * p.nnei + k) * 3;
       for (int a = 0; a < 3; ++a)
         for (int b = 0; b < 3; ++b) {
@@ -73,10 +77,11 @@ void env_force(const EnvDeriv<T>& p, T* force, const ParallelFor& parallel) {
   const int64_t n = 3 * p.nall, copies = p.nloc >= 4 * kCopies ? kCopies : 1;
   std::fill(force, force + p.nf * n, T(0));
   std::vector<T> extra(p.nf * (copies - 1) * n, T(0));
-  scatter(p.nf, p.nloc, p.nnei * p.ncomp * 3, parallel, [&](int64_t f, int64_t begin, int64_t end, int64_t copy) {
-    T* out = copy ? extra.data() + (f * (copies - 1) + copy - 1) * n : force + f * n;
-    p.ncomp == 4 ? force_rows<4>(p, f, begin, end, out) : force_rows<1>(p, f, begin, end, out);
-  });
+  scatter(p.nf, p.nloc, p.nnei * p.ncomp * 3, parallel,
+          [&](int64_t f, int64_t begin, int64_t end, int64_t copy) {
+            T* out = copy ? extra.data() + (f * (copies - 1) + copy - 1) * n : force + f * n;
+            p.ncomp == 4 ? force_rows<4>(p, f, begin, end, out) : force_rows<1>(p, f, begin, end, out);
+          });
   for (int64_t f = 0; f < p.nf; ++f)
     for (int64_t c = 0; c + 1 < copies; ++c) {
       const T* from = extra.data() + (f * (copies - 1) + c) * n;
@@ -90,11 +95,13 @@ void env_virial(const EnvDeriv<T>& p, T* virial, T* atom_virial, const ParallelF
   std::fill(virial, virial + p.nf * 9, T(0));
   std::fill(atom_virial, atom_virial + p.nf * n, T(0));
   std::vector<T> extra(p.nf * (copies - 1) * n, T(0)), sums(p.nf * copies * 9, T(0));
-  scatter(p.nf, p.nloc, p.nnei * p.ncomp * 6, parallel, [&](int64_t f, int64_t begin, int64_t end, int64_t copy) {
-    T* out = copy ? extra.data() + (f * (copies - 1) + copy - 1) * n : atom_virial + f * n;
-    T* sum = sums.data() + (f * copies + copy) * 9;
-    p.ncomp == 4 ? virial_rows<4>(p, f, begin, end, sum, out) : virial_rows<1>(p, f, begin, end, sum, out);
-  });
+  scatter(p.nf, p.nloc, p.nnei * p.ncomp * 6, parallel,
+          [&](int64_t f, int64_t begin, int64_t end, int64_t copy) {
+            T* out = copy ? extra.data() + (f * (copies - 1) + copy - 1) * n : atom_virial + f * n;
+            T* sum = sums.data() + (f * copies + copy) * 9;
+            p.ncomp == 4 ? virial_rows<4>(p, f, begin, end, sum, out)
+                         : virial_rows<1>(p, f, begin, end, sum, out);
+          });
   for (int64_t f = 0; f < p.nf; ++f)
     for (int64_t c = 0; c < copies; ++c) {
       for (int k = 0; k < 9; ++k) virial[9 * f + k] += sums[(f * copies + c) * 9 + k];
@@ -105,7 +112,8 @@ void env_virial(const EnvDeriv<T>& p, T* virial, T* atom_virial, const ParallelF
 }
 
 template <typename T>
-void env_force_grad(const EnvDeriv<T>& p, const T* grad, int64_t grad_atoms, T* grad_net, const ParallelFor& parallel) {
+void env_force_grad(const EnvDeriv<T>& p, const T* grad, int64_t grad_atoms, T* grad_net,
+                    const ParallelFor& parallel) {
   parallel(p.nf * p.nloc, p.nnei * p.ncomp * 4, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const T* g = grad + row / p.nloc * grad_atoms * 3;
@@ -116,14 +124,16 @@ void env_force_grad(const EnvDeriv<T>& p, const T* grad, int64_t grad_atoms, T* 
         for (int x = 0; x < 3; ++x) d[x] = (j < 0 ? T(0) : g[j % grad_atoms * 3 + x]) - gi[x];
         const T* deriv = p.deriv + (row * p.nnei + k) * p.ncomp * 3;
         T* out = grad_net + (row * p.nnei + k) * p.ncomp;
-        for (int c = 0; c < p.ncomp; ++c) out[c] = d[0] * deriv[3 * c] + d[1] * deriv[3 * c + 1] + d[2] * deriv[3 * c + 2];
+        for (int c = 0; c < p.ncomp; ++c)
+          out[c] = d[0] * deriv[3 * c] + d[1] * deriv[3 * c + 1] + d[2] * deriv[3 * c + 2];
       }
     }
   });
 }
 
 template <typename T>
-void env_virial_grad(const EnvDeriv<T>& p, const T* grad, const T* grad_atom, T* grad_net, const ParallelFor& parallel) {
+void env_virial_grad(const EnvDeriv<T>& p, const T* grad, const T* grad_atom, T* grad_net,
+                     const ParallelFor& parallel) {
   parallel(p.nf * p.nloc, p.nnei * p.ncomp * 8, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t f = row / p.nloc;
@@ -143,16 +153,17 @@ void env_virial_grad(const EnvDeriv<T>& p, const T* grad, const T* grad_atom, T*
           }
         }
         const T* deriv = p.deriv + (row * p.nnei + k) * p.ncomp * 3;
-        for (int c = 0; c < p.ncomp; ++c) out[c] = d[0] * deriv[3 * c] + d[1] * deriv[3 * c + 1] + d[2] * deriv[3 * c + 2];
+        for (int c = 0; c < p.ncomp; ++c)
+          out[c] = d[0] * deriv[3 * c] + d[1] * deriv[3 * c + 1] + d[2] * deriv[3 * c + 2];
       }
     }
   });
 }
 
-#define DPTF_INSTANTIATE(T)                                                                                  \
-  template void env_force<T>(const EnvDeriv<T>&, T*, const ParallelFor&);                                    \
-  template void env_virial<T>(const EnvDeriv<T>&, T*, T*, const ParallelFor&);                               \
-  template void env_force_grad<T>(const EnvDeriv<T>&, const T*, int64_t, T*, const ParallelFor&);            \
+#define DPTF_INSTANTIATE(T)                                                                       \
+  template void env_force<T>(const EnvDeriv<T>&, T*, const ParallelFor&);                         \
+  template void env_virial<T>(const EnvDeriv<T>&, T*, T*, const ParallelFor&);                    \
+  template void env_force_grad<T>(const EnvDeriv<T>&, const T*, int64_t, T*, const ParallelFor&); \
   template void env_virial_grad<T>(const EnvDeriv<T>&, const T*, const T*, T*, const ParallelFor&);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)

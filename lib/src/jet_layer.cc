@@ -14,7 +14,8 @@ void jet_layer(const JetLayer<T>& p, T* y, const ParallelFor& parallel) {
 }
 
 template <typename T>
-void jet_layer_grad(const JetLayer<T>& p, const T* dy, T* dz, T* dprev, T* dbias, T* didt, const ParallelFor& parallel) {
+void jet_layer_grad(const JetLayer<T>& p, const T* dy, T* dz, T* dprev, T* dbias, T* didt,
+                    const ParallelFor& parallel) {
   std::vector<T> didt_rows(p.idt ? p.nets * p.nodes * p.n : 0);
   parallel(p.nets * p.nodes, p.n * 50, [&](int64_t begin, int64_t end) {
     DPTF_ISA_CALL(jet_backward(p, dy, begin, end, dz, dprev, didt_rows.data()));
@@ -31,7 +32,7 @@ void jet_layer_grad(const JetLayer<T>& p, const T* dy, T* dz, T* dprev, T* dbias
     }
 }
 
-#define DPTF_INSTANTIATE(T)                                                \
+#define DPTF_INSTANTIATE(T)                                               \
   template void jet_layer<T>(const JetLayer<T>&, T*, const ParallelFor&); \
   template void jet_layer_grad<T>(const JetLayer<T>&, const T*, T*, T*, T*, T*, const ParallelFor&);
 DPTF_INSTANTIATE(double)

@@ -40,7 +40,8 @@ ExtendedFrame extend_frame(const T* coord, const int* type, int64_t nloc, const 
     layers[d] = static_cast<int>(std::min(std::ceil(margin[d]), 1e6));
   }
   if (estimate > static_cast<double>(max_images))
-    throw std::invalid_argument("the cell is so small that " + std::to_string(static_cast<int64_t>(estimate)) +
+    throw std::invalid_argument("the cell is so small that " +
+                                std::to_string(static_cast<int64_t>(estimate)) +
                                 " periodic images lie within the cutoff of " + std::to_string(rcut));
   std::vector<double> fractional(3 * nloc);
   for (int64_t i = 0; i < nloc; ++i) {
@@ -75,7 +76,8 @@ ExtendedFrame extend_frame(const T* coord, const int* type, int64_t nloc, const 
   return out;
 }
 
-template ExtendedFrame extend_frame<double>(const double*, const int*, int64_t, const double*, double, int64_t);
+template ExtendedFrame extend_frame<double>(const double*, const int*, int64_t, const double*, double,
+                                            int64_t);
 template ExtendedFrame extend_frame<float>(const float*, const int*, int64_t, const float*, double, int64_t);
 
 CellList::CellList(const double* coord, int64_t n, double rcut) : rcut_(rcut), index_(n), sorted_(3 * n) {

@@ -32,15 +32,16 @@ void one_frame(const double* coord, const int* type, const double* box, int64_t 
         stat->min_other = ext.mapping[j];
       }
     });
-    for (size_t t = 0; t < count.size(); ++t) stat->max_neighbors[t] = std::max(stat->max_neighbors[t], count[t]);
+    for (size_t t = 0; t < count.size(); ++t)
+      stat->max_neighbors[t] = std::max(stat->max_neighbors[t], count[t]);
   }
   stat->min_distance = std::sqrt(best);
 }
 
 }  // namespace
 
-NeighborStat neighbor_stat(const double* coord, const int* type, const double* box, int64_t nf, int64_t n, int ntypes,
-                           double rcut, bool one_type, int threads) {
+NeighborStat neighbor_stat(const double* coord, const int* type, const double* box, int64_t nf, int64_t n,
+                           int ntypes, double rcut, bool one_type, int threads) {
   NeighborStat empty;
   empty.min_distance = std::numeric_limits<double>::infinity();
   empty.max_neighbors.assign(one_type ? 1 : ntypes, 0);
@@ -51,7 +52,8 @@ NeighborStat neighbor_stat(const double* coord, const int* type, const double* b
   auto work = [&](int t) {
     for (int64_t f = next++; f < nf; f = next++) {
       try {
-        one_frame(coord + f * n * 3, type + f * n, box ? box + f * 9 : nullptr, f, n, rcut, one_type, &parts[t]);
+        one_frame(coord + f * n * 3, type + f * n, box ? box + f * 9 : nullptr, f, n, rcut, one_type,
+                  &parts[t]);
       } catch (const std::exception& e) {
         errors[t] = "frame " + std::to_string(f) + ": " + e.what();
         return;

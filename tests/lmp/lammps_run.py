@@ -64,7 +64,7 @@ def thermo(process):
 def dump(path):
     """Last frame of a custom dump, sorted by ID, as a dictionary of arrays."""
     blocks = Path(path).read_text().split("ITEM: TIMESTEP")
-    head, body = blocks[-1].split("ITEM: ATOMS ")[0:2]
+    _head, body = blocks[-1].split("ITEM: ATOMS ")[0:2]
     lines = body.splitlines()
     names = lines[0].split()
     rows = np.array([[float(x) for x in line.split()] for line in lines[1:] if line.strip()])

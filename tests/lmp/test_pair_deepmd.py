@@ -55,9 +55,10 @@ def folder(tmp_path, case):
     return tmp_path
 
 
-def numbers(folder, process, turn=np.eye(3)):
+def numbers(folder, process, turn=None):
     """Energy (eV), forces (N, 3) and virial (9) of the last step, turned back to the frame of the reference."""
     assert process.returncode == 0, process.stdout[-3000:] + process.stderr[-3000:]
+    turn = np.eye(3) if turn is None else turn
     table, atoms = thermo(process), dump(folder / "out.dump")
     force = np.stack([atoms["fx"], atoms["fy"], atoms["fz"]], 1) @ turn.T
     p = {k: table[k][-1] for k in ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")}

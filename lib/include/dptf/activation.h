@@ -8,10 +8,19 @@
 namespace dptf {
 
 /// Activation codes; 1 to 7 are those of the public Unaggregated* ops.
-enum class Activation : int { linear = 0, tanh = 1, gelu = 2, relu = 3, relu6 = 4, softplus = 5, sigmoid = 6, silu = 7 };
+enum class Activation : int {
+  linear = 0,
+  tanh = 1,
+  gelu = 2,
+  relu = 3,
+  relu6 = 4,
+  softplus = 5,
+  sigmoid = 6,
+  silu = 7
+};
 
-/// f[0..3] := phi(x), phi'(x), phi''(x), phi'''(x). The formulas follow from the definitions in the field's standard
-/// form; gelu is the tanh form 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+/// f[0..3] := phi(x), phi'(x), phi''(x), phi'''(x). The formulas follow from the definitions in the field's
+/// standard form; gelu is the tanh form 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 template <Activation A, typename T>
 DPTF_INLINE void activation_derivatives(T x, T f[4]) {
   if constexpr (A == Activation::linear) {
@@ -25,14 +34,16 @@ DPTF_INLINE void activation_derivatives(T x, T f[4]) {
     const bool inside = x > 0 && x < 6;
     f[0] = x > 0 ? (x < 6 ? x : T(6)) : T(0), f[1] = inside ? 1 : 0, f[2] = 0, f[3] = 0;
   } else if constexpr (A == Activation::gelu) {
-    const T k = T(0.79788456080286535588), u = k * (x + T(0.044715) * x * x * x), t = tanh_vec(u), d = 1 - t * t;
+    const T k = T(0.79788456080286535588), u = k * (x + T(0.044715) * x * x * x), t = tanh_vec(u),
+            d = 1 - t * t;
     const T u1 = k * (1 + T(0.134145) * x * x), u2 = k * T(0.26829) * x, u3 = k * T(0.26829);
     const T t2 = -2 * t * d, t3 = d * (6 * t * t - 2);
     const T g = T(0.5) * (1 + t), g1 = T(0.5) * d * u1, g2 = T(0.5) * (t2 * u1 * u1 + d * u2);
     const T g3 = T(0.5) * (t3 * u1 * u1 * u1 + 3 * t2 * u1 * u2 + d * u3);
     f[0] = x * g, f[1] = g + x * g1, f[2] = 2 * g1 + x * g2, f[3] = 3 * g2 + x * g3;
   } else {
-    const T s = T(0.5) * (1 + tanh_vec(T(0.5) * x)), d = s * (1 - s), d2 = d * (1 - 2 * s), d3 = d * (1 - 6 * d);
+    const T s = T(0.5) * (1 + tanh_vec(T(0.5) * x)), d = s * (1 - s), d2 = d * (1 - 2 * s),
+            d3 = d * (1 - 6 * d);
     if constexpr (A == Activation::sigmoid) {
       f[0] = s, f[1] = d, f[2] = d2, f[3] = d3;
     } else if constexpr (A == Activation::softplus) {
@@ -47,9 +58,9 @@ DPTF_INLINE void activation_derivatives(T x, T f[4]) {
 template <typename F>
 DPTF_INLINE bool dispatch_activation(int code, F&& f) {
   switch (code) {
-#define DPTF_CASE(NAME)                                             \
-  case static_cast<int>(Activation::NAME):                          \
-    f.template operator()<Activation::NAME>();                      \
+#define DPTF_CASE(NAME)                        \
+  case static_cast<int>(Activation::NAME):     \
+    f.template operator()<Activation::NAME>(); \
     return true;
     DPTF_CASE(linear)
     DPTF_CASE(tanh)

@@ -11,8 +11,8 @@
 
 namespace dptf {
 
-/// Switch of the smooth edition: 1 below rs, 0 from rc on, u^3 (-6 u^2 + 15 u - 10) + 1 with u = (r - rs) / (rc - rs)
-/// between. dw is its derivative in r.
+/// Switch of the smooth edition: 1 below rs, 0 from rc on, u^3 (-6 u^2 + 15 u - 10) + 1 with u = (r - rs) /
+/// (rc - rs) between. dw is its derivative in r.
 template <typename T>
 DPTF_ELEMENT void smooth_switch(T r, T rs, T rc, T range, T* w, T* dw) {
   if (r < rs) {
@@ -28,9 +28,10 @@ DPTF_ELEMENT void smooth_switch(T r, T rs, T rc, T range, T* w, T* dw) {
   }
 }
 
-/// Row of the environment matrix for the vector d from center to neighbor: e = w(r) (1/r, x/r^2, y/r^2, z/r^2), and
-/// de[c][k] = derivative of e[c] in the position k of the center (the neighbor has the opposite sign). The first
-/// component alone is the row of the radial descriptor. `range` is rc - rs as formed in float32 (the op attributes are).
+/// Row of the environment matrix for the vector d from center to neighbor: e = w(r) (1/r, x/r^2, y/r^2,
+/// z/r^2), and de[c][k] = derivative of e[c] in the position k of the center (the neighbor has the opposite
+/// sign). The first component alone is the row of the radial descriptor. `range` is rc - rs as formed in
+/// float32 (the op attributes are).
 template <int NCOMP, typename T>
 DPTF_ELEMENT void env_element(const T d[3], T rs, T rc, T range, T e[NCOMP], T de[NCOMP * 3]) {
   const T r2 = d[0] * d[0] + d[1] * d[1] + d[2] * d[2], r = std::sqrt(r2), inv = 1 / r, inv2 = inv * inv;

@@ -8,8 +8,9 @@
 
 namespace dptf {
 
-/// A neighbor list made by somebody else: row k lists the neighbors of atom ilist[k]. Indices run over all atoms of the
-/// frame, ghosts included; the list is full and may reach beyond the cutoff. The arrays are borrowed.
+/// A neighbor list made by somebody else: row k lists the neighbors of atom ilist[k]. Indices run over all
+/// atoms of the frame, ghosts included; the list is full and may reach beyond the cutoff. The arrays are
+/// borrowed.
 struct ExternalList {
   int64_t n = 0;
   const int* ilist = nullptr;
@@ -17,8 +18,13 @@ struct ExternalList {
   const int* const* firstneigh = nullptr;
 };
 
-/// Environment matrix of nf frames. ncomp is 4 (radial and angular rows) or 1 (radial). With `mixed` the list has one
-/// block of sel[0] slots for all types, ordered by distance.
+/// Throws std::invalid_argument for a type the model does not know and for a list that does not fit the
+/// atoms.
+void check_atoms(int64_t nf, int64_t nloc, int64_t nall, int ntypes, const int* type,
+                 const ExternalList* list);
+
+/// Environment matrix of nf frames. ncomp is 4 (radial and angular rows) or 1 (radial). With `mixed` the list
+/// has one block of sel[0] slots for all types, ordered by distance.
 template <typename T>
 struct EnvMat {
   int64_t nf = 0, nloc = 0, nall = 0;
@@ -39,8 +45,9 @@ struct EnvMat {
   }
 };
 
-/// Results: em [nf, nloc, nnei*ncomp], deriv [nf, nloc, nnei*ncomp, 3], rij [nf, nloc, nnei, 3], nlist [nf, nloc, nnei];
-/// ntype [nf, nloc, nnei] and nmask the same (both may be null; ntypes / false for an empty slot).
+/// Results: em [nf, nloc, nnei*ncomp], deriv [nf, nloc, nnei*ncomp, 3], rij [nf, nloc, nnei, 3], nlist [nf,
+/// nloc, nnei]; ntype [nf, nloc, nnei] and nmask the same (both may be null; ntypes / false for an empty
+/// slot).
 template <typename T>
 struct EnvMatOut {
   T *em = nullptr, *deriv = nullptr, *rij = nullptr;

@@ -7,7 +7,8 @@
 namespace dptf {
 
 /// Chain rule from the environment matrix to positions. Shapes: net_deriv [nf, nloc, nnei, ncomp],
-/// deriv [nf, nloc, nnei, ncomp, 3] (with respect to the center), rij [nf, nloc, nnei, 3], nlist [nf, nloc, nnei]
+/// deriv [nf, nloc, nnei, ncomp, 3] (with respect to the center), rij [nf, nloc, nnei, 3], nlist [nf, nloc,
+/// nnei]
 /// (-1: empty slot, otherwise an index below nall).
 template <typename T>
 struct EnvDeriv {
@@ -25,13 +26,15 @@ void env_force(const EnvDeriv<T>& p, T* force, const ParallelFor& parallel);
 template <typename T>
 void env_virial(const EnvDeriv<T>& p, T* virial, T* atom_virial, const ParallelFor& parallel);
 
-/// Adjoint of net_deriv for the adjoint of the force, grad [nf, grad_atoms, 3]. Neighbors beyond grad_atoms are folded
-/// modulo grad_atoms, as graphs without ghosts expect.
+/// Adjoint of net_deriv for the adjoint of the force, grad [nf, grad_atoms, 3]. Neighbors beyond grad_atoms
+/// are folded modulo grad_atoms, as graphs without ghosts expect.
 template <typename T>
-void env_force_grad(const EnvDeriv<T>& p, const T* grad, int64_t grad_atoms, T* grad_net, const ParallelFor& parallel);
+void env_force_grad(const EnvDeriv<T>& p, const T* grad, int64_t grad_atoms, T* grad_net,
+                    const ParallelFor& parallel);
 
 /// Adjoint of net_deriv for the adjoints of virial [nf, 9] and atom_virial [nf, nall, 9] (may be null).
 template <typename T>
-void env_virial_grad(const EnvDeriv<T>& p, const T* grad, const T* grad_atom, T* grad_net, const ParallelFor& parallel);
+void env_virial_grad(const EnvDeriv<T>& p, const T* grad, const T* grad_atom, T* grad_net,
+                     const ParallelFor& parallel);
 
 }  // namespace dptf

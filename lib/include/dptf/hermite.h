@@ -4,9 +4,9 @@
 
 namespace dptf {
 
-/// Weights of a quintic Hermite piece: with node data (value, first and second derivative in x) at both ends of an
-/// interval of width h, f(x) = sum_q w[q] y_q, q running over (y, y', y'') of the left node and then of the right one.
-/// t = (x - x_left) / h. `order` selects the weights of f (0), df/dx (1) or d2f/dx2 (2).
+/// Weights of a quintic Hermite piece: with node data (value, first and second derivative in x) at both ends
+/// of an interval of width h, f(x) = sum_q w[q] y_q, q running over (y, y', y'') of the left node and then of
+/// the right one. t = (x - x_left) / h. `order` selects the weights of f (0), df/dx (1) or d2f/dx2 (2).
 template <typename T>
 DPTF_INLINE void hermite_weights(T t, T h, int order, T w[6]) {
   const T s = 1 - t;

@@ -6,10 +6,10 @@
 
 namespace dptf {
 
-/// One layer of an embedding net acting on jets: rows hold value, first and second derivative in the net's scalar input.
-/// z [nets, nodes, 3, n] is the product of the previous rows with the weights (no bias), prev [nets, nodes, 3, n_prev] the
-/// previous rows, bias and idt [nets, n] (idt may be null). residual: 0 none, 1 adds prev (n_prev == n),
-/// 2 adds (prev, prev) (2 n_prev == n).
+/// One layer of an embedding net acting on jets: rows hold value, first and second derivative in the net's
+/// scalar input. z [nets, nodes, 3, n] is the product of the previous rows with the weights (no bias), prev
+/// [nets, nodes, 3, n_prev] the previous rows, bias and idt [nets, n] (idt may be null). residual: 0 none, 1
+/// adds prev (n_prev == n), 2 adds (prev, prev) (2 n_prev == n).
 template <typename T>
 struct JetLayer {
   int64_t nets = 0, nodes = 0, n = 0, n_prev = 0;
@@ -23,14 +23,16 @@ void jet_layer(const JetLayer<T>& p, T* y, const ParallelFor& parallel);
 
 /// Adjoints dz, dprev (left alone when residual == 0), dbias, didt (may be null) for the adjoint dy.
 template <typename T>
-void jet_layer_grad(const JetLayer<T>& p, const T* dy, T* dz, T* dprev, T* dbias, T* didt, const ParallelFor& parallel);
+void jet_layer_grad(const JetLayer<T>& p, const T* dy, T* dz, T* dprev, T* dbias, T* didt,
+                    const ParallelFor& parallel);
 
-#define DPTF_DECLARE_JET_KERNELS(ISA)                                                                             \
-  namespace ISA {                                                                                                 \
-  template <typename T>                                                                                           \
-  void jet_forward(const JetLayer<T>& p, int64_t begin, int64_t end, T* y);                                       \
-  template <typename T>                                                                                           \
-  void jet_backward(const JetLayer<T>& p, const T* dy, int64_t begin, int64_t end, T* dz, T* dprev, T* didt_row); \
+#define DPTF_DECLARE_JET_KERNELS(ISA)                                                               \
+  namespace ISA {                                                                                   \
+  template <typename T>                                                                             \
+  void jet_forward(const JetLayer<T>& p, int64_t begin, int64_t end, T* y);                         \
+  template <typename T>                                                                             \
+  void jet_backward(const JetLayer<T>& p, const T* dy, int64_t begin, int64_t end, T* dz, T* dprev, \
+                    T* didt_row);                                                                   \
   }
 DPTF_DECLARE_JET_KERNELS(baseline)
 DPTF_DECLARE_JET_KERNELS(avx2)

@@ -7,21 +7,24 @@
 namespace dptf {
 
 /// Atoms of a frame together with the periodic images that lie within a cutoff of the cell.
-/// The first nloc entries are the real atoms (wrapped into the cell when periodic); mapping[k] is the real atom of entry k.
+/// The first nloc entries are the real atoms (wrapped into the cell when periodic); mapping[k] is the real
+/// atom of entry k.
 struct ExtendedFrame {
   int64_t nloc = 0;
   std::vector<double> coord;
   std::vector<int> type, mapping;
 };
 
-/// Without a box (nullptr) the atoms are used as they are. Handles cells of any shape, also smaller than the cutoff
-/// (several images of one atom), and coordinates any number of cells away. Throws std::invalid_argument for a cell without
-/// volume, for coordinates that are not finite, and when the cell is so small that more than `max_images` would be needed.
+/// Without a box (nullptr) the atoms are used as they are. Handles cells of any shape, also smaller than the
+/// cutoff (several images of one atom), and coordinates any number of cells away. Throws
+/// std::invalid_argument for a cell without volume, for coordinates that are not finite, and when the cell is
+/// so small that more than `max_images` would be needed.
 template <typename T>
 ExtendedFrame extend_frame(const T* coord, const int* type, int64_t nloc, const T* box, double rcut,
                            int64_t max_images = 50'000'000);
 
-/// Cells at least one cutoff wide, so that all neighbors of an atom are in the 27 cells around it. O(N) in time and memory.
+/// Cells at least one cutoff wide, so that all neighbors of an atom are in the 27 cells around it. O(N) in
+/// time and memory.
 class CellList {
  public:
   CellList(const double* coord, int64_t n, double rcut);
@@ -38,7 +41,8 @@ class CellList {
         const int z0 = c[2] > 0 ? c[2] - 1 : 0, z1 = c[2] + 1 < n_[2] ? c[2] + 1 : n_[2] - 1;
         const int64_t row = (static_cast<int64_t>(x) * n_[1] + y) * n_[2];
         for (int64_t k = start_[row + z0]; k < start_[row + z1 + 1]; ++k) {
-          const double dx = sorted_[3 * k] - r[0], dy = sorted_[3 * k + 1] - r[1], dz = sorted_[3 * k + 2] - r[2];
+          const double dx = sorted_[3 * k] - r[0], dy = sorted_[3 * k + 1] - r[1],
+                       dz = sorted_[3 * k + 2] - r[2];
           const double d2 = dx * dx + dy * dy + dz * dz;
           if (d2 < rc2) f(index_[k], d2);
         }

@@ -8,13 +8,15 @@
 
 namespace dptf {
 
-// Branch-free elementary functions that compilers vectorise inside loops. One definition serves training and inference:
-// results must not depend on which of the two evaluated a model.
+// Branch-free elementary functions that compilers vectorise inside loops. One definition serves training and
+// inference: results must not depend on which of the two evaluated a model.
 
 /// exp(y) - 1 for 0 <= y <= 700, relative error below 4e-16.
-/// y = n ln2 + r with |r| <= ln2/2; exp(y) - 1 = 2^n (exp(r) - 1) + (2^n - 1), where the first factor is a Taylor sum.
+/// y = n ln2 + r with |r| <= ln2/2; exp(y) - 1 = 2^n (exp(r) - 1) + (2^n - 1), where the first factor is a
+/// Taylor sum.
 DPTF_INLINE double expm1_positive(double y) {
-  constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer kept in the low bits
+  constexpr double kRound =
+      6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer kept in the low bits
   const double shifted = y * 1.4426950408889634074 + kRound;
   const double n = shifted - kRound;
   const double r = (y - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
@@ -33,7 +35,8 @@ DPTF_INLINE double expm1_positive(double y) {
   p = p * r * r + r;
   int64_t bits;
   std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 1023) << 52;  // the integer sits in the low bits; the magic constant's own bits leave by the shift
+  bits = (bits + 1023)
+         << 52;  // the integer sits in the low bits; the magic constant's own bits leave by the shift
   double scale;
   std::memcpy(&scale, &bits, sizeof scale);
   return scale * p + (scale - 1.0);

@@ -1,5 +1,6 @@
-// Inner loops of the tabulated contraction. The loops over the width of the net are the vector loops; everything a loop
-// touches per slot (six node rows, four rows of A) is contiguous and stays in the first-level cache.
+// Inner loops of the tabulated contraction. The loops over the width of the net are the vector loops;
+// everything a loop touches per slot (six node rows, four rows of A) is contiguous and stays in the
+// first-level cache.
 #include <algorithm>
 #include <cstring>
 
@@ -39,12 +40,13 @@ void embed_forward(const EmbedContract<T>& p, int64_t begin, int64_t end, T* a) 
       const Piece<T> piece(p, net, r[0]);
       T w[6];
       hermite_weights(piece.t, p.h, 0, w);
-      const T r0 = multiplicity * r[0], r1 = multiplicity * r[1], r2 = multiplicity * r[2], r3 = multiplicity * r[3];
+      const T r0 = multiplicity * r[0], r1 = multiplicity * r[1], r2 = multiplicity * r[2],
+              r3 = multiplicity * r[3];
       const T* __restrict y = piece.y;
 #pragma GCC ivdep
       for (int64_t c = 0; c < m; ++c) {
-        const T g = w[0] * y[c] + w[1] * y[m + c] + w[2] * y[2 * m + c] + w[3] * y[3 * m + c] + w[4] * y[4 * m + c] +
-                    w[5] * y[5 * m + c];
+        const T g = w[0] * y[c] + w[1] * y[m + c] + w[2] * y[2 * m + c] + w[3] * y[3 * m + c] +
+                    w[4] * y[4 * m + c] + w[5] * y[5 * m + c];
         a0[c] += r0 * g;
         a1[c] += r1 * g;
         a2[c] += r2 * g;
@@ -75,7 +77,8 @@ void embed_grad_env(const EmbedContract<T>& p, const T* da, int64_t begin, int64
       T s0 = 0, s1 = 0, s2 = 0, s3 = 0, sx = 0;
 #pragma omp simd reduction(+ : s0, s1, s2, s3, sx)
       for (int64_t c = 0; c < m; ++c) {
-        const T y0 = y[c], y1 = y[m + c], y2 = y[2 * m + c], y3 = y[3 * m + c], y4 = y[4 * m + c], y5 = y[5 * m + c];
+        const T y0 = y[c], y1 = y[m + c], y2 = y[2 * m + c], y3 = y[3 * m + c], y4 = y[4 * m + c],
+                y5 = y[5 * m + c];
         const T g = w[0] * y0 + w[1] * y1 + w[2] * y2 + w[3] * y3 + w[4] * y4 + w[5] * y5;
         const T dg = v[0] * y0 + v[1] * y1 + v[2] * y2 + v[3] * y3 + v[4] * y4 + v[5] * y5;
         s0 += d0[c] * g;
@@ -123,7 +126,8 @@ void embed_grad_grad(const EmbedContract<T>& p, const T* z, int64_t begin, int64
       const T* __restrict y = piece.y;
 #pragma GCC ivdep
       for (int64_t c = 0; c < m; ++c) {
-        const T y0 = y[c], y1 = y[m + c], y2 = y[2 * m + c], y3 = y[3 * m + c], y4 = y[4 * m + c], y5 = y[5 * m + c];
+        const T y0 = y[c], y1 = y[m + c], y2 = y[2 * m + c], y3 = y[3 * m + c], y4 = y[4 * m + c],
+                y5 = y[5 * m + c];
         const T g = w[0] * y0 + w[1] * y1 + w[2] * y2 + w[3] * y3 + w[4] * y4 + w[5] * y5;
         const T dg = q0 * (v[0] * y0 + v[1] * y1 + v[2] * y2 + v[3] * y3 + v[4] * y4 + v[5] * y5);
         a0[c] += q0 * g + r0 * dg;
@@ -136,7 +140,8 @@ void embed_grad_grad(const EmbedContract<T>& p, const T* z, int64_t begin, int64
 }
 
 template <typename T>
-void embed_grad_grad_env(const EmbedContract<T>& p, const T* da, const T* z, int64_t begin, int64_t end, T* out) {
+void embed_grad_grad_env(const EmbedContract<T>& p, const T* da, const T* z, int64_t begin, int64_t end,
+                         T* out) {
   const int64_t m = p.width;
   for (int64_t i = begin; i < end; ++i) {
     const T *d0 = da + i * 4 * m, *d1 = d0 + m, *d2 = d1 + m, *d3 = d2 + m;
@@ -177,8 +182,8 @@ void embed_grad_grad_env(const EmbedContract<T>& p, const T* da, const T* z, int
 }
 
 template <typename T>
-void embed_grad_nodes(const EmbedContract<T>& p, const T* da, const T* z, const EmbedSlot* begin, const EmbedSlot* end,
-                      T* dpiece) {
+void embed_grad_nodes(const EmbedContract<T>& p, const T* da, const T* z, const EmbedSlot* begin,
+                      const EmbedSlot* end, T* dpiece) {
   const int64_t m = p.width;
   T* __restrict o = dpiece;
   for (const EmbedSlot* s = begin; s != end; ++s) {
@@ -224,13 +229,13 @@ void embed_grad_nodes(const EmbedContract<T>& p, const T* da, const T* z, const 
   }
 }
 
-#define DPTF_INSTANTIATE(T)                                                                                        \
-  template void embed_forward<T>(const EmbedContract<T>&, int64_t, int64_t, T*);                                   \
-  template void embed_grad_env<T>(const EmbedContract<T>&, const T*, int64_t, int64_t, T*);                        \
-  template void embed_grad_grad<T>(const EmbedContract<T>&, const T*, int64_t, int64_t, T*);                       \
-  template void embed_grad_grad_env<T>(const EmbedContract<T>&, const T*, const T*, int64_t, int64_t, T*);         \
-  template void embed_grad_nodes<T>(const EmbedContract<T>&, const T*, const T*, const EmbedSlot*, const EmbedSlot*, \
-                                    T*);
+#define DPTF_INSTANTIATE(T)                                                                                \
+  template void embed_forward<T>(const EmbedContract<T>&, int64_t, int64_t, T*);                           \
+  template void embed_grad_env<T>(const EmbedContract<T>&, const T*, int64_t, int64_t, T*);                \
+  template void embed_grad_grad<T>(const EmbedContract<T>&, const T*, int64_t, int64_t, T*);               \
+  template void embed_grad_grad_env<T>(const EmbedContract<T>&, const T*, const T*, int64_t, int64_t, T*); \
+  template void embed_grad_nodes<T>(const EmbedContract<T>&, const T*, const T*, const EmbedSlot*,         \
+                                    const EmbedSlot*, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 

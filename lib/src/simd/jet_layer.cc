@@ -104,12 +104,13 @@ void jet_forward(const JetLayer<T>& p, int64_t begin, int64_t end, T* y) {
 }
 
 template <typename T>
-void jet_backward(const JetLayer<T>& p, const T* dy, int64_t begin, int64_t end, T* dz, T* dprev, T* didt_row) {
+void jet_backward(const JetLayer<T>& p, const T* dy, int64_t begin, int64_t end, T* dz, T* dprev,
+                  T* didt_row) {
   dispatch_activation(p.activation, Backward<T>{p, dy, begin, end, dz, dprev, didt_row});
 }
 
-#define DPTF_INSTANTIATE(T)                                                       \
-  template void jet_forward<T>(const JetLayer<T>&, int64_t, int64_t, T*);         \
+#define DPTF_INSTANTIATE(T)                                               \
+  template void jet_forward<T>(const JetLayer<T>&, int64_t, int64_t, T*); \
   template void jet_backward<T>(const JetLayer<T>&, const T*, int64_t, int64_t, T*, T*, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "dptf/dense_net.h"
+#include "dptf/embed_table.h"
+#include "dptf/env_mat.h"
+#include "dptf/parallel.h"
+
+namespace dptf {
+
+/// Constants of an energy model with the se_e2_a descriptor, as they stand in a frozen graph.
+struct SeaModel {
+  int ntypes = 0;
+  std::vector<int> sel;
+  float rcut = 0, rcut_smth = 0;
+  int axis = 0;
+  std::vector<double> davg, dstd;  // [ntypes, ntypes (blocks of sel), 4]
+  std::vector<EmbedNet> nets;
+  std::vector<int> net_of;  // [ntypes, ntypes]; -1: the pair contributes nothing
+  std::vector<std::vector<DenseLayerWeights<double>>> fitting;  // of each type
+  std::vector<double> bias, scale, shift;                       // E_i = (net + bias) scale + shift, [ntypes]
+  std::vector<double> fparam_avg, fparam_istd, aparam_avg, aparam_istd;
+  double min_distance = 0.5;  // Å; tables reach to it, closer neighbors are evaluated exactly
+};
+
+/// Atoms of all frames and the neighbor list, as the graph's inputs give them.
+template <typename T>
+struct SeaInput {
+  int64_t nf = 0, nloc = 0, nall = 0;
+  const T *coord = nullptr, *box = nullptr;  // [nf, nall, 3], [nf, 9]
+  const int* type = nullptr;                 // [nf, nall]
+  bool periodic = false;
+  const ExternalList* list = nullptr;
+  const T *fparam = nullptr, *aparam = nullptr;  // [nf, dim], [nf, nloc, dim]
+};
+
+/// Null: not wanted. energy [nf] eV, force [nf, nall, 3] eV/Å, virial [nf, 9] eV, atom_energy [nf, nloc],
+/// atom_virial [nf, nall, 9] on the neighbor.
+template <typename T>
+struct SeaOutput {
+  double* energy = nullptr;
+  T *force = nullptr, *virial = nullptr, *atom_energy = nullptr, *atom_virial = nullptr;
+};
+
+/// The whole model from positions to forces in blocks of atoms: environment rows, tabulated contraction,
+/// descriptor, fitting net, and the way back. Nothing is stored for a neighbor beyond its block; rows and
+/// their derivatives are formed twice. C is the type that is computed in; sums over atoms are double.
+template <typename C>
+class FusedSea {
+ public:
+  explicit FusedSea(const SeaModel& model);
+  ~FusedSea();
+
+  /// Returns the number of neighbors that found no slot (sel exceeded). Throws std::invalid_argument on bad
+  /// input. The result depends on `threads` only through the order of sums.
+  template <typename T>
+  int64_t evaluate(const SeaInput<T>& in, const SeaOutput<T>& out, int threads, const ParallelFor& parallel);
+
+  /// Largest relative interpolation error of the tables.
+  double table_error() const;
+  int64_t table_bytes() const;
+
+ private:
+  struct Worker;
+  template <typename T>
+  struct Frame;
+  struct PadTerm {
+    bool used = false;
+    std::vector<C> a;  // [4, stride]: what one empty slot adds
+  };
+
+  template <typename T>
+  int64_t evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& out, int64_t frame, int parts,
+                         const ParallelFor& parallel);
+  template <typename T, typename Visit>
+  void run_parts(const Frame<T>& frame, int parts, const ParallelFor& parallel, const Visit& visit);
+  template <typename T, typename Visit>
+  void block(const Frame<T>& frame, int type, const int* atoms, int n, const Visit& visit, Worker& w);
+  template <typename T>
+  void gather_done(const Frame<T>& frame, int i, int ti, Worker& w);
+  std::unique_ptr<Worker> borrow();
+  void give_back(std::unique_ptr<Worker> w);
+
+  SeaModel m_;
+  int nnei_ = 0;
+  int64_t width_ = 0, stride_ = 0, packed_ = 0, dim_fparam_ = 0, dim_aparam_ = 0;
+  std::vector<C> avg_, inv_std_;
+  std::vector<EmbedTable<C>> tables_;
+  std::vector<PadTerm> pads_;  // [ntypes, ntypes]
+  std::vector<DenseNet<C>> fitting_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Worker>> idle_;
+};
+
+}  // namespace dptf

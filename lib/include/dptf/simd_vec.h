@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+
+#include "dptf/inline.h"
+
+// Vectors of the instruction set that the including object is compiled for. Only for sources in src/simd.
+namespace dptf {
+namespace DPTF_ISA {
+
+#if defined(DPTF_ISA_avx512)
+constexpr int kVectorBytes = 64;
+#elif defined(DPTF_ISA_avx2)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <typename T>
+struct VecOf;
+template <>
+struct VecOf<double> {
+  typedef double type __attribute__((vector_size(kVectorBytes)));
+  typedef double unaligned __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+};
+template <>
+struct VecOf<float> {
+  typedef float type __attribute__((vector_size(kVectorBytes)));
+  typedef float unaligned __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+};
+template <typename T>
+using Vec = typename VecOf<T>::type;
+template <typename T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <typename T>
+DPTF_INLINE Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename VecOf<T>::unaligned*>(p);
+}
+template <typename T>
+DPTF_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
+}
+template <typename T>
+DPTF_INLINE Vec<T> splat(T x) {
+  return Vec<T>{} + x;
+}
+template <typename T>
+DPTF_INLINE T sum(Vec<T> v) {
+  T out = 0;
+  for (int k = 0; k < kLanes<T>; ++k) out += v[k];
+  return out;
+}
+
+}  // namespace DPTF_ISA
+}  // namespace dptf

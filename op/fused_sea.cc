@@ -1,0 +1,241 @@
+// The se_e2_a energy model as one op. Frozen graphs are rewritten to it when they are loaded; see
+// rewrite_graph.cc.
+#include "dptf/fused_sea.h"
+
+#include "mesh.h"
+#include "op_utils.h"
+#include "sel_overflow.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace dptf {
+namespace {
+
+using tensorflow::DEVICE_CPU;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+// embed: for each net and layer matrix, bias, idt (empty without); fit: the same for each type. davg, dstd:
+// [ntypes, ntypes, 4] (center, neighbor). affine: [3, ntypes], E_i = (net + bias) scale + shift. fparam,
+// aparam: [2, dim], average and inverse deviation. Stateful only so that one kernel serves all fetches of a
+// session.
+REGISTER_OP("DptfFusedSea")
+    .Attr("T: {float, double}")
+    .Attr("compute: {float, double}")
+    .Attr("rcut: float")
+    .Attr("rcut_smth: float")
+    .Attr("sel: list(int)")
+    .Attr("axis: int")
+    .Attr("davg: tensor")
+    .Attr("dstd: tensor")
+    .Attr("net_of: list(int)")
+    .Attr("embed_layers: int")
+    .Attr("embed_activation: int")
+    .Attr("embed: list(tensor)")
+    .Attr("fit_layers: int")
+    .Attr("fit_activation: int")
+    .Attr("fit: list(tensor)")
+    .Attr("affine: tensor")
+    .Attr("fparam_stat: tensor")
+    .Attr("aparam_stat: tensor")
+    .Attr("min_distance: float")
+    .Input("coord: T")
+    .Input("type: int32")
+    .Input("natoms: int32")
+    .Input("box: T")
+    .Input("mesh: int32")
+    .Input("fparam: T")
+    .Input("aparam: T")
+    .Output("energy: double")
+    .Output("force: T")
+    .Output("virial: T")
+    .Output("atom_energy: T")
+    .Output("atom_virial: T")
+    .SetIsStateful()
+    .SetShapeFn([](tensorflow::shape_inference::InferenceContext* c) {
+      for (int k = 0; k < c->num_outputs(); ++k) c->set_output(k, c->UnknownShape());
+      return absl::OkStatus();
+    });
+
+std::vector<double> numbers(const Tensor& t) {
+  std::vector<double> out(t.NumElements());
+  if (t.dtype() == tensorflow::DT_FLOAT)
+    for (size_t k = 0; k < out.size(); ++k) out[k] = t.flat<float>()(k);
+  else
+    for (size_t k = 0; k < out.size(); ++k) out[k] = t.flat<double>()(k);
+  return out;
+}
+
+absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
+  std::vector<int> net_of;
+  Tensor davg, dstd, affine, fparam, aparam;
+  std::vector<Tensor> embed, fit;
+  int embed_layers = 0, fit_layers = 0, embed_activation = 0, fit_activation = 0;
+  float min_distance = 0;
+  TF_RETURN_IF_ERROR(c->GetAttr("rcut", &m->rcut));
+  TF_RETURN_IF_ERROR(c->GetAttr("rcut_smth", &m->rcut_smth));
+  TF_RETURN_IF_ERROR(c->GetAttr("sel", &m->sel));
+  TF_RETURN_IF_ERROR(c->GetAttr("axis", &m->axis));
+  TF_RETURN_IF_ERROR(c->GetAttr("davg", &davg));
+  TF_RETURN_IF_ERROR(c->GetAttr("dstd", &dstd));
+  TF_RETURN_IF_ERROR(c->GetAttr("net_of", &m->net_of));
+  TF_RETURN_IF_ERROR(c->GetAttr("embed_layers", &embed_layers));
+  TF_RETURN_IF_ERROR(c->GetAttr("embed_activation", &embed_activation));
+  TF_RETURN_IF_ERROR(c->GetAttr("embed", &embed));
+  TF_RETURN_IF_ERROR(c->GetAttr("fit_layers", &fit_layers));
+  TF_RETURN_IF_ERROR(c->GetAttr("fit_activation", &fit_activation));
+  TF_RETURN_IF_ERROR(c->GetAttr("fit", &fit));
+  TF_RETURN_IF_ERROR(c->GetAttr("affine", &affine));
+  TF_RETURN_IF_ERROR(c->GetAttr("fparam_stat", &fparam));
+  TF_RETURN_IF_ERROR(c->GetAttr("aparam_stat", &aparam));
+  TF_RETURN_IF_ERROR(c->GetAttr("min_distance", &min_distance));
+  const int nt = m->ntypes = static_cast<int>(m->sel.size());
+  m->min_distance = min_distance;
+  m->davg = numbers(davg);
+  m->dstd = numbers(dstd);
+  const auto a = numbers(affine), f = numbers(fparam), p = numbers(aparam);
+  if (static_cast<int>(m->davg.size()) != nt * nt * 4 || m->dstd.size() != m->davg.size() ||
+      static_cast<int>(m->net_of.size()) != nt * nt || static_cast<int>(a.size()) != 3 * nt ||
+      embed_layers < 1 || fit_layers < 2 || embed.size() % (3 * embed_layers) ||
+      static_cast<int>(fit.size()) != nt * fit_layers * 3)
+    return invalid_argument("the constants of DptfFusedSea do not fit each other");
+  for (size_t n = 0; n < embed.size() / (3 * embed_layers); ++n) {
+    EmbedNet net;
+    net.activation = embed_activation;
+    for (int l = 0; l < embed_layers; ++l) {
+      const Tensor* w = &embed[(n * embed_layers + l) * 3];
+      EmbedLayer layer;
+      layer.matrix = numbers(w[0]);
+      layer.bias = numbers(w[1]);
+      layer.idt = numbers(w[2]);
+      layer.n_out = static_cast<int64_t>(layer.bias.size());
+      layer.n_in = l ? net.layers.back().n_out : 1;
+      if (static_cast<int64_t>(layer.matrix.size()) != layer.n_in * layer.n_out)
+        return invalid_argument("layer ", l, " of embedding net ", n, " does not fit the one before it");
+      net.layers.push_back(std::move(layer));
+    }
+    m->nets.push_back(std::move(net));
+  }
+  for (int n : m->net_of)
+    if (n >= static_cast<int>(m->nets.size()))
+      return invalid_argument("net_of names a net that is not there");
+  for (int t = 0; t < nt; ++t) {
+    std::vector<DenseLayerWeights<double>> net;
+    for (int l = 0; l < fit_layers; ++l) {
+      const Tensor* w = &fit[(t * fit_layers + l) * 3];
+      DenseLayerWeights<double> layer;
+      layer.matrix = numbers(w[0]);
+      layer.bias = numbers(w[1]);
+      layer.idt = numbers(w[2]);
+      layer.n_out = static_cast<int64_t>(layer.bias.size());
+      layer.n_in = static_cast<int64_t>(layer.matrix.size()) / std::max<int64_t>(layer.n_out, 1);
+      layer.activation = l + 1 < fit_layers ? fit_activation : 0;
+      layer.residual = l > 0 && l + 1 < fit_layers && layer.n_in == layer.n_out;
+      net.push_back(std::move(layer));
+    }
+    m->fitting.push_back(std::move(net));
+  }
+  m->bias.assign(a.begin(), a.begin() + nt);
+  m->scale.assign(a.begin() + nt, a.begin() + 2 * nt);
+  m->shift.assign(a.begin() + 2 * nt, a.end());
+  m->fparam_avg.assign(f.begin(), f.begin() + f.size() / 2);
+  m->fparam_istd.assign(f.begin() + f.size() / 2, f.end());
+  m->aparam_avg.assign(p.begin(), p.begin() + p.size() / 2);
+  m->aparam_istd.assign(p.begin() + p.size() / 2, p.end());
+  return absl::OkStatus();
+}
+
+template <typename T, typename C>
+class FusedSeaOp : public OpKernel {
+ public:
+  explicit FusedSeaOp(OpKernelConstruction* context) : OpKernel(context) {
+    SeaModel model;
+    OP_REQUIRES_OK(context, read_model(context, &model));
+    dim_fparam_ = static_cast<int64_t>(model.fparam_avg.size());
+    dim_aparam_ = static_cast<int64_t>(model.aparam_avg.size());
+    try {
+      model_ = std::make_unique<FusedSea<C>>(model);
+    } catch (const std::exception& e) {
+      context->CtxFailure(invalid_argument(e.what()));
+    }
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &coord = context->input(0), &type = context->input(1), &natoms = context->input(2),
+                 &box = context->input(3), &mesh = context->input(4), &fparam = context->input(5),
+                 &aparam = context->input(6);
+    OP_REQUIRES(context, natoms.NumElements() >= 3, invalid_argument("natoms needs at least 3 entries"));
+    SeaInput<T> in;
+    in.nloc = natoms.flat<int>()(0);
+    in.nall = natoms.flat<int>()(1);
+    in.nf = box.NumElements() / 9;
+    OP_REQUIRES(context,
+                box.NumElements() == 9 * in.nf && coord.NumElements() == 3 * in.nf * in.nall &&
+                    type.NumElements() == in.nf * in.nall && in.nloc <= in.nall && in.nloc >= 0,
+                invalid_argument("natoms says ", in.nloc, " local of ", in.nall, " atoms; there are ", in.nf,
+                                 " boxes, ", coord.NumElements(), " numbers in coord and ",
+                                 type.NumElements(), " types"));
+    OP_REQUIRES(
+        context,
+        fparam.NumElements() == in.nf * dim_fparam_ && aparam.NumElements() == in.nf * in.nloc * dim_aparam_,
+        invalid_argument("the model has ", dim_fparam_, " frame and ", dim_aparam_,
+                         " atom parameters; fparam holds ", fparam.NumElements(), " and aparam ",
+                         aparam.NumElements(), " numbers for ", in.nf, " frames of ", in.nloc, " atoms"));
+    Mesh parsed;
+    OP_REQUIRES_OK(context, parsed.parse(mesh, in.nloc, false));
+    OP_REQUIRES(context, parsed.has_list || in.nloc == in.nall,
+                invalid_argument("without a neighbor list all ", in.nall,
+                                 " atoms must be local, natoms says ", in.nloc));
+    in.coord = coord.flat<T>().data();
+    in.type = type.flat<int>().data();
+    in.box = box.flat<T>().data();
+    in.periodic = parsed.periodic;
+    in.list = parsed.has_list ? &parsed.list : nullptr;
+    in.fparam = fparam.flat<T>().data();
+    in.aparam = aparam.flat<T>().data();
+
+    SeaOutput<T> out;
+    const int64_t columns[5] = {1, 3 * in.nall, 9, in.nloc, 9 * in.nall};
+    for (int k = 0; k < 5; ++k) {
+      // Outputs that nobody reads stay empty; the atomic virial is by far the largest.
+      const bool wanted = context->output_required(k);
+      TensorShape shape =
+          k == 0 ? TensorShape({wanted ? in.nf : 0}) : TensorShape({wanted ? in.nf : 0, columns[k]});
+      Tensor* t = nullptr;
+      OP_REQUIRES_OK(context, context->allocate_output(k, shape, &t));
+      if (!wanted) continue;
+      if (k == 0)
+        out.energy = t->flat<double>().data();
+      else
+        (k == 1   ? out.force
+         : k == 2 ? out.virial
+         : k == 3 ? out.atom_energy
+                  : out.atom_virial) = t->flat<T>().data();
+    }
+    const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
+    try {
+      sel_overflow_count += model_->evaluate(in, out, threads, intra_op_parallel(context));
+    } catch (const std::exception& e) {
+      context->CtxFailure(invalid_argument(e.what()));
+    }
+  }
+
+ private:
+  int64_t dim_fparam_ = 0, dim_aparam_ = 0;
+  std::unique_ptr<FusedSea<C>> model_;
+};
+
+#define DPTF_KERNEL(T, C)                                                                          \
+  REGISTER_KERNEL_BUILDER(                                                                         \
+      Name("DptfFusedSea").Device(DEVICE_CPU).TypeConstraint<T>("T").TypeConstraint<C>("compute"), \
+      FusedSeaOp<T, C>)
+DPTF_KERNEL(double, double);
+DPTF_KERNEL(double, float);
+DPTF_KERNEL(float, double);
+DPTF_KERNEL(float, float);
+
+}  // namespace
+}  // namespace dptf

@@ -1,0 +1,305 @@
+#include "recognise_sea.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "dptf/activation.h"
+#include "dptf/dense_net.h"
+#include "tensorflow/core/framework/attr_value.pb.h"
+#include "tensorflow/core/framework/node_def_util.h"
+#include "tensorflow/core/framework/tensor.pb.h"
+
+namespace dptf {
+namespace {
+
+using tensorflow::NodeDef;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using Array = GraphIndex::Array;
+
+[[noreturn]] void no(const std::string& why) { throw std::runtime_error(why); }
+
+Array required(const GraphIndex& g, const std::string& name) {
+  const auto a = g.constant(name);
+  if (!a) no("there is no constant " + name);
+  return *a;
+}
+
+Tensor tensor_of(const std::vector<double>& values, const TensorShape& shape) {
+  Tensor t(tensorflow::DT_DOUBLE, shape);
+  std::copy(values.begin(), values.end(), t.flat<double>().data());
+  return t;
+}
+Tensor tensor_of(const std::vector<double>& values) {
+  return tensor_of(values, TensorShape({static_cast<int64_t>(values.size())}));
+}
+
+/// Activation applied after the layer with this bias: the op that reads (x W + b).
+int activation_after(const GraphIndex& g, const std::string& bias) {
+  static const std::map<std::string, Activation> codes = {
+      {"Tanh", Activation::tanh},      {"Gelu", Activation::gelu},   {"GeluCustom", Activation::gelu},
+      {"Relu", Activation::relu},      {"Relu6", Activation::relu6}, {"Softplus", Activation::softplus},
+      {"Sigmoid", Activation::sigmoid}};
+  for (const NodeDef* add : g.consumers(bias)) {
+    if (add->op() != "BiasAdd" && add->op() != "Add" && add->op() != "AddV2") continue;
+    bool sigmoid = false, product = false;
+    for (const NodeDef* n : g.consumers(add->name())) {
+      if (n->name().rfind("gradients", 0) == 0) continue;
+      const auto it = codes.find(n->op());
+      if (it != codes.end() && it->second != Activation::sigmoid) return static_cast<int>(it->second);
+      sigmoid = sigmoid || n->op() == "Sigmoid";
+      product = product || n->op() == "Mul";
+    }
+    if (sigmoid) return static_cast<int>(product ? Activation::silu : Activation::sigmoid);
+    return static_cast<int>(Activation::linear);
+  }
+  no("no op adds " + bias);
+}
+
+void push(NodeDef* node, const char* attr, const Tensor& t) {
+  t.AsProtoTensorContent((*node->mutable_attr())[attr].mutable_list()->add_tensor());
+}
+
+/// Layers of one embedding net, appended to the attribute; returns their number and width.
+std::pair<int, int64_t> push_embedding(const GraphIndex& g, const std::string& scope,
+                                       const std::string& suffix, NodeDef* node) {
+  int64_t n_in = 1;
+  int l = 1;
+  for (;; ++l) {
+    const std::string at = "_" + std::to_string(l) + suffix;
+    const auto w = g.constant(scope + "/matrix" + at);
+    if (!w) break;
+    const Array b = required(g, scope + "/bias" + at);
+    if (w->size() != n_in * b.size()) no("the net " + scope + " (" + suffix + ") does not take one number");
+    const auto dt = g.constant(scope + "/idt" + at);
+    const bool residual = b.size() == n_in || b.size() == 2 * n_in;
+    push(node, "embed", tensor_of(w->values, TensorShape({n_in, b.size()})));
+    push(node, "embed", tensor_of(b.values));
+    push(node, "embed", tensor_of(dt && residual ? dt->values : std::vector<double>()));
+    n_in = b.size();
+  }
+  return {l - 1, n_in};
+}
+
+struct Fitting {
+  int layers = 0;
+  int64_t n_in = 0;
+  double vacuum = 0;  // value at a zero descriptor, where the graph subtracts it
+};
+
+Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, int activation) {
+  const std::string tail = "_type_" + std::to_string(type);
+  std::vector<DenseLayerWeights<double>> net;
+  for (int l = 0;; ++l) {
+    const std::string scope = "layer_" + std::to_string(l) + tail;
+    const bool hidden = g.node(scope + "/matrix") != nullptr;
+    const std::string at = hidden ? scope : "final_layer" + tail;
+    const Array w = required(g, at + "/matrix"), b = required(g, at + "/bias");
+    const auto dt = g.constant(at + "/idt");
+    if (w.shape.size() != 2) no(at + "/matrix is not a matrix");
+    DenseLayerWeights<double> layer;
+    layer.n_in = w.shape[0];
+    layer.n_out = w.shape[1];
+    layer.matrix = w.values;
+    layer.bias = b.values;
+    layer.activation = activation;
+    layer.residual = hidden && l > 0 && layer.n_in == layer.n_out;
+    if (dt && layer.residual) layer.idt = dt->values;
+    push(node, "fit", tensor_of(layer.matrix, TensorShape({layer.n_in, layer.n_out})));
+    push(node, "fit", tensor_of(layer.bias));
+    push(node, "fit", tensor_of(layer.idt));
+    net.push_back(std::move(layer));
+    if (!hidden) break;
+  }
+  Fitting out;
+  out.layers = static_cast<int>(net.size());
+  if (out.layers < 2 || net.back().n_out != 1)
+    no("the fitting net has no hidden layer or more than one output");
+  out.n_in = net[0].n_in;
+  int products = 0;
+  for (const NodeDef* n : g.consumers("layer_0" + tail + "/matrix"))
+    products += n->op() == "MatMul" && n->name().rfind("gradients", 0) != 0;
+  if (products > 1) {
+    const DenseNet<double> dense(net);
+    DenseNet<double>::Workspace work;
+    std::vector<double> x(dense.row_stride() * DenseNet<double>::row_group(), 0.0),
+        y(DenseNet<double>::row_group());
+    dense.value_and_gradient(1, x.data(), 1.0, y.data(), work);
+    out.vacuum = y[0];
+  }
+  return out;
+}
+
+void set_tensor(NodeDef* node, const char* attr, const Tensor& t) {
+  t.AsProtoTensorContent((*node->mutable_attr())[attr].mutable_tensor());
+}
+
+std::vector<double> stat_pair(const GraphIndex& g, const std::string& key, int64_t dim) {
+  std::vector<double> out = required(g, "fitting_attr/t_" + key + "_avg").values;
+  const auto istd = required(g, "fitting_attr/t_" + key + "_istd").values;
+  out.insert(out.end(), istd.begin(), istd.end());
+  if (static_cast<int64_t>(out.size()) != 2 * dim)
+    no("the statistics of " + key + " do not fit its dimension");
+  return out;
+}
+
+const NodeDef* env_op(const GraphIndex& g) {
+  const NodeDef* env = g.only({"ProdEnvMatA", "DescrptSeA", "DescrptNorot"});
+  if (!env) no("there is not exactly one environment op of se_e2_a");
+  return env;
+}
+
+bool one_sided(const GraphIndex& g) { return g.node("filter_type_all/matrix_1_0") != nullptr; }
+
+}  // namespace
+
+bool sea_may_mask_pairs(const GraphIndex& g) { return one_sided(g); }
+
+SeaPrecision sea_precision(const GraphIndex& g) {
+  SeaPrecision out;
+  out.all_single = true;
+  bool found = false;
+  for (const char* name : {"filter_type_all/matrix_1_0", "filter_type_0/matrix_1_0",
+                           "filter_type_0/matrix_1_1", "layer_0_type_0/matrix", "t_coord"}) {
+    const NodeDef* n = g.node(name);
+    if (!n || !n->attr().count("dtype")) continue;
+    const bool single = n->attr().at("dtype").type() == tensorflow::DT_FLOAT;
+    out.any_single = out.any_single || single;
+    // Single-precision positions alone do not make the nets so.
+    if (std::string(name) != "t_coord") out.all_single = out.all_single && single, found = true;
+  }
+  out.all_single = out.all_single && found;
+  return out;
+}
+
+NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow::DataType compute) {
+  for (const char* name :
+       {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh", "o_energy", "o_force", "o_virial"})
+    if (!g.node(name)) no(std::string("there is no node ") + name);
+  const std::string type = g.text("model_attr/model_type");
+  if (!type.empty() && type != "ener") no("it is a model of type " + type);
+  if (g.constant("spin_attr/ntypes_spin") && g.constant("spin_attr/ntypes_spin")->values[0] > 0)
+    no("it has spins");
+  const NodeDef* env = env_op(g);
+  NodeDef node;
+  node.set_name("dptf_fused");
+  node.set_op("DptfFusedSea");
+  auto& attr = *node.mutable_attr();
+  const auto dtype = g.node("t_coord")->attr().at("dtype").type();
+  attr["T"].set_type(dtype);
+  attr["compute"].set_type(compute);
+  attr["rcut"].set_f(env->attr().at("rcut_r").f());
+  attr["rcut_smth"].set_f(env->attr().at("rcut_r_smth").f());
+  std::vector<int> sel;
+  for (auto s : env->attr().at("sel_a").list().i()) sel.push_back(static_cast<int>(s));
+  const int nt = static_cast<int>(sel.size());
+  int nnei = 0;
+  for (int s : sel) {
+    attr["sel"].mutable_list()->add_i(s);
+    nnei += s;
+  }
+
+  // Statistics are one row of four for each center type, repeated over the slots; a block may differ from
+  // another.
+  const Array avg = required(g, "descrpt_attr/t_avg"), dev = required(g, "descrpt_attr/t_std");
+  if (avg.size() != int64_t{4} * nt * nnei || dev.size() != avg.size()) no("t_avg does not fit sel");
+  std::vector<double> davg, dstd;
+  for (int ti = 0; ti < nt; ++ti) {
+    int slot = 0;
+    for (int tj = 0; tj < nt; ++tj) {
+      for (int c = 0; c < 4; ++c) {
+        // An empty block takes any numbers.
+        const int64_t first = (int64_t{1} * ti * nnei + std::min(slot, nnei - 1)) * 4 + c;
+        davg.push_back(avg.values[first]);
+        dstd.push_back(dev.values[first]);
+        for (int k = slot; k < slot + sel[tj]; ++k) {
+          const int64_t at = (int64_t{1} * ti * nnei + k) * 4 + c;
+          if (avg.values[at] != davg.back() || dev.values[at] != dstd.back())
+            no("t_avg differs between slots of a type");
+        }
+      }
+      slot += sel[tj];
+    }
+  }
+  const TensorShape stat_shape({nt, nt, 4});
+  set_tensor(&node, "davg", tensor_of(davg, stat_shape));
+  set_tensor(&node, "dstd", tensor_of(dstd, stat_shape));
+
+  const bool one = one_sided(g);
+  std::vector<int> net_of(nt * nt, -1);
+  int layers = 0, nets = 0;
+  int64_t width = 0;
+  std::string a_bias;
+  for (int ti = 0; ti < (one ? 1 : nt); ++ti)
+    for (int tj = 0; tj < nt; ++tj) {
+      const std::string scope = "filter_type_" + (one ? std::string("all") : std::to_string(ti));
+      const auto [n, w] = push_embedding(g, scope, "_" + std::to_string(tj), &node);
+      if (n == 0) {
+        // Two-sided graphs have no net for a pair that is left out.
+        if (one) no("there is no net for neighbor type " + std::to_string(tj));
+        continue;
+      }
+      if ((layers && n != layers) || (width && w != width)) no("the embedding nets differ in size");
+      layers = n;
+      width = w;
+      a_bias = scope + "/bias_1_" + std::to_string(tj);
+      if (one)
+        for (int t = 0; t < nt; ++t) net_of[t * nt + tj] = variant.excluded.count({t, tj}) ? -1 : nets;
+      else
+        net_of[ti * nt + tj] = nets;
+      ++nets;
+    }
+  if (!nets) no("there is no embedding net of se_e2_a");
+  for (int n : net_of) attr["net_of"].mutable_list()->add_i(n);
+  attr["embed_layers"].set_i(layers);
+  attr["embed_activation"].set_i(activation_after(g, a_bias));
+
+  const auto df = g.constant("fitting_attr/dfparam"), da = g.constant("fitting_attr/daparam");
+  const int64_t dfparam = df ? static_cast<int64_t>(df->values[0]) : 0;
+  const int64_t daparam = da ? static_cast<int64_t>(da->values[0]) : 0;
+  if ((dfparam && !g.node("t_fparam")) || (daparam && !g.node("t_aparam")))
+    no("a parameter has no placeholder");
+  if (g.node("fitting_attr/aparam_nall")) no("atom parameters of ghost atoms are not known");
+  const int activation = activation_after(g, "layer_0_type_0/bias");
+  attr["fit_activation"].set_i(activation);
+  const auto bias = g.constant("fitting_attr/t_bias_atom_e");
+  const auto out_bias = g.constant("model_attr/model_attr/t_out_bias"),
+             out_std = g.constant("model_attr/model_attr/t_out_std");
+  std::vector<double> affine(3 * nt);
+  int64_t n_in = 0;
+  int fit_layers = 0;
+  for (int t = 0; t < nt; ++t) {
+    const Fitting f = push_fitting(g, t, &node, activation);
+    if ((fit_layers && f.layers != fit_layers) || (n_in && f.n_in != n_in))
+      no("the fitting nets differ in size");
+    fit_layers = f.layers;
+    n_in = f.n_in;
+    if (f.vacuum != 0 && dfparam + daparam) no("vacuum energies depend on parameters");
+    affine[t] = (bias && t < bias->size() ? bias->values[t] : 0) - f.vacuum;
+    affine[nt + t] = out_std && t < out_std->size() ? out_std->values[t] : 1;
+    affine[2 * nt + t] = out_bias && t < out_bias->size() ? out_bias->values[t] : 0;
+  }
+  attr["fit_layers"].set_i(fit_layers);
+  set_tensor(&node, "affine", tensor_of(affine, TensorShape({3, nt})));
+  const int64_t descriptor = n_in - dfparam - daparam;
+  if (descriptor <= 0 || descriptor % width || descriptor / width > width)
+    no("the fitting net does not fit the descriptor");
+  attr["axis"].set_i(descriptor / width);
+  set_tensor(&node, "fparam_stat",
+             tensor_of(dfparam ? stat_pair(g, "fparam", dfparam) : std::vector<double>()));
+  set_tensor(&node, "aparam_stat",
+             tensor_of(daparam ? stat_pair(g, "aparam", daparam) : std::vector<double>()));
+
+  // Tables reach a good deal below the closest pair of the training data, where that is known.
+  double closest = 0.5;
+  if (const auto d = g.constant("train_attr/min_nbor_dist"))
+    if (d->size() == 1 && d->values[0] > 0.1) closest = std::min(std::max(0.7 * d->values[0], 0.3), 1.5);
+  attr["min_distance"].set_f(static_cast<float>(closest));
+  for (const char* input : {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh"}) node.add_input(input);
+  node.add_input(dfparam ? "t_fparam" : "dptf_none");
+  node.add_input(daparam ? "t_aparam" : "dptf_none");
+  return node;
+}
+
+}  // namespace dptf

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graph_index.h"
+
+namespace dptf {
+
+/// What could not be told from the graph and has to be found out by trying.
+struct SeaVariant {
+  std::set<std::pair<int, int>> excluded;  // pairs of a one-sided descriptor that are masked in the graph
+};
+
+/// The node DptfFusedSea that stands for a standard se_e2_a energy model; throws std::runtime_error with the
+/// reason when the graph is something else. `compute` is DT_DOUBLE or DT_FLOAT.
+tensorflow::NodeDef recognise_sea(const GraphIndex& graph, const SeaVariant& variant,
+                                  tensorflow::DataType compute);
+
+/// Precision of the embedding and fitting nets of the graph.
+struct SeaPrecision {
+  bool any_single = false, all_single = false;
+};
+SeaPrecision sea_precision(const GraphIndex& graph);
+
+/// True when pairs may be masked in a way that names and shapes do not show.
+bool sea_may_mask_pairs(const GraphIndex& graph);
+
+}  // namespace dptf

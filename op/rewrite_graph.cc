@@ -1,0 +1,279 @@
+// Replaces the compute part of a frozen graph by fused ops, and proves on a small configuration that nothing
+// changed.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <stdexcept>
+
+#include "dptf/cpu_isa.h"
+#include "recognise_sea.h"
+#include "tensorflow/core/framework/attr_value.pb.h"
+#include "tensorflow/core/framework/tensor.pb.h"
+#include "tensorflow/core/protobuf/config.pb.h"
+#include "tensorflow/core/public/session.h"
+
+namespace dptf {
+namespace {
+
+using tensorflow::DataType;
+using tensorflow::GraphDef;
+using tensorflow::NodeDef;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+constexpr const char* kOutputs[] = {"o_energy", "o_force", "o_virial", "o_atom_energy", "o_atom_virial"};
+
+/// The graph with its output nodes reading from the fused op. Everything else stays: nodes that nothing
+/// fetches cost nothing.
+GraphDef fused_graph(const GraphDef& graph, const NodeDef& fused) {
+  GraphDef out = graph;
+  const DataType dtype = fused.attr().at("T").type();
+  for (auto& node : *out.mutable_node())
+    for (int k = 0; k < 5; ++k) {
+      if (node.name() != kOutputs[k]) continue;
+      const DataType from = k == 0 ? tensorflow::DT_DOUBLE : dtype;
+      // Identity, Reshape, Sum and Cast tell what they give; anything else is taken to give the type of the
+      // graph.
+      DataType to = from;
+      if (node.attr().count("DstT"))
+        to = node.attr().at("DstT").type();
+      else if (node.attr().count("T"))
+        to = node.attr().at("T").type();
+      const std::string name = node.name();
+      node.Clear();
+      node.set_name(name);
+      node.add_input(k == 0 ? fused.name() : fused.name() + ":" + std::to_string(k));
+      if (from == to) {
+        node.set_op("Identity");
+        (*node.mutable_attr())["T"].set_type(from);
+      } else {
+        node.set_op("Cast");
+        (*node.mutable_attr())["SrcT"].set_type(from);
+        (*node.mutable_attr())["DstT"].set_type(to);
+      }
+    }
+  *out.add_node() = fused;
+  NodeDef* none = out.add_node();
+  none->set_name("dptf_none");
+  none->set_op("Const");
+  (*none->mutable_attr())["dtype"].set_type(dtype);
+  Tensor(dtype, TensorShape({0})).AsProtoTensorContent((*none->mutable_attr())["value"].mutable_tensor());
+  return out;
+}
+
+using Feeds = std::vector<std::pair<std::string, Tensor>>;
+
+Tensor integers(const std::vector<int>& v) {
+  Tensor t(tensorflow::DT_INT32, TensorShape({static_cast<int64_t>(v.size())}));
+  std::copy(v.begin(), v.end(), t.flat<int>().data());
+  return t;
+}
+Tensor reals(const std::vector<double>& v, DataType dtype) {
+  Tensor t(dtype, TensorShape({static_cast<int64_t>(v.size())}));
+  for (size_t k = 0; k < v.size(); ++k) {
+    if (dtype == tensorflow::DT_FLOAT)
+      t.flat<float>()(k) = static_cast<float>(v[k]);
+    else
+      t.flat<double>()(k) = v[k];
+  }
+  return t;
+}
+
+/// A jittered lattice under a triclinic cell with atoms of the given types (sorted), and a close pair.
+Feeds configuration(const NodeDef& fused, const std::vector<int>& types, int ntypes, bool periodic) {
+  const DataType dtype = fused.attr().at("T").type();
+  const double rcut = fused.attr().at("rcut").f(), spacing = std::max(0.42 * rcut, 1.2);
+  std::mt19937 random(20240229);
+  std::uniform_real_distribution<double> uniform(-0.18, 0.18);
+  const int n = static_cast<int>(types.size()), side = static_cast<int>(std::ceil(std::cbrt(n)));
+  const double a = side * spacing;
+  const double box[9] = {a, 0, 0, 0.2 * a, 1.02 * a, 0, -0.1 * a, 0.15 * a, 0.97 * a};
+  std::vector<int> place(side * side * side);
+  for (size_t k = 0; k < place.size(); ++k) place[k] = static_cast<int>(k);
+  std::shuffle(place.begin(), place.end(), random);
+  std::vector<double> coord;
+  for (int i = 0; i < n; ++i) {
+    const int p = place[i];
+    double s[3] = {double(p / (side * side)), double(p / side % side), double(p % side)};
+    for (double& x : s) x = (x + 0.5 + uniform(random)) / side;
+    for (int d = 0; d < 3; ++d) coord.push_back(s[0] * box[d] + s[1] * box[3 + d] + s[2] * box[6 + d]);
+  }
+  if (n > 1)
+    for (int d = 0; d < 3; ++d) coord[3 * (n - 1) + d] = coord[d] + (d == 0 ? 0.85 : 0.1);
+  std::vector<int> natoms(2 + ntypes, 0);
+  natoms[0] = natoms[1] = n;
+  for (int t : types) ++natoms[2 + t];
+  Feeds feeds = {{"t_coord", reals(coord, dtype)},
+                 {"t_type", integers(types)},
+                 {"t_natoms", integers(natoms)},
+                 {"t_box", reals(std::vector<double>(box, box + 9), dtype)},
+                 {"t_mesh", integers(std::vector<int>(periodic ? 6 : 0, 0))}};
+  const auto parameters = [&](const char* attr, const char* name, int copies) {
+    Tensor stat;
+    if (!stat.FromProto(fused.attr().at(attr).tensor()) || stat.NumElements() == 0) return;
+    const int64_t dim = stat.NumElements() / 2;
+    std::vector<double> v;
+    for (int i = 0; i < copies; ++i)
+      for (int64_t k = 0; k < dim; ++k)
+        v.push_back(stat.flat<double>()(k) + (0.3 + 0.1 * (i % 5)) / stat.flat<double>()(dim + k));
+    feeds.push_back({name, reals(v, dtype)});
+  };
+  parameters("fparam_stat", "t_fparam", 1);
+  parameters("aparam_stat", "t_aparam", n);
+  return feeds;
+}
+
+int env_number(const char* name) {
+  for (const char* prefix : {"DP_", "TF_"})
+    if (const char* text = std::getenv((std::string(prefix) + name).c_str())) return std::atoi(text);
+  return 0;
+}
+
+/// Runs one graph several times; sessions of the process share the thread pools that the first one sized.
+class Runner {
+ public:
+  explicit Runner(const GraphDef& graph) {
+    tensorflow::SessionOptions options;
+    options.config.set_intra_op_parallelism_threads(env_number("INTRA_OP_PARALLELISM_THREADS"));
+    options.config.set_inter_op_parallelism_threads(env_number("INTER_OP_PARALLELISM_THREADS"));
+    options.config.mutable_graph_options()->mutable_rewrite_options()->set_disable_meta_optimizer(true);
+    (*options.config.mutable_device_count())["GPU"] = 0;
+    session_.reset(tensorflow::NewSession(options));
+    if (!session_) throw std::runtime_error("no session for the self-check");
+    check(session_->Create(graph));
+    for (const char* name : kOutputs)
+      for (const auto& node : graph.node())
+        if (node.name() == name) outputs_.push_back(name);
+  }
+  ~Runner() {
+    if (session_) session_->Close().IgnoreError();
+  }
+  std::vector<Tensor> run(const Feeds& feeds) const {
+    std::vector<Tensor> out;
+    check(session_->Run(feeds, outputs_, {}, &out));
+    return out;
+  }
+  const std::vector<std::string>& outputs() const { return outputs_; }
+
+ private:
+  static void check(const absl::Status& status) {
+    if (!status.ok()) throw std::runtime_error("the self-check failed: " + std::string(status.message()));
+  }
+  std::unique_ptr<tensorflow::Session> session_;
+  std::vector<std::string> outputs_;
+};
+
+double value(const Tensor& t, int64_t k) {
+  return t.dtype() == tensorflow::DT_FLOAT ? t.flat<float>()(k) : t.flat<double>()(k);
+}
+
+/// Largest deviation between the outputs of two graphs, each relative to the largest number of the output.
+double deviation(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  double worst = 0;
+  for (size_t o = 0; o < a.size(); ++o) {
+    if (a[o].dtype() != b[o].dtype() || a[o].NumElements() != b[o].NumElements()) return INFINITY;
+    double size = 0, difference = 0;
+    for (int64_t k = 0; k < a[o].NumElements(); ++k) {
+      size = std::max(size, std::fabs(value(a[o], k)));
+      const double d = std::fabs(value(a[o], k) - value(b[o], k));
+      difference = std::max(difference, std::isfinite(d) ? d : INFINITY);
+    }
+    worst = std::max(worst, difference / std::max(size, 1e-3));
+  }
+  return worst;
+}
+
+/// Pairs whose distance does not matter: a frame of two atoms of these types shows no force.
+std::set<std::pair<int, int>> masked_pairs(const Runner& plain, const NodeDef& fused, int ntypes) {
+  std::set<std::pair<int, int>> out;
+  const auto& names = plain.outputs();
+  const size_t f = std::find(names.begin(), names.end(), "o_force") - names.begin();
+  for (int ti = 0; ti < ntypes; ++ti)
+    for (int tj = ti; tj < ntypes; ++tj) {
+      const auto result = plain.run(configuration(fused, {ti, tj}, ntypes, false));
+      bool any = false;
+      for (int64_t k = 0; k < result[f].NumElements(); ++k) any = any || value(result[f], k) != 0;
+      if (!any) out.insert({ti, tj}), out.insert({tj, ti});
+    }
+  return out;
+}
+
+std::string format(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1e", x);
+  return text;
+}
+
+/// The fused graph; throws with the reason when there is none.
+GraphDef rewrite(const GraphDef& graph, bool single, std::string* report) {
+  const GraphIndex index(graph);
+  SeaVariant variant;
+  // A graph whose nets are of single precision is only defined up to its rounding, and is computed likewise.
+  const SeaPrecision nets = sea_precision(index);
+  const DataType compute = single || nets.all_single ? tensorflow::DT_FLOAT : tensorflow::DT_DOUBLE;
+  const double tolerance = single ? 1e-4 : (nets.any_single ? 2e-5 : 1e-10);
+  NodeDef fused = recognise_sea(index, variant, compute);
+  GraphDef out = fused_graph(graph, fused);
+  const Runner plain(graph);
+  const int ntypes = fused.attr().at("sel").list().i_size();
+  std::vector<int> types;
+  const int n = std::min(std::max(14, 2 * ntypes), 240);
+  for (int i = 0; i < n; ++i) types.push_back(i * ntypes / n);
+  const Feeds feeds = configuration(fused, types, ntypes, true);
+  const auto reference = plain.run(feeds);
+  double worst = deviation(reference, Runner(out).run(feeds));
+  if (!(worst <= tolerance) && sea_may_mask_pairs(index) && ntypes <= 12) {
+    variant.excluded = masked_pairs(plain, fused, ntypes);
+    if (!variant.excluded.empty()) {
+      fused = recognise_sea(index, variant, compute);
+      out = fused_graph(graph, fused);
+      worst = deviation(reference, Runner(out).run(feeds));
+    }
+  }
+  if (!(worst <= tolerance))
+    throw std::runtime_error("the fused kernels deviate from the graph by " + format(worst) +
+                             " on a test configuration");
+  *report = std::string("fused se_e2_a kernels (") +
+            (compute == tensorflow::DT_FLOAT ? "float32" : "float64") + ", " + cpu_isa_name(cpu_isa()) +
+            "; agree with the graph to " + format(worst) + ")";
+  return out;
+}
+
+char* copy(const std::string& text) {
+  char* out = static_cast<char*>(std::malloc(text.size() + 1));
+  std::memcpy(out, text.data(), text.size());
+  out[text.size()] = 0;
+  return out;
+}
+
+}  // namespace
+}  // namespace dptf
+
+/// Takes a serialized frozen graph; 0: *out holds an equivalent graph with fused ops (release both texts with
+/// dptf_free); 1: the graph has to be run as it is, and *report says why. options: "float32" computes in
+/// single precision.
+extern "C" __attribute__((visibility("default"))) int dptf_rewrite_graph(const char* in, size_t n, char** out,
+                                                                         size_t* n_out, char** report,
+                                                                         const char* options) {
+  std::string text;
+  int code = 1;
+  *out = nullptr;
+  *n_out = 0;
+  try {
+    tensorflow::GraphDef graph;
+    if (!graph.ParseFromArray(in, static_cast<int>(n))) throw std::runtime_error("the graph cannot be read");
+    const bool single = options && std::strstr(options, "float32");
+    const std::string bytes = dptf::rewrite(graph, single, &text).SerializeAsString();
+    *out = dptf::copy(bytes);
+    *n_out = bytes.size();
+    code = 0;
+  } catch (const std::exception& e) {
+    text = std::string("graph run as it is: ") + e.what();
+  }
+  *report = dptf::copy(text);
+  return code;
+}
+
+extern "C" __attribute__((visibility("default"))) void dptf_free(char* p) { std::free(p); }
