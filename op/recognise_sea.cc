@@ -43,15 +43,19 @@ int activation_after(const GraphIndex& g, const std::string& bias) {
       {"Sigmoid", Activation::sigmoid}};
   for (const NodeDef* add : g.consumers(bias)) {
     if (add->op() != "BiasAdd" && add->op() != "Add" && add->op() != "AddV2") continue;
-    bool sigmoid = false, product = false;
+    bool sigmoid = false, cubic = false;
+    int products = 0;
     for (const NodeDef* n : g.consumers(add->name())) {
       if (n->name().rfind("gradients", 0) == 0) continue;
       const auto it = codes.find(n->op());
       if (it != codes.end() && it->second != Activation::sigmoid) return static_cast<int>(it->second);
       sigmoid = sigmoid || n->op() == "Sigmoid";
-      product = product || n->op() == "Mul";
+      products += n->op() == "Mul";
+      cubic = cubic || n->op() == "Pow";
     }
-    if (sigmoid) return static_cast<int>(product ? Activation::silu : Activation::sigmoid);
+    if (sigmoid) return static_cast<int>(products ? Activation::silu : Activation::sigmoid);
+    // gelu written out: x / 2 (1 + tanh(c (x + d x^3))), with the cube as a power or as products.
+    if (cubic || products > 2) return static_cast<int>(Activation::gelu);
     return static_cast<int>(Activation::linear);
   }
   no("no op adds " + bias);

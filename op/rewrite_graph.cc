@@ -213,7 +213,7 @@ GraphDef rewrite(const GraphDef& graph, bool single, std::string* report) {
   // A graph whose nets are of single precision is only defined up to its rounding, and is computed likewise.
   const SeaPrecision nets = sea_precision(index);
   const DataType compute = single || nets.all_single ? tensorflow::DT_FLOAT : tensorflow::DT_DOUBLE;
-  const double tolerance = single ? 1e-4 : (nets.any_single ? 2e-5 : 1e-10);
+  const double tolerance = compute == tensorflow::DT_FLOAT || nets.any_single ? 2e-5 : 1e-10;
   NodeDef fused = recognise_sea(index, variant, compute);
   GraphDef out = fused_graph(graph, fused);
   const Runner plain(graph);

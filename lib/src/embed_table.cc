@@ -59,22 +59,20 @@ EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double t
   out.x0 = low;
   constexpr int64_t kUnit = 64 / sizeof(T);  // the longest vector
   out.stride = (m + kUnit - 1) / kUnit * kUnit;
-  std::vector<double> jets;
-  for (int64_t pieces = 128;; pieces *= 2) {
-    out.n_nodes = pieces + 1;
-    out.h = (high - low) / static_cast<double>(pieces);
-    std::vector<double> x(out.n_nodes), middle(pieces), exact(3 * pieces * m);
-    for (int64_t k = 0; k <= pieces; ++k) x[k] = low + out.h * static_cast<double>(k);
-    for (int64_t k = 0; k < pieces; ++k) middle[k] = low + out.h * (static_cast<double>(k) + 0.5);
-    jets.resize(3 * out.n_nodes * m);
-    net.jets(x.data(), out.n_nodes, jets.data());
+  std::vector<double> kept;
+  for (int64_t pieces = 32; pieces < max_nodes; pieces *= 2) {
+    const double h = (high - low) / static_cast<double>(pieces);
+    std::vector<double> x(pieces + 1), middle(pieces), jets(3 * (pieces + 1) * m), exact(3 * pieces * m);
+    for (int64_t k = 0; k <= pieces; ++k) x[k] = low + h * static_cast<double>(k);
+    for (int64_t k = 0; k < pieces; ++k) middle[k] = low + h * (static_cast<double>(k) + 0.5);
+    net.jets(x.data(), pieces + 1, jets.data());
     net.jets(middle.data(), pieces, exact.data());
     // The value is worst in the middle of a piece, the slope a little beside it; a quarter point would show
     // twice as much.
     double size[2] = {1e-300, 1e-300}, error[2] = {0, 0};
     for (int order = 0; order < 2; ++order) {
       double w[6];
-      hermite_weights(0.5, out.h, order, w);
+      hermite_weights(0.5, h, order, w);
       for (int64_t k = 0; k < pieces; ++k)
         for (int64_t c = 0; c < m; ++c) {
           double f = 0;
@@ -84,12 +82,18 @@ EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double t
           error[order] = std::max(error[order], std::fabs(f - e));
         }
     }
-    out.error = std::max(error[0] / size[0], error[1] / size[1]);
-    if (out.error < tolerance || 2 * pieces >= max_nodes) break;
+    const double worst = std::max(error[0] / size[0], error[1] / size[1]);
+    // Once rounding is all that is left (the slope divides it by h), a denser table would be worse.
+    if (pieces > 32 && worst > 0.5 * out.error && out.error < 1e-9) break;
+    out.error = worst;
+    out.h = h;
+    out.n_nodes = pieces + 1;
+    kept.swap(jets);
+    if (worst < tolerance) break;
   }
   out.nodes.assign(out.n_nodes * 3 * out.stride, T(0));
   for (int64_t r = 0; r < 3 * out.n_nodes; ++r)
-    for (int64_t c = 0; c < m; ++c) out.nodes[r * out.stride + c] = static_cast<T>(jets[r * m + c]);
+    for (int64_t c = 0; c < m; ++c) out.nodes[r * out.stride + c] = static_cast<T>(kept[r * m + c]);
   return out;
 }
 

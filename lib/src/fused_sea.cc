@@ -19,7 +19,13 @@ namespace {
 /// Centers whose fitting nets are evaluated together. Their descriptors, contractions and neighbors fit the
 /// second-level cache, and the matrix kernel sees enough rows.
 constexpr int kBlock = 32;
-constexpr double kTableTolerance = 2e-14;
+/// Relative error of value and slope. Finer tables would only be larger: the hot part has to stay in the second-level cache,
+/// and in float32 the slope is a difference of rounded nodes, which grows with their density.
+template <typename C>
+constexpr double kTableTolerance = std::is_same_v<C, double> ? 1e-13 : 3e-8;
+/// Beyond this error a net is not tabulated.
+template <typename C>
+constexpr double kTableLimit = std::is_same_v<C, double> ? 3e-11 : 1e-6;
 constexpr int64_t kMaxNodes = 8192;
 
 }  // namespace
@@ -80,8 +86,11 @@ FusedSea<C>::FusedSea(const SeaModel& model) : m_(model) {
       high = std::max(high, (1 / m_.min_distance - m_.davg[4 * p]) / m_.dstd[4 * p]);
     }
     if (low > high) low = 0, high = 1;  // every pair that would use it is excluded
-    tables_.push_back(embed_table<C>(m_.nets[net], low, high, kTableTolerance, kMaxNodes));
+    tables_.push_back(embed_table<C>(m_.nets[net], low, high, kTableTolerance<C>, kMaxNodes));
   }
+  if (table_error() > kTableLimit<C>)
+    throw std::invalid_argument("the embedding nets cannot be tabulated (relative error " +
+                                std::to_string(1e9 * table_error()) + "e-9); they are not smooth enough");
   stride_ = tables_[0].stride;
   pads_.resize(nt * nt);
   AlignedVector<C> piece(6 * stride_);
