@@ -9,7 +9,7 @@ from dptf.config.problems import nearest
 # Values of the ``type`` keys that work.
 TYPES = {
     "model": {"standard"},
-    "descriptor": {"se_e2_a"},
+    "descriptor": {"se_e2_a", "se_e2_r", "se_e3", "hybrid"},
     "fitting_net": {"ener"},
     "loss": {"ener"},
     "learning_rate": {"exp", "cosine", "wsd"},
@@ -23,7 +23,7 @@ REFUSED = {
         "pair_exclude_types": ([],), "atom_exclude_types": ([],), "preset_out_bias": (None, {}),
     },
     "model[standard]": {"bridging_method": (None, "none")},
-    "descriptor": {"env_protection": (0, 0.0)},
+    "descriptor[se_e3]": {"exclude_types": ([],)},
     "fitting_net": {"default_fparam": (None,), "dim_case_embd": (0,)},
     "loss": {
         "start_pref_h": (0,), "limit_pref_h": (0,), "use_default_pf": (False,), "f_use_norm": (False,),

@@ -1,47 +1,82 @@
-"""Changes to the environment matrix that the public op does not know: protected distances, pairs that do not interact.
+"""The environment matrix, and changes to it that the public op does not know: protected distances, pairs that do not interact.
 
-Made of ordinary TensorFlow ops, so graphs with them run in every runtime.
+The changes are made of ordinary TensorFlow ops, so graphs with them run in every runtime.
 """
 
 from dptf.descriptor.pairs import pair_table
 from dptf.ops import op_module, tf
 
 
-def adjusted_env_mat_a(
-    coord, atype, natoms, box, mesh, davg, dstd, *, rcut, rcut_smth, sel, protection=0.0, excluded=(), zeroed=()
+def env_mat(ncomp, coord, atype, natoms, box, mesh, davg, dstd, *, rcut, rcut_smth, sel):
+    """The public op: ``ProdEnvMatA`` for 4 components per row, ``ProdEnvMatR`` for 1.
+
+    Returns
+    -------
+    em, deriv, rij, nlist
+        Normalised rows, their derivatives to the center, relative positions in Å, neighbor indices.
+    """
+    inputs = coord, atype, natoms, box, mesh, davg, dstd
+    if ncomp == 1:
+        return op_module.prod_env_mat_r(*inputs, rcut=rcut, rcut_smth=rcut_smth, sel=sel, name="ProdEnvMatR")
+    return op_module.prod_env_mat_a(
+        *inputs, rcut_a=-1.0, rcut_r=rcut, rcut_r_smth=rcut_smth, sel_a=sel, sel_r=[0] * len(sel), name="ProdEnvMatA"
+    )
+
+
+def adjusted_env_mat(
+    ncomp,
+    coord,
+    atype,
+    natoms,
+    box,
+    mesh,
+    davg,
+    dstd,
+    *,
+    rcut,
+    rcut_smth,
+    sel,
+    protection=0.0,
+    excluded=(),
+    zeroed=(),
+    exact=False,
 ):
     """Environment matrix with 1/(r + p) instead of 1/r, and without the neighbors of some pairs of types.
 
-    The op gives the raw matrix; with f = r / (r + p) its components are multiplied by (f, f², f², f²). Slots of excluded
-    pairs become empty, so that their normalised row is -davg/dstd; the normalised rows of neighbors of zeroed pairs are
-    zero. Normalisation comes in between.
+    The op gives the raw matrix. Slots of excluded pairs become empty, so that their normalised row is -davg/dstd; the
+    normalised rows of neighbors of zeroed pairs are zero. Normalisation comes in between.
 
     Parameters
     ----------
+    ncomp : {1, 4}
+        Components of a row.
     coord, atype, natoms, box, mesh, davg, dstd
-        Inputs of ``ProdEnvMatA``.
+        Inputs of the op.
     rcut, rcut_smth, protection : float
         Å.
     sel : list of int
     excluded, zeroed : iterable of (int, int)
         (center type, neighbor type), both orders.
+    exact : bool
+        Use the cutoffs in double precision; the attributes of the op, which then only make the list, have single precision.
 
     Returns
     -------
     em, deriv, rij, nlist
-        Outputs of ``ProdEnvMatA``.
+        See :func:`env_mat`.
     """
     ntypes, nnei = len(sel), sum(sel)
-    shape, fp = [ntypes, 4 * nnei], davg.dtype
-    em, deriv, rij, nlist = op_module.prod_env_mat_a(
-        coord, atype, natoms, box, mesh, tf.zeros(shape, fp), tf.ones(shape, fp), rcut_a=-1.0, rcut_r=rcut,
-        rcut_r_smth=rcut_smth, sel_a=sel, sel_r=[0] * ntypes, name="ProdEnvMatA",
+    shape, fp = [ntypes, ncomp * nnei], davg.dtype
+    em, deriv, rij, nlist = env_mat(
+        ncomp, coord, atype, natoms, box, mesh, tf.zeros(shape, fp), tf.ones(shape, fp), rcut=rcut, rcut_smth=rcut_smth,
+        sel=sel,
     )  # fmt: skip
     em_shape, deriv_shape, nlist_shape = tf.shape(em), tf.shape(deriv), tf.shape(nlist)
-    em = tf.reshape(em, [-1, nnei, 4])
-    deriv = tf.reshape(deriv, [-1, nnei, 4, 3])
-    if protection:
-        em, deriv = _protect(em, deriv, tf.reshape(rij, [-1, nnei, 3]), protection)
+    em = tf.reshape(em, [-1, nnei, ncomp])
+    deriv = tf.reshape(deriv, [-1, nnei, ncomp, 3])
+    if protection or exact:
+        filled = tf.reshape(nlist, [-1, nnei]) >= 0
+        em, deriv = _rows(tf.reshape(rij, [-1, nnei, 3]), filled, rcut, rcut_smth, protection, ncomp)
     center = tf.reshape(atype[:, : natoms[0]], [-1])
     real, center = center >= 0, tf.maximum(center, 0)
     if excluded:
@@ -50,8 +85,8 @@ def adjusted_env_mat_a(
         nlist = tf.reshape(nlist, nlist_shape)
         factor = tf.cast(keep, fp)
         em, deriv = em * factor[:, :, None], deriv * factor[:, :, None, None]
-    avg = tf.reshape(tf.gather(davg, center), [-1, nnei, 4])
-    std = tf.reshape(tf.gather(dstd, center), [-1, nnei, 4])
+    avg = tf.reshape(tf.gather(davg, center), [-1, nnei, ncomp])
+    std = tf.reshape(tf.gather(dstd, center), [-1, nnei, ncomp])
     em = (em - avg) / std * tf.cast(real, fp)[:, None, None]
     deriv /= std[..., None]
     if zeroed:
@@ -61,13 +96,28 @@ def adjusted_env_mat_a(
     return tf.reshape(em, em_shape), tf.reshape(deriv, deriv_shape), rij, nlist
 
 
-def _protect(em, deriv, rij, protection):
-    """Multiply by powers of f = r / (r + p); ``deriv`` is the derivative to the center, which moves r by -rij / r."""
+def _rows(rij, filled, rcut, rcut_smth, protection, ncomp):
+    """Raw rows (w / d, w x / d², w y / d², w z / d²) with d = r + protection, and their derivatives to the center.
+
+    Parameters
+    ----------
+    rij : tensor, shape (n, nnei, 3), Å
+    filled : bool tensor, shape (n, nnei)
+    """
     square = tf.reduce_sum(rij * rij, axis=2)
-    r = tf.sqrt(tf.where(square > 0, square, tf.ones_like(square)))
-    f = r / (r + protection)
-    df = protection / (r + protection) ** 2
-    powers = tf.stack([f, f * f, f * f, f * f], axis=2)
-    slopes = tf.stack([df, 2 * f * df, 2 * f * df, 2 * f * df], axis=2)
-    toward = -rij / r[:, :, None]
-    return em * powers, deriv * powers[..., None] + (em * slopes)[..., None] * toward[:, :, None, :]
+    r = tf.sqrt(tf.where(filled, square, tf.ones_like(square)))
+    mask = tf.cast(filled, rij.dtype)
+    u = tf.clip_by_value((r - rcut_smth) / (rcut - rcut_smth), 0.0, 1.0)
+    w = (u * u * u * (u * (15.0 - 6.0 * u) - 10.0) + 1.0) * mask
+    slope = -30.0 * u * u * (u - 1.0) ** 2 / (rcut - rcut_smth) * mask
+    inverse = 1.0 / (r + protection)
+    radial, d_radial = w * inverse, (slope - w * inverse) * inverse
+    unit = rij / r[:, :, None]
+    em, deriv = radial[:, :, None], -(d_radial[:, :, None] * unit)[:, :, None, :]
+    if ncomp == 1:
+        return em, deriv
+    angular = radial * inverse
+    d_angular = (slope - 2.0 * w * inverse) * inverse * inverse
+    slopes = angular[..., None, None] * tf.eye(3, dtype=rij.dtype)
+    slopes += d_angular[..., None, None] * rij[..., :, None] * unit[..., None, :]
+    return tf.concat([em, angular[:, :, None] * rij], axis=2), tf.concat([deriv, -slopes], axis=2)

@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 
-from dptf.ops import op_module, tf
+from dptf.descriptor.env_adjust import adjusted_env_mat
+from dptf.ops import tf
 
 
 class EnvStatistics:
@@ -19,20 +20,27 @@ class EnvStatistics:
     sel : list of int
     excluded : set of (int, int)
         Pairs whose rows are zeroed.
+    kind : {"se_a", "se_r"}
+        With angular sums, or radial ones alone.
+    protection : float
+        See :func:`dptf.descriptor.env_adjust.adjusted_env_mat`, Å.
     """
 
-    def __init__(self, ntypes, rcut, rcut_smth, sel, excluded=()):
+    def __init__(self, ntypes, rcut, rcut_smth, sel, excluded=(), *, kind="se_a", protection=0.0):
         self.ntypes, self.rcut, self.rcut_smth, self.sel = ntypes, rcut, rcut_smth, sel
         self.excluded, self.nnei = set(excluded), sum(sel)
+        self.kind, self.protection = kind, protection
 
     def _key(self):
         """Name of the cached sums; exclusions change them, so they are part of it when there are any."""
         items = {
-            "type": "se_a", "ntypes": self.ntypes, "rcut": round(self.rcut, 2), "rcut_smth": round(self.rcut_smth, 2),
+            "type": self.kind, "ntypes": self.ntypes, "rcut": round(self.rcut, 2), "rcut_smth": round(self.rcut_smth, 2),
             "nsel": self.nnei, "sel": self.sel, "mixed_types": False,
         }  # fmt: skip
         if self.excluded:
             items["exclude_types"] = sorted(self.excluded)
+        if self.protection:
+            items["env_protection"] = self.protection
         return hashlib.sha1(json.dumps(items).encode()).hexdigest()
 
     def _sums(self, batches):
@@ -43,9 +51,9 @@ class EnvStatistics:
             feeds = {k: tf.placeholder(t) for k, t in (
                 ("coord", tf.float64), ("type", tf.int32), ("natoms_vec", tf.int32), ("box", tf.float64), ("mesh", tf.int32),
             )}  # fmt: skip
-            em = op_module.prod_env_mat_a(
-                *feeds.values(), np.zeros((self.ntypes, width)), np.ones((self.ntypes, width)), rcut_a=-1.0,
-                rcut_r=self.rcut, rcut_r_smth=self.rcut_smth, sel_a=self.sel, sel_r=[0] * self.ntypes,
+            em = adjusted_env_mat(
+                4, *feeds.values(), tf.zeros((self.ntypes, width), tf.float64), tf.ones((self.ntypes, width), tf.float64),
+                rcut=self.rcut, rcut_smth=self.rcut_smth, sel=self.sel, protection=self.protection,
             )[0]  # fmt: skip
             for batch in (b for system in batches for b in system):
                 rows = sess.run(em, {p: batch[k] for k, p in feeds.items()}).reshape(-1, self.nnei, 4)
@@ -94,7 +102,8 @@ class EnvStatistics:
             return None
         sums = np.zeros((self.ntypes, 5))
         for t in range(self.ntypes):
-            r, a = (stat_file.read(f"{self._key()}/{c}_{t}") for c in "ra")
+            r = stat_file.read(f"{self._key()}/r_{t}")
+            a = stat_file.read(f"{self._key()}/a_{t}") if self.kind == "se_a" else np.zeros(3)
             if r is None or a is None:
                 return None
             sums[t] = [r[0], r[1], r[2], a[1] / 3.0, a[2] / 3.0]
@@ -105,4 +114,5 @@ class EnvStatistics:
             return
         for t, (n, r, r2, a, a2) in enumerate(sums):
             stat_file.write(f"{self._key()}/r_{t}", np.array([n, r, r2]))
-            stat_file.write(f"{self._key()}/a_{t}", np.array([3 * n, 3 * a, 3 * a2]))
+            if self.kind == "se_a":
+                stat_file.write(f"{self._key()}/a_{t}", np.array([3 * n, 3 * a, 3 * a2]))

@@ -77,7 +77,7 @@ def read(node, where, ntypes):
     return section, values
 
 
-def write(section, values, ntypes, type_map, dim_descrpt):
+def write(section, values, ntypes, type_map):
     """Translate back; returns a ``Fitting`` object."""
     if section.get("layer_name"):
         raise UserError("nets that share layers cannot be exported", "model/fitting_net/layer_name")
@@ -117,6 +117,8 @@ def write(section, values, ntypes, type_map, dim_descrpt):
             "bias_out": True,
             "layers": layers,
         }
+    extra = nf + (0 if section.get("use_aparam_as_mask") else na)
+    dim_descrpt = values[f"{scopes(len(neuron), 0)[0]}/matrix"].shape[0] - extra
     atom_ener = section.get("atom_ener") or None
     trainable = section.get("trainable", True)
     return {
@@ -124,7 +126,7 @@ def write(section, values, ntypes, type_map, dim_descrpt):
         "@version": 4,
         "var_name": "energy",
         "ntypes": ntypes,
-        "dim_descrpt": int(dim_descrpt),
+        "dim_descrpt": dim_descrpt,
         "neuron": neuron,
         "resnet_dt": resnet_dt,
         "numb_fparam": nf,

@@ -42,9 +42,8 @@ def serialize_graph(constants, script, path):
         descriptor = kinds.descriptor(descriptor_kind, f"{path}: model/descriptor/type").write(
             section["descriptor"], constants, ntypes, type_map
         )
-        dim = section["descriptor"]["neuron"][-1] * section["descriptor"].get("axis_neuron", 4)
         fitting = kinds.fitting(fitting_kind, f"{path}: model/fitting_net/type").write(
-            section["fitting_net"], constants, ntypes, type_map, dim
+            section["fitting_net"], constants, ntypes, type_map
         )
     except KeyError as err:
         raise UserError(

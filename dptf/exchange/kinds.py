@@ -4,7 +4,10 @@ import importlib
 
 from dptf.errors import UserError
 
-_DESCRIPTORS = {"se_e2_a": "se_e2_a", "se_a": "se_e2_a"}
+_DESCRIPTORS = {
+    **dict.fromkeys(("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at", "se_a_3be", "se_t"), "se"),
+    "hybrid": "hybrid",
+}
 _FITTINGS = {"ener": "ener", "invar": "ener"}
 
 

@@ -29,8 +29,7 @@ class EnergyModel:
     def __init__(self, section, *, min_nbor_dist=None):
         self.section, self.min_nbor_dist = section, min_nbor_dist
         self.type_map = list(section.get("type_map") or [])
-        sel = section["descriptor"].get("sel")
-        self.ntypes = len(self.type_map) or len(sel)
+        self.ntypes = len(self.type_map) or _count_types(section["descriptor"])
         for key in ("preset_out_bias", "use_srtab", "modifier", "spin",
                     "type_embedding", "compress"):  # fmt: skip
             if section.get(key):
@@ -133,3 +132,8 @@ class EnergyModel:
             keep[self.atom_excluded] = 0.0
             result *= tf.gather(tf.constant(keep, dtype=result.dtype), safe)
         return result
+
+
+def _count_types(descriptor):
+    """Number of types of a descriptor section, from its slots."""
+    return len(descriptor["sel"]) if "sel" in descriptor else _count_types(descriptor["list"][0])

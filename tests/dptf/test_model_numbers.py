@@ -66,9 +66,9 @@ def model_values(one_side):
     return v
 
 
-def evaluate(one_side, resnet_dt, exclude, tabulated, extra=None):
+def evaluate(one_side, resnet_dt, exclude, tabulated, extra=None, kind="se_e2_a"):
     section = json.loads(json.dumps(SECTION))
-    section["descriptor"].update(type_one_side=one_side, resnet_dt=resnet_dt, exclude_types=exclude)
+    section["descriptor"].update(type=kind, type_one_side=one_side, resnet_dt=resnet_dt, exclude_types=exclude)
     results = []
     with tf.Graph().as_default(), tf.Session() as sess:
         model = build_model(section)

@@ -13,7 +13,10 @@ from dptf.errors import UserError
 from dptf.exchange.tree import read_tree, write_tree
 
 DATA = Path(__file__).resolve().parents[2] / "data"
-NAMES = ["se_e2_a", "se_e2_a_two_side", "se_e2_a_exclude", "se_e2_a_fparam_aparam", "se_e2_a_pair_atom_exclude"]
+NAMES = [
+    "se_e2_a", "se_e2_a_two_side", "se_e2_a_exclude", "se_e2_a_fparam_aparam", "se_e2_a_pair_atom_exclude", "se_e2_r",
+    "se_e3", "hybrid_a_r",
+]  # fmt: skip
 KEYS = ("energy", "force", "virial", "atom_energy", "atom_virial")
 
 
@@ -115,7 +118,9 @@ def test_import_and_export_are_inverse(tmp_path):
     check_golden(tmp_path / "again.pb", np.load(DATA / "exchange/se_e2_a_exclude.npz"))
 
 
-@pytest.mark.parametrize("name", ["se_e2_a", "se_e2_a_two_side", "se_e2_a_exclude", "se_e2_a_fp32"])
+@pytest.mark.parametrize(
+    "name", ["se_e2_a", "se_e2_a_two_side", "se_e2_a_exclude", "se_e2_a_fp32", "se_e2_r", "se_e3", "hybrid"]
+)
 def test_graph_of_the_public_package(golden, tmp_path, name):
     """.pb of the public package -> .dp -> our .pb: the same energies."""
     source, data = golden / "pb" / f"{name}.pb", dict(np.load(golden / "pb" / f"{name}.npz"))
@@ -130,7 +135,7 @@ def test_graph_of_the_public_package(golden, tmp_path, name):
     from dptf.graph.load import load_graph_def, text_constant
 
     script = json.loads(text_constant(load_graph_def(tmp_path / "m.pb"), "train_attr/training_script"))
-    assert script["model"]["descriptor"]["type"] == "se_e2_a"
+    assert name.startswith(script["model"]["descriptor"]["type"])
 
 
 def test_min_nbor_dist_survives(tmp_path):

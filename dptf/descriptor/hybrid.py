@@ -1,0 +1,114 @@
+"""Several descriptors side by side (``hybrid``): features and rotation matrices are joined, forces add.
+
+The parts are numbered: part k has the name suffix ``_<k>`` in front of the suffix of the model.
+"""
+
+from dptf.errors import UserError
+from dptf.nn.parameters import global_dtype
+from dptf.ops import tf
+
+
+class Hybrid:
+    """Hybrid descriptor.
+
+    Parameters
+    ----------
+    section : dict
+        ``model/descriptor`` with its ``list``.
+    ntypes : int
+    where : str
+        Key path for messages.
+    """
+
+    def __init__(self, section, ntypes, where="model/descriptor"):
+        from dptf.descriptor import make_descriptor
+
+        if not section["list"]:
+            raise UserError("is empty", f"{where}/list", "name at least one descriptor")
+        self.parts = [make_descriptor(s, ntypes, f"{where}/list/{k}") for k, s in enumerate(section["list"])]
+        self.ntypes = ntypes
+        self.rot_mat = self.table_error = None
+
+    @property
+    def rcut(self):
+        return max(p.rcut for p in self.parts)
+
+    @property
+    def dim_out(self):
+        return sum(p.dim_out for p in self.parts)
+
+    @property
+    def dim_rot(self):
+        return sum(p.dim_rot for p in self.parts)
+
+    @property
+    def widest(self):
+        """The part with the largest cutoff, whose neighbor list pair tables use."""
+        return max(self.parts, key=lambda p: p.rcut)
+
+    @property
+    def nlist(self):
+        return self.widest.nlist
+
+    @property
+    def rij(self):
+        return self.widest.rij
+
+    @property
+    def sel(self):
+        return self.widest.sel
+
+    @property
+    def nnei(self):
+        return self.widest.nnei
+
+    @property
+    def activation(self):
+        """Activation of the first part whose nets cannot be tabulated, for messages."""
+        return next((p.activation for p in self.parts if not p.can_tabulate()), self.parts[0].activation)
+
+    @property
+    def precision(self):
+        return min((p.precision for p in self.parts), key=lambda dtype: dtype.size)
+
+    @property
+    def pair_excluded(self):
+        return self.parts[0].pair_excluded
+
+    @pair_excluded.setter
+    def pair_excluded(self, pairs):
+        for p in self.parts:
+            p.pair_excluded = pairs
+
+    def statistics(self, batches, stat_file=None):
+        """Normalisation of every part."""
+        for p in self.parts:
+            p.statistics(batches, stat_file)
+
+    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None):
+        """As the parts do; returns a tensor (nf, nloc, dim_out)."""
+        tf.constant(self.rcut, dtype=global_dtype(), name=f"descrpt_attr{suffix}/rcut")
+        tf.constant(self.ntypes, dtype=tf.int32, name=f"descrpt_attr{suffix}/ntypes")
+        features = [
+            p.build(coord, atype, natoms, box, mesh, params, f"{suffix}_{k}", tabulated=tabulated)
+            for k, p in enumerate(self.parts)
+        ]
+        rotations = [p.rot_mat for p in self.parts if p.rot_mat is not None]
+        self.rot_mat = tf.concat(rotations, axis=1) if rotations else None
+        errors = [p.table_error for p in self.parts if p.table_error is not None]
+        self.table_error = tf.reduce_max(tf.stack([tf.cast(e, tf.float64) for e in errors])) if errors else None
+        d = tf.reshape(tf.concat(features, axis=2), [-1, natoms[0], self.dim_out])
+        return tf.identity(d, name=f"o_descriptor{suffix}")
+
+    def force_and_virial(self, scalar, suffix=""):
+        """Sums over the parts."""
+        parts = [p.force_and_virial(scalar, f"{suffix}_{k}") for k, p in enumerate(self.parts)]
+        return tuple(tf.add_n(terms) if len(terms) > 1 else terms[0] for terms in zip(*parts))
+
+    def can_tabulate(self):
+        """Whether the nets of every part may be tabulated."""
+        return all(p.can_tabulate() for p in self.parts)
+
+    def tabulation_pays(self, atoms_per_batch):
+        """Whether grids cost less than slots, for all parts."""
+        return all(p.tabulation_pays(atoms_per_batch) for p in self.parts)
