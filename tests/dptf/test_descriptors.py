@@ -94,8 +94,9 @@ def test_train_freeze_export(descriptor, tmp_path, monkeypatch):
         tmp_path,
         [system],
         model__descriptor=descriptor,
-        learning_rate__start_lr=1e-3,
+        learning_rate__start_lr=3e-3,
         training__numb_steps=60,
+        training__training_data={"systems": [str(system)], "batch_size": 6},
         training__stat_file="stat.h5",
     )
     assert main(["train", "input.json"]) == 0
