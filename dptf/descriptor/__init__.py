@@ -11,15 +11,27 @@ KINDS = {
     "se_e3": ("se_e3", "SeE3"),
     "hybrid": ("hybrid", "Hybrid"),
 }
+#: The same for models with a type embedding.
+TYPED = {
+    "hybrid": ("hybrid", "Hybrid"),
+}
 ALIASES = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_at": "se_e3", "se_a_3be": "se_e3", "se_t": "se_e3"}
 
 
-def make_descriptor(section, ntypes, where="model/descriptor"):
-    """The descriptor of a normalised input section."""
+def make_descriptor(section, ntypes, where="model/descriptor", *, typed=False):
+    """The descriptor of a normalised input section; `typed` if the model has a type embedding."""
     kind = ALIASES.get(section.get("type"), section.get("type"))
     if kind not in KINDS:
         raise UserError(
             f"descriptor '{kind}' cannot be trained by this version", f"{where}/type", f"known: {', '.join(KINDS)}"
         )
     module, name = KINDS[kind]
-    return getattr(importlib.import_module(f"dptf.descriptor.{module}"), name)(section, ntypes, where)
+    if typed:
+        if kind not in TYPED:
+            raise UserError(
+                f"{kind} does not take a type embedding", f"{where}/type",
+                f"remove model/type_embedding, or use one of {', '.join(TYPED)}",
+            )  # fmt: skip
+        module, name = TYPED[kind]
+    cls = getattr(importlib.import_module(f"dptf.descriptor.{module}"), name)
+    return cls(section, ntypes, where, **({"typed": typed} if kind == "hybrid" else {}))

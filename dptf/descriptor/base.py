@@ -3,6 +3,7 @@
 import numpy as np
 
 from dptf.descriptor.env_adjust import adjusted_env_mat, env_mat
+from dptf.descriptor.interface import Descriptor
 from dptf.descriptor.pairs import symmetric
 from dptf.descriptor.statistics import EnvStatistics
 from dptf.env import GLOBAL_NP_FLOAT
@@ -13,7 +14,7 @@ from dptf.nn.tabulated import DEFAULT_SPACING, is_tabulable
 from dptf.ops import op_module, tf
 
 
-class SmoothDescriptor:
+class SmoothDescriptor(Descriptor):
     """Base of descriptors with one row of the environment matrix per neighbor slot, in blocks of neighbor types.
 
     A member sets ``ncomp`` and ``dim_out`` and implements ``_net_keys`` and ``_features``.
@@ -31,13 +32,9 @@ class SmoothDescriptor:
     ncomp = 4
     #: What statistics are cached as.
     stat_kind = "se_a"
-    #: Rows of the rotation matrix; 0 where there is none.
-    dim_rot = 0
-    #: Rotation matrices, shape (nf * nloc, dim_rot, 3).
-    rot_mat = None
-    table_error = None
 
     def __init__(self, section, ntypes, where="model/descriptor"):
+        super().__init__()
         self.ntypes, self.where = ntypes, where
         self.rcut, self.rcut_smth = float(section["rcut"]), float(section["rcut_smth"])
         self.sel = [int(s) for s in section["sel"]]
@@ -64,13 +61,7 @@ class SmoothDescriptor:
         self.env_protection = float(section.get("env_protection") or 0.0)
         # Cutoffs of imported models count in double precision, those of graphs in single precision.
         self.exact_cutoff = bool(section.get("exact_cutoff", False))
-        # Pairs without interaction in the whole model (model/pair_exclude_types): their slots stay empty.
-        self.pair_excluded = set()
         self.davg = self.dstd = None
-
-    @property
-    def nnei(self):
-        return sum(self.sel)
 
     @property
     def ndescrpt(self):
@@ -108,24 +99,8 @@ class SmoothDescriptor:
         tf.constant(self.ntypes, dtype=tf.int32, name=f"{scope}/ntypes")
         tf.constant(self.ndescrpt, dtype=tf.int32, name=f"{scope}/ndescrpt")
 
-    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None):
-        """Assemble the descriptor.
-
-        Parameters
-        ----------
-        coord : tensor, shape (nf, nall * 3), Å
-        atype : int32 tensor, shape (nf, nall)
-        natoms : int32 tensor, shape (2 + ntypes,)
-        box : tensor, shape (nf, 9), Å
-        mesh : int32 tensor
-        params : Parameters
-        tabulated : float or scalar tensor, optional
-            Grid spacing of tabulated nets; None evaluates the nets in every slot with ops that every runtime has.
-
-        Returns
-        -------
-        tensor, shape (nf, nloc, dim_out)
-        """
+    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None):
+        """Assemble the descriptor; see :meth:`Descriptor.build`."""
         self.constants(suffix)
         davg, dstd = self._stat_tensors(params, suffix)
         inputs = self.ncomp, coord, atype, natoms, box, mesh, davg, dstd
@@ -142,6 +117,7 @@ class SmoothDescriptor:
         self.rij = tf.identity(rij, name=f"o_rij{suffix}")
         self.nlist = tf.identity(nlist, name=f"o_nlist{suffix}")
         self.natoms = natoms
+        self.type_table = type_table
         nets = self._nets(params, suffix)
         loc_type = tf.reshape(atype[:, : natoms[0]], [-1])
         d = self._features(tf.cast(self.rmat, self.precision), loc_type, natoms, nets, tabulated)

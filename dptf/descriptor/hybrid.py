@@ -3,12 +3,13 @@
 The parts are numbered: part k has the name suffix ``_<k>`` in front of the suffix of the model.
 """
 
+from dptf.descriptor.interface import Descriptor
 from dptf.errors import UserError
 from dptf.nn.parameters import global_dtype
 from dptf.ops import tf
 
 
-class Hybrid:
+class Hybrid(Descriptor):
     """Hybrid descriptor.
 
     Parameters
@@ -20,14 +21,20 @@ class Hybrid:
         Key path for messages.
     """
 
-    def __init__(self, section, ntypes, where="model/descriptor"):
+    def __init__(self, section, ntypes, where="model/descriptor", *, typed=False):
         from dptf.descriptor import make_descriptor
 
         if not section["list"]:
             raise UserError("is empty", f"{where}/list", "name at least one descriptor")
-        self.parts = [make_descriptor(s, ntypes, f"{where}/list/{k}") for k, s in enumerate(section["list"])]
-        self.ntypes = ntypes
-        self.rot_mat = self.table_error = None
+        self.parts = [
+            make_descriptor(s, ntypes, f"{where}/list/{k}", typed=typed) for k, s in enumerate(section["list"])
+        ]
+        self.ntypes, self.where = ntypes, where
+        if len({p.mixed_types for p in self.parts}) > 1:
+            raise UserError(
+                "mixes descriptors that need atoms sorted by type with others", f"{where}/list",
+                "combine descriptors of one sort (se_e2_a, se_e2_r, se_e3; or se_atten and the like)",
+            )  # fmt: skip
 
     @property
     def rcut(self):
@@ -40,6 +47,31 @@ class Hybrid:
     @property
     def dim_rot(self):
         return sum(p.dim_rot for p in self.parts)
+
+    @property
+    def mixed_types(self):
+        """Whether the parts take atoms in any order."""
+        return self.parts[0].mixed_types
+
+    @property
+    def own_type_embedding(self):
+        """The options of the part that wants a type embedding."""
+        wishes = [p.own_type_embedding for p in self.parts if p.own_type_embedding is not None]
+        if any(w != wishes[0] for w in wishes):
+            raise UserError(
+                "the parts want different type embeddings", self.where, "add the section model/type_embedding"
+            )
+        return wishes[0] if wishes else None
+
+    @property
+    def type_padding(self):
+        """Whether a part needs the row of empty slots."""
+        return any(p.type_padding for p in self.parts)
+
+    @property
+    def fitting_sees_types(self):
+        """Whether no part holds the type of the center already."""
+        return all(p.fitting_sees_types for p in self.parts)
 
     @property
     def widest(self):
@@ -85,12 +117,12 @@ class Hybrid:
         for p in self.parts:
             p.statistics(batches, stat_file)
 
-    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None):
+    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None):
         """As the parts do; returns a tensor (nf, nloc, dim_out)."""
         tf.constant(self.rcut, dtype=global_dtype(), name=f"descrpt_attr{suffix}/rcut")
         tf.constant(self.ntypes, dtype=tf.int32, name=f"descrpt_attr{suffix}/ntypes")
         features = [
-            p.build(coord, atype, natoms, box, mesh, params, f"{suffix}_{k}", tabulated=tabulated)
+            p.build(coord, atype, natoms, box, mesh, params, f"{suffix}_{k}", tabulated=tabulated, type_table=type_table)
             for k, p in enumerate(self.parts)
         ]
         rotations = [p.rot_mat for p in self.parts if p.rot_mat is not None]

@@ -21,13 +21,16 @@ class Seeder:
             self.seed += steps
 
 
-def embedding_layers(params, scope, suffix, widths, dtype, seeder, *, n_in=1, resnet_dt=False, trainable=True):
+def embedding_layers(
+    params, scope, suffix, widths, dtype, seeder, *, n_in=1, resnet_dt=False, trainable=True, bias=True
+):
     """Weights of one net.
 
     Returns
     -------
     list of (matrix, bias, idt)
-        Shapes (n_in, n_out), (n_out,) and (1, n_out); idt is None without time steps or where no residual uses it.
+        Shapes (n_in, n_out), (n_out,) and (1, n_out); bias is None if there are none, idt without time steps or where no
+        residual uses it.
     """
     layers = []
     for k, n_out in enumerate(widths, start=1):
@@ -35,10 +38,11 @@ def embedding_layers(params, scope, suffix, widths, dtype, seeder, *, n_in=1, re
         w = params.get(
             f"{scope}/matrix_{k}{suffix}", [n_in, n_out], normal(std, seed=seeder.layer(3 * k)), dtype, trainable
         )
-        b = params.get(
-            f"{scope}/bias_{k}{suffix}", [n_out], normal(1.0, seed=seeder.layer(3 * k + 1)), dtype, trainable
-        )
-        idt = None
+        b = idt = None
+        if bias:
+            b = params.get(
+                f"{scope}/bias_{k}{suffix}", [n_out], normal(1.0, seed=seeder.layer(3 * k + 1)), dtype, trainable
+            )
         if resnet_dt and n_out in (n_in, 2 * n_in):
             idt = params.get(
                 f"{scope}/idt_{k}{suffix}", [1, n_out], normal(0.001, 1.0, seeder.layer(3 * k + 2)), dtype, trainable
@@ -54,7 +58,8 @@ def apply_embedding(x, layers, activation):
     phi = get_activation(activation)
     for w, b, idt in layers:
         n_in, n_out = int(w.shape[0]), int(w.shape[1])
-        h = phi(tf.nn.bias_add(tf.matmul(x, w), b))
+        z = tf.matmul(x, w)
+        h = phi(z if b is None else tf.nn.bias_add(z, b))
         if n_out in (n_in, 2 * n_in):
             h = h if idt is None else h * idt
             h = h + (x if n_in == n_out else tf.concat([x, x], 1))

@@ -21,14 +21,21 @@ class FittingNet:
         Shared by consecutive nets.
     trainable : list of bool
         One entry per layer, the last one included.
+    residual : list of bool, optional
+        Hidden layers that add their input (once, or twice side by side where the width doubles), as imported models state it;
+        by default those that keep their width, except the first.
     """
 
-    def __init__(self, params, names, n_in, neuron, n_out, dtype, activation, resnet_dt, seeder, trainable):
+    def __init__(
+        self, params, names, n_in, neuron, n_out, dtype, activation, resnet_dt, seeder, trainable, residual=None
+    ):
         self._phi = get_activation(activation)
         self._layers = []
         widths = [*neuron, n_out]
         for k, (name, n) in enumerate(zip(names, widths)):
-            residual = 0 < k < len(neuron) and n == n_in
+            adds = 0 < k < len(neuron) and n == n_in
+            if residual is not None:
+                adds = k < len(neuron) and residual[k] and n in (n_in, 2 * n_in)
             w = params.get(
                 f"{name}/matrix",
                 [n_in, n],
@@ -38,17 +45,19 @@ class FittingNet:
             )
             b = params.get(f"{name}/bias", [n], normal(1.0, seed=seeder.layer(1)), dtype, trainable[k])
             dt = None
-            if residual and resnet_dt:
+            if adds and resnet_dt:
                 dt = params.get(f"{name}/idt", [n], normal(0.001, 0.1, seeder.layer(2)), dtype, trainable[k])
-            self._layers.append((w, b, dt, residual))
+            self._layers.append((w, b, dt, adds))
             seeder.advance(3)
             n_in = n
 
     def __call__(self, x):
         """Evaluate rows x, shape (n, n_in); returns (n, n_out)."""
         *hidden, last = self._layers
-        for w, b, dt, residual in hidden:
+        for w, b, dt, adds in hidden:
             h = self._phi(tf.nn.bias_add(tf.matmul(x, w), b))
             h = h if dt is None else h * dt
-            x = x + h if residual else h
+            if adds and int(w.shape[1]) == 2 * int(w.shape[0]):
+                x = tf.concat([x, x], 1)
+            x = x + h if adds else h
         return tf.nn.bias_add(tf.matmul(x, last[0]), last[1])

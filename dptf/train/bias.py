@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from dptf.fitting.ener import solve_bias
+from dptf.fitting.base import solve_bias
 from dptf.ops import tf
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,89 @@
+"""What a model asks of a descriptor. A new one is a module with a subclass of :class:`Descriptor` and a line in ``KINDS``.
+
+Order of calls: ``__init__(section, ntypes, where)``; the model sets ``pair_excluded`` and, in training, calls ``statistics``; then
+``build`` once per graph, and ``force_and_virial`` with a scalar made from its result as often as needed.
+"""
+
+
+class Descriptor:
+    """Base of all descriptors.
+
+    Attributes
+    ----------
+    rcut : float
+        Å.
+    sel : list of int
+        Slots per neighbor type; one number where the list is not divided by type.
+    dim_out : int
+        Features per atom.
+    dim_rot : int
+        Rows of the rotation matrices; 0 where there are none (then dipoles and polarizabilities cannot be fitted).
+    rot_mat : tensor or None
+        After ``build``: rotation matrices, shape (nf * nloc, dim_rot, 3).
+    table_error : tensor or None
+        After ``build``: interpolation error of tabulated nets, scalar, relative.
+    pair_excluded : set of (int, int)
+        Pairs of types without interaction in the whole model, both orders; their slots stay empty.
+    """
+
+    #: Whether atoms may come in any order (``natoms[2:]`` is not used) and one fitting net serves all types.
+    mixed_types = False
+    #: Options of the type embedding the model makes when the input has no ``type_embedding`` section; None for none.
+    own_type_embedding = None
+    #: Whether that embedding has a zero row for the type of empty slots.
+    type_padding = False
+    #: Whether the fitting net gets the type embedding of the center beside the descriptor; False where the descriptor holds it.
+    fitting_sees_types = True
+
+    dim_rot = 0
+    rot_mat = None
+    table_error = None
+
+    def __init__(self):
+        self.pair_excluded = set()
+
+    @property
+    def nnei(self):
+        """Slots per atom."""
+        return sum(self.sel)
+
+    def statistics(self, batches, stat_file=None):
+        """Normalisation from batches of the training data (per system a list of dicts)."""
+        raise NotImplementedError
+
+    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None):
+        """Assemble the descriptor.
+
+        Parameters
+        ----------
+        coord : tensor, shape (nf, nall * 3), Å
+        atype : int32 tensor, shape (nf, nall)
+        natoms : int32 tensor, shape (2 + ntypes,)
+        box : tensor, shape (nf, 9), Å
+        mesh : int32 tensor
+        params : Parameters
+        suffix : str
+            Of all names (scopes and nodes).
+        tabulated : float or scalar tensor, optional
+            Grid spacing of tabulated nets; None evaluates the nets in every slot with ops that every runtime has.
+        type_table : tensor, shape (ntypes or ntypes + 1, width), optional
+            Type embedding, given when the model has one.
+
+        Returns
+        -------
+        tensor, shape (nf, nloc, dim_out)
+            With the node name ``o_descriptor<suffix>``.
+        """
+        raise NotImplementedError
+
+    def force_and_virial(self, scalar, suffix=""):
+        """Forces (nf, nall*3), virial (nf, 9) and atomic virials (nf, nall*9) of minus the derivative of a scalar."""
+        raise NotImplementedError
+
+    def can_tabulate(self):
+        """Whether the nets may be tabulated in training."""
+        return False
+
+    def tabulation_pays(self, atoms_per_batch):
+        """Whether a grid costs less than the slots of a batch of so many atoms."""
+        return False

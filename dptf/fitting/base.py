@@ -1,0 +1,234 @@
+"""What all fittings share: nets per center type or one net for all types, frame and atomic parameters, their statistics."""
+
+import numpy as np
+
+from dptf.data.requirement import DataRequirement
+from dptf.env import GLOBAL_NP_FLOAT
+from dptf.errors import UserError
+from dptf.nn.embedding import Seeder
+from dptf.nn.fitting import FittingNet
+from dptf.nn.parameters import get_precision, global_dtype
+from dptf.ops import tf
+
+
+class Fitting:
+    """Base of the fittings.
+
+    The input of a net is ``[descriptor, (type features), (frame parameters), (atomic parameters)]``. With one net per type,
+    atoms are sorted by type and the nets act on slices; variables end in ``_type_<t>``. With mixed types one net serves
+    all atoms in any order, and what depends on the type (a bias, say) is gathered atom by atom. Virtual atoms (type -1) give zeros.
+
+    A member sets ``model_type``, implements ``build`` with :meth:`evaluate`, and overrides :meth:`shift` where it has a bias.
+
+    Parameters
+    ----------
+    section : dict
+        ``model/fitting_net`` of the normalised input.
+    descriptor : object
+        Gives ``dim_out`` and ``dim_rot``.
+    ntypes : int
+    where : str
+        Key path for messages.
+    mixed_types : bool
+        One net for all types.
+    dim_type : int
+        Length of the type features beside the descriptor; 0 for none.
+    """
+
+    #: What the graph says it computes (``model_attr/model_type``).
+    model_type = ""
+
+    def __init__(self, section, descriptor, ntypes, where="model/fitting_net", *, mixed_types=False, dim_type=0):
+        self.ntypes, self.dim_descrpt, self.where = ntypes, descriptor.dim_out, where
+        self.mixed_types, self.dim_type = mixed_types, dim_type
+        self.neuron = [int(n) for n in section["neuron"]]
+        self.numb_fparam, self.numb_aparam = section.get("numb_fparam", 0), section.get("numb_aparam", 0)
+        self.activation, self.resnet_dt = section["activation_function"], bool(section["resnet_dt"])
+        self.precision = get_precision(section["precision"], f"{where}/precision")
+        self.seed, self.rcond = section.get("seed"), section.get("rcond")
+        self.use_aparam_as_mask = bool(section.get("use_aparam_as_mask", False))
+        self.trainable = self._per_layer(section.get("trainable", True), f"{where}/trainable")
+        # Of imported models: the hidden layers that add their input.
+        self.residual = section.get("residual_layers")
+        self.layer_name = section.get("layer_name")
+        if self.layer_name is not None and len(self.layer_name) != len(self.neuron) + 1:
+            raise UserError(f"needs {len(self.neuron) + 1} entries (one per layer)", f"{where}/layer_name")
+        for key in ("default_fparam", "dim_case_embd"):
+            if section.get(key):
+                raise UserError("is not available in graph mode", f"{where}/{key}", "remove it")
+        self.param_stat = {}
+
+    def _per_layer(self, value, where):
+        if isinstance(value, bool):
+            return [value] * (len(self.neuron) + 1)
+        if len(value) != len(self.neuron) + 1:
+            raise UserError(f"needs {len(self.neuron) + 1} entries (one per layer)", where)
+        return [bool(v) for v in value]
+
+    # -- data -----------------------------------------------------------------------------------------------------
+
+    def data_requirements(self):
+        """Frame and atomic parameters, if the net takes them."""
+        out = []
+        if self.numb_fparam:
+            out.append(DataRequirement("fparam", self.numb_fparam, must=True))
+        if self.numb_aparam:
+            out.append(DataRequirement("aparam", self.numb_aparam, atomic=True, must=True))
+        return out
+
+    def statistics(self, batches, stat_file=None, protection=0.01):
+        """Mean and inverse deviation of fparam and aparam over the batches."""
+        for key, dim in (("fparam", self.numb_fparam), ("aparam", self.numb_aparam)):
+            if not dim:
+                continue
+            sums = stat_file.read(key) if stat_file else None
+            if sums is None:
+                rows = np.concatenate([b[key].reshape(-1, dim) for system in batches for b in system])
+                sums = np.stack([np.full(dim, len(rows)), rows.sum(0), (rows**2).sum(0)], axis=1)
+                if stat_file:
+                    stat_file.write(key, sums)
+            n, s, s2 = sums.T
+            avg = s / n
+            std = np.maximum(np.sqrt(np.maximum(s2 / n - avg**2, 0.0)), protection)
+            self.param_stat[key] = (avg, 1.0 / std)
+
+    def output_statistics(self, batches, stat_file=None, excluded=()):
+        """Bias (or the like) of the outputs from labels of the training data; `excluded` types have no output."""
+
+    # -- the graph ------------------------------------------------------------------------------------------------
+
+    def constants(self, suffix=""):
+        """Attribute nodes."""
+        tf.constant(self.numb_fparam, dtype=tf.int32, name=f"fitting_attr{suffix}/dfparam")
+        tf.constant(self.numb_aparam, dtype=tf.int32, name=f"fitting_attr{suffix}/daparam")
+
+    def build(self, descriptor, natoms, atype, params, suffix="", *, rot_mat=None, **inputs):
+        """Atomic outputs.
+
+        Parameters
+        ----------
+        descriptor : tensor, shape (nf, nloc, dim)
+        natoms : int32 tensor
+        atype : int32 tensor, shape (nf, nall)
+        params : Parameters
+        rot_mat : tensor, shape (nf * nloc, dim_rot, 3)
+            Of fittings that need a direction.
+        **inputs
+            ``type_features`` (nf, nloc, dim_type), ``fparam`` (nf, numb_fparam), ``aparam`` (nf, nloc, numb_aparam).
+        """
+        raise NotImplementedError
+
+    def evaluate(
+        self,
+        descriptor,
+        natoms,
+        atype,
+        params,
+        suffix="",
+        *,
+        width=None,
+        types=None,
+        vacuum=(),
+        type_features=None,
+        fparam=None,
+        aparam=None,
+    ):
+        """Outputs of the nets after :meth:`shift`, not yet masked for virtual atoms.
+
+        Parameters
+        ----------
+        width : int, optional
+            Numbers per atom; by default one, without an axis of its own.
+        types : list of int, optional
+            With one net per type: the types that have one; by default all.
+        vacuum : collection of int
+            Types whose net counts relative to its value for a zero descriptor; with mixed types all count so if there is any.
+
+        Returns
+        -------
+        tensor, shape (nf, n) or (nf, n, width)
+            n is the number of local atoms, of the given types, sorted as they are.
+        """
+        n_in = self.dim_descrpt
+        extra = []
+        if self.dim_type:
+            extra.append(type_features)
+            n_in += self.dim_type
+        if self.numb_fparam:
+            f = self._normalised(fparam, "fparam", self.numb_fparam, params, suffix)
+            extra.append(tf.tile(f[:, None, :], [1, natoms[0], 1]))
+            n_in += self.numb_fparam
+        if self.numb_aparam and not self.use_aparam_as_mask:
+            extra.append(self._normalised(aparam, "aparam", self.numb_aparam, params, suffix))
+            n_in += self.numb_aparam
+        seeder, nframes = Seeder(self.seed), tf.shape(descriptor)[0]
+
+        def rows(t, cut, count):
+            """Outputs of the atoms of a slice, by the net of type t (None: of all types)."""
+            net = FittingNet(
+                params, self._layer_scopes(t, suffix), n_in, self.neuron, width or 1, self.precision, self.activation,
+                self.resnet_dt, seeder, self.trainable, self.residual,
+            )  # fmt: skip
+            d = tf.reshape(descriptor[:, cut], [-1, self.dim_descrpt])
+            rest = [tf.reshape(x[:, cut], [-1, int(x.shape[-1])]) for x in extra]
+            out = net(tf.cast(tf.concat([d, *rest], 1) if rest else d, self.precision))
+            if t in vacuum or (t is None and vacuum):
+                # The vacuum value is exact: the net counts only relative to an atom without neighbors.
+                out -= net(tf.cast(tf.concat([tf.zeros_like(d), *rest], 1), self.precision))
+            center = tf.reshape(atype[:, cut], [-1]) if t is None else t
+            out = self.shift(tf.cast(out, global_dtype()), center, params, suffix)
+            return tf.reshape(out, [nframes, count] if width is None else [nframes, count, width])
+
+        if self.mixed_types:
+            return rows(None, slice(0, natoms[0]), natoms[0])
+        parts, start = [], 0
+        for t in range(self.ntypes):
+            count = natoms[2 + t]
+            cut = slice(start, start + count)
+            start += count
+            if types is None or t in types:
+                parts.append(rows(t, cut, count))
+        return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def shift(self, out, center, params, suffix):
+        """Add what depends on the type alone to net outputs (n, width); `center` is a type, or the types of n atoms."""
+        return out
+
+    @staticmethod
+    def by_type(table, center):
+        """Rows of a table per type for a `center` as :meth:`shift` has it."""
+        return table[center] if isinstance(center, int) else tf.gather(table, tf.maximum(center, 0))
+
+    def _normalised(self, value, key, dim, params, suffix):
+        """(value - avg) * istd with stored statistics; value has `dim` as last axis."""
+        avg, istd = self.param_stat.get(key, (np.zeros(dim), np.ones(dim)))
+        scope = f"fitting_attr{suffix}"
+        avg = params.get(f"{scope}/t_{key}_avg", [dim], np.asarray(avg, GLOBAL_NP_FLOAT), global_dtype(), False)
+        istd = params.get(f"{scope}/t_{key}_istd", [dim], np.asarray(istd, GLOBAL_NP_FLOAT), global_dtype(), False)
+        return (value - avg) * istd
+
+    def _layer_scopes(self, t, suffix):
+        tail = "" if t is None else f"_type_{t}"
+        own = [f"layer_{k}{tail}{suffix}" for k in range(len(self.neuron))] + [f"final_layer{tail}{suffix}"]
+        names = self.layer_name or [None] * len(own)
+        return [scope if name is None else f"share_{name}{tail}" for scope, name in zip(own, names)]
+
+
+def solve_bias(counts, labels, preset=None, rcond=None):
+    """Minimum-norm least-squares values per type; `preset` entries that are not None are kept.
+
+    Parameters
+    ----------
+    counts : array, shape (nframes, ntypes)
+        Atoms of each type.
+    labels : array, shape (nframes,) or (nframes, width)
+    """
+    x, y = counts.copy(), labels.copy()
+    fixed = [t for t, e in enumerate(preset or []) if e is not None]
+    for t in fixed:
+        y -= x[:, t] * preset[t]
+        x[:, t] = 0.0
+    bias = np.linalg.lstsq(x, y, rcond=rcond)[0]
+    for t in fixed:
+        bias[t] = preset[t]
+    return bias

@@ -1,0 +1,176 @@
+"""What the standard models share: a descriptor, an optional type embedding, a fitting; inputs and attribute nodes of the contract."""
+
+import numpy as np
+
+from dptf.descriptor import make_descriptor
+from dptf.env import GLOBAL_NP_FLOAT
+from dptf.errors import UserError
+from dptf.fitting import make_fitting
+from dptf.nn.parameters import global_dtype
+from dptf.nn.type_embedding import TypeEmbedding, type_rows
+from dptf.ops import tf
+
+MODEL_VERSION = "1.1"
+
+
+class StandardModel:
+    """Model of a ``model`` section; a member makes the outputs of its property from the atomic ones.
+
+    Attributes
+    ----------
+    type_map : list of str
+    ntypes : int
+    rcut : float
+        Å.
+    descriptor, fitting : objects
+    type_embedding : TypeEmbedding or None
+    """
+
+    def __init__(self, section, *, min_nbor_dist=None):
+        self.section, self.min_nbor_dist = section, min_nbor_dist
+        self.type_map = list(section.get("type_map") or [])
+        self.ntypes = len(self.type_map) or _count_types(section["descriptor"])
+        for key in ("preset_out_bias", "use_srtab", "modifier", "spin", "compress"):
+            if section.get(key):
+                raise UserError("is not supported by this version in training", f"model/{key}", "remove it")
+        embedding = section.get("type_embedding")
+        self.descriptor = make_descriptor(section["descriptor"], self.ntypes, typed=embedding is not None)
+        self.descriptor.pair_excluded = {
+            p for a, b in section.get("pair_exclude_types") or [] for p in ((a, b), (b, a))
+        }
+        self.atom_excluded = [int(t) for t in section.get("atom_exclude_types") or []]
+        embedding = self.descriptor.own_type_embedding if embedding is None else embedding
+        self.type_embedding = None
+        if embedding is not None:
+            self.type_embedding = TypeEmbedding(
+                embedding, self.ntypes, self.type_map, padding=self.descriptor.type_padding
+            )
+        self.fitting = make_fitting(
+            section["fitting_net"], self.descriptor, self.ntypes, mixed_types=self.mixed_types,
+            dim_type=self.type_embedding.dim_out if self._fitting_sees_types else 0,
+        )  # fmt: skip
+        self.rcut = self.descriptor.rcut
+
+    @property
+    def mixed_types(self):
+        """Whether one fitting net serves all types."""
+        return self.descriptor.mixed_types or self.type_embedding is not None
+
+    @property
+    def _fitting_sees_types(self):
+        return self.type_embedding is not None and self.descriptor.fitting_sees_types
+
+    @property
+    def model_type(self):
+        """What the graph says it computes."""
+        return self.fitting.model_type
+
+    def data_requirements(self):
+        """What the model itself reads from the data."""
+        return self.fitting.data_requirements()
+
+    def statistics(self, batches, stat_file=None):
+        """Descriptor normalisation, parameter normalisation and output bias from batches of the training data."""
+        self.descriptor.statistics(batches, stat_file)
+        self.fitting.statistics(batches, stat_file, self.section.get("data_stat_protect", 0.01))
+        self.fitting.output_statistics(batches, stat_file, self.atom_excluded)
+
+    def placeholders(self):
+        """The inputs of the contract: every one is of rank 1 and reshaped at its first use."""
+        fp = global_dtype()
+        inputs = {
+            "coord": tf.placeholder(fp, [None], name="t_coord"),
+            "type": tf.placeholder(tf.int32, [None], name="t_type"),
+            "natoms": tf.placeholder(tf.int32, [self.ntypes + 2], name="t_natoms"),
+            "box": tf.placeholder(fp, [None], name="t_box"),
+            "mesh": tf.placeholder(tf.int32, [None], name="t_mesh"),
+        }
+        if self.fitting.numb_fparam:
+            inputs["fparam"] = tf.placeholder(fp, [None], name="t_fparam")
+        if self.fitting.numb_aparam:
+            inputs["aparam"] = tf.placeholder(fp, [None], name="t_aparam")
+        return inputs
+
+    def constants(self, training_script=None):
+        """Attribute nodes that every frozen graph carries."""
+        tf.constant("original_model", name="model_type", dtype=tf.string)
+        tf.constant(" ".join(self.type_map), name="model_attr/tmap", dtype=tf.string)
+        tf.constant(self.model_type, name="model_attr/model_type", dtype=tf.string)
+        tf.constant(MODEL_VERSION, name="model_attr/model_version", dtype=tf.string)
+        if self.min_nbor_dist is not None:
+            tf.constant(self.min_nbor_dist, name="train_attr/min_nbor_dist", dtype=tf.float64)
+        if training_script is not None:
+            tf.constant(training_script, name="train_attr/training_script", dtype=tf.string)
+
+    def build(self, inputs, params, suffix="", *, tabulated=None):
+        """Assemble the graph.
+
+        Parameters
+        ----------
+        inputs : dict of tensors
+            ``coord``, ``type``, ``natoms``, ``box``, ``mesh`` and where needed ``fparam``, ``aparam``, flat.
+        params : Parameters
+        tabulated : optional
+            See :meth:`dptf.descriptor.base.SmoothDescriptor.build`.
+
+        Returns
+        -------
+        dict of tensors
+            See :meth:`outputs` of the member.
+        """
+        natoms = inputs["natoms"]
+        coord = tf.reshape(inputs["coord"], [-1, natoms[1] * 3])
+        atype = tf.reshape(inputs["type"], [-1, natoms[1]])
+        box = tf.reshape(inputs["box"], [-1, 9])
+        extra, more = {}, {}
+        if self.type_embedding is not None:
+            more["type_table"] = self.type_embedding.build(params, suffix)
+        d = self.descriptor.build(
+            coord, atype, natoms, box, inputs["mesh"], params, suffix, tabulated=tabulated, **more
+        )
+        if self._fitting_sees_types:
+            extra["type_features"] = type_rows(more["type_table"], atype[:, : natoms[0]])
+        if self.fitting.numb_fparam:
+            extra["fparam"] = tf.reshape(inputs["fparam"], [-1, self.fitting.numb_fparam])
+        if self.fitting.numb_aparam:
+            extra["aparam"] = tf.reshape(inputs["aparam"], [-1, natoms[0], self.fitting.numb_aparam])
+        atomic = self.fitting.build(d, natoms, atype, params, suffix, rot_mat=self.descriptor.rot_mat, **extra)
+        return self.outputs(atomic, natoms, atype, params, suffix)
+
+    def outputs(self, atomic, natoms, atype, params, suffix):
+        """Output nodes from what the fitting gives.
+
+        Parameters
+        ----------
+        atomic : tensor
+            Of ``fitting.build``.
+        natoms : int32 tensor
+        atype : int32 tensor, shape (nf, nall)
+        params : Parameters
+        suffix : str
+
+        Returns
+        -------
+        dict of tensors
+        """
+        raise NotImplementedError
+
+    def _out_stat(self, params, suffix, width=1):
+        """Output bias and deviation per type, shape (1, ntypes, width) (the doubled scope is the released spelling)."""
+        scope, shape = f"model_attr{suffix}/model_attr{suffix}", [1, self.ntypes, width]
+        bias = params.get(f"{scope}/t_out_bias", shape, np.zeros(shape, GLOBAL_NP_FLOAT), global_dtype(), False)
+        std = params.get(f"{scope}/t_out_std", shape, np.ones(shape, GLOBAL_NP_FLOAT), global_dtype(), False)
+        return bias, std
+
+    def _kept(self, safe_type, dtype):
+        """1 for atoms whose type has an output, 0 for excluded types; None when there are none."""
+        if not self.atom_excluded:
+            return None
+        keep = np.ones(self.ntypes)
+        keep[self.atom_excluded] = 0.0
+        return tf.gather(tf.constant(keep, dtype=dtype), safe_type)
+
+
+def _count_types(descriptor):
+    """Number of types of a descriptor section, from its slots."""
+    return len(descriptor["sel"]) if "sel" in descriptor else _count_types(descriptor["list"][0])
