@@ -94,6 +94,43 @@ def _jet_layer_grad(op, dy):
     return [dz, dprev, dbias, didt]
 
 
+# Tables of compressed models: value -> gradient -> second gradient, which is linear in the adjoint of the value. The table is
+# a constant, and the chain rule to positions is taken explicitly, so second derivatives in the arguments never arise.
+
+
+def _tabulate_gradient(function, n_inputs, **attrs):
+    def gradient(op, dy):
+        outputs = function(*op.inputs, dy, op.outputs[0], **{k: op.get_attr(k) for k in attrs})
+        outputs = [outputs] if n_inputs == 1 else list(outputs)
+        return [None, None, *outputs]
+
+    return gradient
+
+
+def _tabulate_second_gradient(function, n_inputs, **attrs):
+    def gradient(op, *adjoints):
+        inputs = list(op.inputs)  # table, table_info, arguments, dy, descriptor
+        taken = {k: op.get_attr(k) if v is None else v for k, v in attrs.items()}
+        ddy = function(*inputs[: 2 + n_inputs], *adjoints[:n_inputs], inputs[-1], **taken)
+        return [*[None] * (2 + n_inputs), ddy, None]
+
+    return gradient
+
+
+for _name, _form, _n, _first, _second in (
+    ("TabulateFusion", "se_a", 2, {}, {"is_sorted": True}),
+    ("TabulateFusionSeA", "se_a", 2, {}, {"is_sorted": True}),
+    ("TabulateFusionSeAtten", "se_atten", 3, {"is_sorted": None}, {"is_sorted": None}),
+    ("TabulateFusionSeT", "se_t", 2, {}, {}),
+    ("TabulateFusionSeR", "se_r", 1, {}, {}),
+):
+    _op = f"tabulate_fusion_{_form}"
+    tf.RegisterGradient(_name)(_tabulate_gradient(getattr(op_module, f"{_op}_grad"), _n, **_first))
+    tf.RegisterGradient(f"{_name}Grad")(
+        _tabulate_second_gradient(getattr(op_module, f"{_op}_grad_grad"), _n, **_second)
+    )
+    tf.NotDifferentiable(f"{_name}GradGrad")
+
 for _name in (
     "DptfEmbedGrid",
     "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
