@@ -68,6 +68,16 @@ tf.RegisterGradient("ProdVirialSeA")(_prod_virial_grad(4))
 tf.RegisterGradient("ProdVirialSeR")(_prod_virial_grad(1))
 
 
+@tf.RegisterGradient("SoftMinForce")
+def _soft_min_force_grad(op, grad):
+    return [*op_module.dptf_slot_force_grad(grad, *op.inputs), None, None]
+
+
+@tf.RegisterGradient("SoftMinVirial")
+def _soft_min_virial_grad(op, grad, grad_atom):
+    return [*op_module.dptf_slot_virial_grad(grad, grad_atom, *op.inputs), None, None, None]
+
+
 def _embed_attrs(op):
     return {"sel": list(op.get_attr("sel")), "net_of": list(op.get_attr("net_of"))}
 
@@ -135,6 +145,7 @@ for _name in (
     "DptfEmbedGrid",
     "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
     "ProdForceSeAGrad", "ProdForceSeRGrad", "ProdVirialSeAGrad", "ProdVirialSeRGrad", "DptfVirialGrad",
+    "SoftMinSwitch", "SoftMinForceGrad", "SoftMinVirialGrad", "DptfSlotForceGrad", "DptfSlotVirialGrad", "PairTab", "EwaldRecp",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.

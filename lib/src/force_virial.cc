@@ -1,14 +1,11 @@
 #include "dptf/force_virial.h"
 
 #include <algorithm>
-#include <vector>
+
+#include "dptf/scatter.h"
 
 namespace dptf {
 namespace {
-
-/// Scatter sums run in this many private copies, added in a fixed order: the result does not depend on
-/// threads.
-constexpr int64_t kCopies = 4;
 
 /// t := sum over the components of one slot of g D, the force that the slot puts on its neighbor.
 template <int NCOMP, typename T>
@@ -16,19 +13,6 @@ inline void slot_force(const T* g, const T* d, T t[3]) {
   for (int x = 0; x < 3; ++x) t[x] = 0;
   for (int c = 0; c < NCOMP; ++c)
     for (int x = 0; x < 3; ++x) t[x] += g[c] * d[3 * c + x];
-}
-
-/// Calls body(frame, atom_begin, atom_end, copy) so that every copy of the output is written by one task
-/// only.
-template <typename Body>
-void scatter(int64_t nf, int64_t nloc, int64_t cost, const ParallelFor& parallel, const Body& body) {
-  const int64_t copies = nloc >= 4 * kCopies ? kCopies : 1, rows = (nloc + copies - 1) / copies;
-  parallel(nf * copies, cost * rows, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t c = task % copies;
-      body(task / copies, c * rows, std::min(nloc, (c + 1) * rows), c);
-    }
-  });
 }
 
 template <int NCOMP, typename T>
@@ -74,41 +58,26 @@ void virial_rows(const EnvDeriv<T>& p, int64_t f, int64_t begin, int64_t end, T*
 
 template <typename T>
 void env_force(const EnvDeriv<T>& p, T* force, const ParallelFor& parallel) {
-  const int64_t n = 3 * p.nall, copies = p.nloc >= 4 * kCopies ? kCopies : 1;
-  std::fill(force, force + p.nf * n, T(0));
-  std::vector<T> extra(p.nf * (copies - 1) * n, T(0));
+  ScatterSum<T> sum(force, p.nf, p.nloc, 3 * p.nall);
   scatter(p.nf, p.nloc, p.nnei * p.ncomp * 3, parallel,
           [&](int64_t f, int64_t begin, int64_t end, int64_t copy) {
-            T* out = copy ? extra.data() + (f * (copies - 1) + copy - 1) * n : force + f * n;
+            T* out = sum.row(f, copy);
             p.ncomp == 4 ? force_rows<4>(p, f, begin, end, out) : force_rows<1>(p, f, begin, end, out);
           });
-  for (int64_t f = 0; f < p.nf; ++f)
-    for (int64_t c = 0; c + 1 < copies; ++c) {
-      const T* from = extra.data() + (f * (copies - 1) + c) * n;
-      for (int64_t k = 0; k < n; ++k) force[f * n + k] += from[k];
-    }
+  sum.finish();
 }
 
 template <typename T>
 void env_virial(const EnvDeriv<T>& p, T* virial, T* atom_virial, const ParallelFor& parallel) {
-  const int64_t n = 9 * p.nall, copies = p.nloc >= 4 * kCopies ? kCopies : 1;
-  std::fill(virial, virial + p.nf * 9, T(0));
-  std::fill(atom_virial, atom_virial + p.nf * n, T(0));
-  std::vector<T> extra(p.nf * (copies - 1) * n, T(0)), sums(p.nf * copies * 9, T(0));
+  ScatterSum<T> sum(virial, p.nf, p.nloc, 9), atomic(atom_virial, p.nf, p.nloc, 9 * p.nall);
   scatter(p.nf, p.nloc, p.nnei * p.ncomp * 6, parallel,
           [&](int64_t f, int64_t begin, int64_t end, int64_t copy) {
-            T* out = copy ? extra.data() + (f * (copies - 1) + copy - 1) * n : atom_virial + f * n;
-            T* sum = sums.data() + (f * copies + copy) * 9;
-            p.ncomp == 4 ? virial_rows<4>(p, f, begin, end, sum, out)
-                         : virial_rows<1>(p, f, begin, end, sum, out);
+            T *total = sum.row(f, copy), *out = atomic.row(f, copy);
+            p.ncomp == 4 ? virial_rows<4>(p, f, begin, end, total, out)
+                         : virial_rows<1>(p, f, begin, end, total, out);
           });
-  for (int64_t f = 0; f < p.nf; ++f)
-    for (int64_t c = 0; c < copies; ++c) {
-      for (int k = 0; k < 9; ++k) virial[9 * f + k] += sums[(f * copies + c) * 9 + k];
-      if (c + 1 == copies) break;
-      const T* from = extra.data() + (f * (copies - 1) + c) * n;
-      for (int64_t k = 0; k < n; ++k) atom_virial[f * n + k] += from[k];
-    }
+  sum.finish();
+  atomic.finish();
 }
 
 template <typename T>

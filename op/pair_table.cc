@@ -1,0 +1,93 @@
+// Tabulated pair energies.
+#include "dptf/pair_table.h"
+
+#include "op_utils.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace dptf {
+namespace {
+
+using tensorflow::DEVICE_CPU;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::InferenceContext;
+
+REGISTER_OP("PairTab")
+    .Attr("T: {float, double} = DT_DOUBLE")
+    .Input("table_info: double")
+    .Input("table_data: double")
+    .Input("type: int32")
+    .Input("rij: T")
+    .Input("nlist: int32")
+    .Input("natoms: int32")
+    .Input("scale: T")
+    .Attr("sel_a: list(int)")
+    .Attr("sel_r: list(int)")
+    .Output("atom_energy: T")
+    .Output("force: T")
+    .Output("atom_virial: T")
+    .SetShapeFn([](InferenceContext* c) {
+      for (int i = 0; i < 3; ++i)
+        c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
+      return absl::OkStatus();
+    });
+
+template <typename T>
+class PairTabOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+  void Compute(OpKernelContext* context) override {
+    const Tensor &info = context->input(0), &data = context->input(1), &type = context->input(2),
+                 &rij = context->input(3), &nlist = context->input(4), &natoms = context->input(5),
+                 &scale = context->input(6);
+    OP_REQUIRES(context, info.NumElements() == 4, invalid_argument("table_info needs 4 numbers"));
+    const double* head = info.flat<double>().data();
+    PairTable table{head[0], head[1], static_cast<int64_t>(head[2] + 0.1),
+                    static_cast<int64_t>(head[3] + 0.1), data.flat<double>().data()};
+    OP_REQUIRES(context,
+                table.step > 0 && table.pieces > 0 &&
+                    data.NumElements() == table.ntypes * table.ntypes * table.pieces * 4,
+                invalid_argument("table_data has ", data.NumElements(), " numbers, table_info asks for ",
+                                 table.ntypes, " types and ", table.pieces, " pieces"));
+    OP_REQUIRES(context, natoms.NumElements() >= 3, invalid_argument("natoms needs at least 3 entries"));
+    PairTableInput<T> p;
+    p.nloc = natoms.flat<int>()(0);
+    p.nall = natoms.flat<int>()(1);
+    p.nf = type.dims() == 2 ? type.dim_size(0) : 0;
+    const int64_t rows = p.nf * p.nloc;
+    p.nnei = rows ? static_cast<int>(nlist.NumElements() / rows) : 0;
+    OP_REQUIRES(context,
+                type.NumElements() == p.nf * p.nall && nlist.NumElements() == rows * p.nnei &&
+                    rij.NumElements() == rows * p.nnei * 3 && scale.NumElements() == rows,
+                invalid_argument("shapes do not fit: type ", type.shape().DebugString(), ", rij ",
+                                 rij.shape().DebugString(), ", nlist ", nlist.shape().DebugString(),
+                                 ", scale ", scale.shape().DebugString(), " for ", p.nloc, " atoms"));
+    p.type = type.flat<int>().data();
+    p.nlist = nlist.flat<int>().data();
+    for (int64_t k = 0; k < rows * p.nnei; ++k)
+      OP_REQUIRES(context, p.nlist[k] < p.nall,
+                  invalid_argument("nlist names atom ", p.nlist[k], " of ", p.nall));
+    p.rij = rij.flat<T>().data();
+    p.scale = scale.flat<T>().data();
+    Tensor *energy, *force, *virial;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({p.nf, p.nloc}), &energy));
+    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({p.nf, 3 * p.nall}), &force));
+    OP_REQUIRES_OK(context, context->allocate_output(2, TensorShape({p.nf, 9 * p.nall}), &virial));
+    const double below = pair_table(table, p, energy->flat<T>().data(), force->flat<T>().data(),
+                                    virial->flat<T>().data(), intra_op_parallel(context));
+    OP_REQUIRES(context, below < 0,
+                invalid_argument("two atoms are ", below, " Å apart, the pair table begins at ", table.rmin,
+                                 " Å; extend the table"));
+  }
+};
+
+#define DPTF_KERNEL(T) \
+  REGISTER_KERNEL_BUILDER(Name("PairTab").Device(DEVICE_CPU).TypeConstraint<T>("T"), PairTabOp<T>)
+DPTF_KERNEL(float);
+DPTF_KERNEL(double);
+
+}  // namespace
+}  // namespace dptf
