@@ -22,6 +22,16 @@ def check_model(model, path, problems):
     for key in ("data_stat_nbatch", "data_bias_nsample"):
         if model.get(key, 1) < 1:
             problems.add((*path, key), f"is {model[key]}; it must be at least 1")
+    _excluded(model.get("pair_exclude_types", []), (*path, "pair_exclude_types"), type_map, problems)
+    for t in model.get("atom_exclude_types", []):
+        if type_map and not 0 <= t < len(type_map):
+            problems.add((*path, "atom_exclude_types"), f"holds {t}; types run from 0 to {len(type_map) - 1}")
+    if model["type"] != "standard":
+        for key in ("pair_exclude_types", "atom_exclude_types", "preset_out_bias"):
+            if model.get(key):
+                problems.add(
+                    (*path, key), f"does not act on a model of type '{model['type']}'; put it into its members"
+                )
     if "type_embedding" in model:
         _network(model["type_embedding"], (*path, "type_embedding"), problems)
     if model["type"] == "standard":

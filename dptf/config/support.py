@@ -20,7 +20,6 @@ TYPES = {
 REFUSED = {
     "model": {
         "use_srtab": (), "modifier": (), "spin": (), "type_embedding": (),
-        "pair_exclude_types": ([],), "atom_exclude_types": ([],), "preset_out_bias": (None, {}),
     },
     "model[standard]": {"bridging_method": (None, "none")},
     "descriptor[se_e3]": {"exclude_types": ([],)},

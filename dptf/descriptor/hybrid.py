@@ -122,7 +122,9 @@ class Hybrid(Descriptor):
         tf.constant(self.rcut, dtype=global_dtype(), name=f"descrpt_attr{suffix}/rcut")
         tf.constant(self.ntypes, dtype=tf.int32, name=f"descrpt_attr{suffix}/ntypes")
         features = [
-            p.build(coord, atype, natoms, box, mesh, params, f"{suffix}_{k}", tabulated=tabulated, type_table=type_table)
+            p.build(
+                coord, atype, natoms, box, mesh, params, f"{suffix}_{k}", tabulated=tabulated, type_table=type_table
+            )
             for k, p in enumerate(self.parts)
         ]
         rotations = [p.rot_mat for p in self.parts if p.rot_mat is not None]

@@ -92,6 +92,12 @@ class Fitting:
             std = np.maximum(np.sqrt(np.maximum(s2 / n - avg**2, 0.0)), protection)
             self.param_stat[key] = (avg, 1.0 / std)
 
+    def preset_bias(self, values):
+        """Take the biases of ``model/preset_out_bias`` instead of fitting them."""
+        raise UserError(
+            f"biases cannot be given for models of type '{self.model_type}'", "model/preset_out_bias", "remove it"
+        )
+
     def output_statistics(self, batches, stat_file=None, excluded=()):
         """Bias (or the like) of the outputs from labels of the training data; `excluded` types have no output."""
 

@@ -27,10 +27,26 @@ class EnerFitting(Fitting):
         self.vacuum = [t for t, e in enumerate(self.atom_ener) if e is not None]
         if self.mixed_types and atom_ener:
             self.vacuum = list(range(ntypes))
+        self.preset = list(self.atom_ener)
         self.bias_atom_e = np.zeros(ntypes)
+
+    def preset_bias(self, values):
+        """Energies per type that the fit of the bias keeps, ``{"energy": [e or null, ...]}`` in eV."""
+        where = "model/preset_out_bias"
+        if set(values) != {"energy"}:
+            raise UserError(f"names {', '.join(map(repr, values))}; an energy model has 'energy' alone", where)
+        energies = [None if e is None else float(np.ravel(e)[0]) for e in values["energy"]]
+        if len(energies) != self.ntypes:
+            raise UserError(f"needs {self.ntypes} entries (one per type, null where unknown)", f"{where}/energy")
+        both = [t for t in range(self.ntypes) if energies[t] is not None and self.atom_ener[t] is not None]
+        if both:
+            raise UserError(f"type {both[0]} has a value here and in fitting_net/atom_ener", where, "keep one of them")
+        self.preset = [a if e is None else e for a, e in zip(self.atom_ener, energies)]
 
     def output_statistics(self, batches, stat_file=None, excluded=()):
         """Least-squares energy per type (eV) from the frames that have an energy; vacuum energies stay fixed."""
+        if excluded or any(e is not None for e in self.preset):
+            stat_file = None  # what is stored there is the plain fit
         bias = stat_file.read("bias_atom_energy") if stat_file else None
         if bias is not None:
             self.bias_atom_e = bias.ravel()
@@ -47,7 +63,7 @@ class EnerFitting(Fitting):
         x, y = np.array(counts, float), np.array(energies, float)
         n = x.sum(axis=1)
         x[:, list(excluded)] = 0.0  # atoms without energy share none of it
-        self.bias_atom_e = solve_bias(x, y, self.atom_ener, self.rcond)
+        self.bias_atom_e = solve_bias(x, y, self.preset, self.rcond)
         rmse = np.sqrt(np.mean(((x @ self.bias_atom_e - y) / n) ** 2))
         log.info("RMSE of energy per atom after linear regression is: %s in the unit of energy.", rmse)
         if stat_file:

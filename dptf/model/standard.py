@@ -30,7 +30,7 @@ class StandardModel:
         self.section, self.min_nbor_dist = section, min_nbor_dist
         self.type_map = list(section.get("type_map") or [])
         self.ntypes = len(self.type_map) or _count_types(section["descriptor"])
-        for key in ("preset_out_bias", "use_srtab", "modifier", "spin", "compress"):
+        for key in ("use_srtab", "modifier", "spin", "compress"):
             if section.get(key):
                 raise UserError("is not supported by this version in training", f"model/{key}", "remove it")
         embedding = section.get("type_embedding")
@@ -49,6 +49,8 @@ class StandardModel:
             section["fitting_net"], self.descriptor, self.ntypes, mixed_types=self.mixed_types,
             dim_type=self.type_embedding.dim_out if self._fitting_sees_types else 0,
         )  # fmt: skip
+        if section.get("preset_out_bias"):
+            self.fitting.preset_bias(section["preset_out_bias"])
         self.rcut = self.descriptor.rcut
 
     @property

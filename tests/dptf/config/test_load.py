@@ -159,7 +159,7 @@ def test_integral_floats_are_integers(folder):
         ("loss/start_pref_e", -1, "prefactors cannot be negative"),
         ("loss/start_pref_gf", 1.0, "numb_generalized_coord"),
         ("loss/start_pref_h", 1, "loss/start_pref_h: is 1, which this version does not support"),
-        ("model/pair_exclude_types", [[0, 1]], "does not support"),
+        ("model/pair_exclude_types", [[0, 7]], "types run from 0 to 1"),
         ("optimizer/weight_decay", 0.1, "does not support"),
         ("optimizer/type", "AdamW", "optimizer/type"),
         ("nvnmd", {}, "fixed-point"),
