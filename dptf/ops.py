@@ -146,6 +146,7 @@ for _name in (
     "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
     "ProdForceSeAGrad", "ProdForceSeRGrad", "ProdVirialSeAGrad", "ProdVirialSeRGrad", "DptfVirialGrad",
     "SoftMinSwitch", "SoftMinForceGrad", "SoftMinVirialGrad", "DptfSlotForceGrad", "DptfSlotVirialGrad", "PairTab", "EwaldRecp",
+    "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.
