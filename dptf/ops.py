@@ -6,6 +6,7 @@
 import ctypes
 from pathlib import Path
 
+from dptf import ops_ragged
 from dptf.env import import_tensorflow
 
 tf = import_tensorflow()
@@ -151,3 +152,6 @@ for _name in (
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.
     tf.NotDifferentiable(_name)
+
+#: ``halo(x, natoms, mesh)``: rows of local atoms to rows of all atoms (several processes), x itself otherwise; with gradient.
+halo = ops_ragged.register(tf, op_module)
