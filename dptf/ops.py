@@ -6,7 +6,6 @@
 import ctypes
 from pathlib import Path
 
-from dptf import ops_ragged
 from dptf.env import import_tensorflow
 
 tf = import_tensorflow()
@@ -147,11 +146,7 @@ for _name in (
     "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
     "ProdForceSeAGrad", "ProdForceSeRGrad", "ProdVirialSeAGrad", "ProdVirialSeRGrad", "DptfVirialGrad",
     "SoftMinSwitch", "SoftMinForceGrad", "SoftMinVirialGrad", "DptfSlotForceGrad", "DptfSlotVirialGrad", "PairTab", "EwaldRecp",
-    "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.
     tf.NotDifferentiable(_name)
-
-#: ``halo(x, natoms, mesh)``: rows of local atoms to rows of all atoms (several processes), x itself otherwise; with gradient.
-halo = ops_ragged.register(tf, op_module)

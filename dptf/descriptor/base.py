@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dptf.descriptor.env_adjust import adjusted_env_mat, env_mat
+from dptf.descriptor.env_adjust import adjusted_env_mat, env_mat, largest_row
 from dptf.descriptor.interface import Descriptor
 from dptf.descriptor.pairs import symmetric
 from dptf.descriptor.statistics import EnvStatistics
@@ -10,6 +10,7 @@ from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 from dptf.nn.embedding import Seeder, embedding_layers
 from dptf.nn.parameters import get_precision, global_dtype
+from dptf.nn.table import StoredNet, can_store, make_table, table_names
 from dptf.nn.tabulated import DEFAULT_SPACING, is_tabulable
 from dptf.ops import op_module, tf
 
@@ -158,8 +159,12 @@ class SmoothDescriptor(Descriptor):
         seeder, nets = Seeder(self.seed), {}
         for key in self._net_keys():
             scope, tail = self._net_name(key)
+            scope += suffix
+            if StoredNet.stored(params, scope, tail):
+                nets[key] = StoredNet(params, scope, tail, self.precision)
+                continue
             nets[key] = embedding_layers(
-                params, f"{scope}{suffix}", tail, self.neuron, self.precision, seeder, resnet_dt=self.resnet_dt,
+                params, scope, tail, self.neuron, self.precision, seeder, resnet_dt=self.resnet_dt,
                 trainable=self.trainable,
             )  # fmt: skip
         return nets
@@ -183,6 +188,63 @@ class SmoothDescriptor(Descriptor):
         """Whether a grid costs less than the slots of a batch."""
         nodes = 3 * len(self._net_keys()) * 10 / DEFAULT_SPACING
         return self.can_tabulate() and nodes < atoms_per_batch * self.nnei
+
+    # -- stored nets (compression) --------------------------------------------------------------------------------
+
+    def compress(self, values, settings, suffix=""):
+        """Replace the nets among the arrays of a model by tables, in place; see :meth:`Descriptor.compress`."""
+        if not can_store(self.activation):
+            raise UserError(
+                f"nets with activation '{self.activation}' cannot be stored as tables", f"{self.where}/activation_function",
+                "the model runs as it is",
+            )  # fmt: skip
+        if self.precision not in (tf.float32, tf.float64):
+            raise UserError(
+                f"nets of precision {self.precision.name} cannot be stored as tables", f"{self.where}/precision"
+            )
+        dtype = self.precision.as_numpy_dtype
+        for key in self._net_keys():
+            scope, tail = self._net_name(key)
+            scope += suffix
+            info, edges = self._table_grid(key, values, settings, suffix)
+            layers = []
+            for k in range(1, len(self.neuron) + 1):
+                try:
+                    w, b = (values.pop(f"{scope}/{name}_{k}{tail}") for name in ("matrix", "bias"))
+                except KeyError as err:
+                    raise UserError("is missing in the graph", err.args[0]) from None
+                idt = values.pop(f"{scope}/idt_{k}{tail}", None)
+                layers.append((w, b, idt if self.resnet_dt else None))
+            names = table_names(scope, tail)
+            values[names[0]], values[names[1]] = make_table(layers, self.activation, edges, dtype), info
+
+    def stored_names(self, suffix=""):
+        """(scope, tail) of the nets that a compressed graph holds, in the order in which they are built."""
+        return [
+            (f"{scope}{suffix}", tail)
+            for key in self._net_keys()
+            if all(self.sel[t] for t in self._slot_types(key))
+            for scope, tail in [self._net_name(key)]
+        ]
+
+    def _slot_types(self, key):
+        """Types of the slots that a net acts on."""
+        return key[1:]
+
+    def _net_range(self, key, values, settings, suffix):
+        """Smallest and largest argument of a net: an empty slot (or the cutoff), and the closest pair of the data."""
+        avg, std = (
+            np.asarray(values[f"descrpt_attr{suffix}/t_{k}"]).reshape(self.ntypes, -1)[:, 0] for k in ("avg", "std")
+        )
+        closest = largest_row(settings.min_distance, self.rcut, self.rcut_smth, self.env_protection)
+        centers = [key[0]]
+        if key[0] is None:
+            centers = [t for t in range(self.ntypes) if self.sel[t] and (t, key[1]) not in self.excluded]
+            centers = centers or list(range(self.ntypes))
+        return (-avg / std)[centers].min(), ((closest - avg) / std)[centers].max()
+
+    def _table_grid(self, key, values, settings, suffix):
+        return settings.grid(*self._net_range(key, values, settings, suffix), self.precision.as_numpy_dtype)
 
     # -- blocks of neighbor types ---------------------------------------------------------------------------------
 

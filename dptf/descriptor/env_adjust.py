@@ -96,6 +96,12 @@ def adjusted_env_mat(
     return tf.reshape(em, em_shape), tf.reshape(deriv, deriv_shape), rij, nlist
 
 
+def largest_row(distance, rcut, rcut_smth, protection=0.0):
+    """First component of the raw row of a neighbor at a distance [Å]; the largest for all neighbors beyond it."""
+    u = min(max((distance - rcut_smth) / (rcut - rcut_smth), 0.0), 1.0)
+    return (u**3 * (u * (15.0 - 6.0 * u) - 10.0) + 1.0) / (distance + protection)
+
+
 def _rows(rij, filled, rcut, rcut_smth, protection, ncomp):
     """Raw rows (w / d, w x / d², w y / d², w z / d²) with d = r + protection, and their derivatives to the center.
 

@@ -146,3 +146,12 @@ class Hybrid(Descriptor):
     def tabulation_pays(self, atoms_per_batch):
         """Whether grids cost less than slots, for all parts."""
         return all(p.tabulation_pays(atoms_per_batch) for p in self.parts)
+
+    def compress(self, values, settings, suffix=""):
+        """As the parts do, all of them."""
+        for k, p in enumerate(self.parts):
+            p.compress(values, settings, f"{suffix}_{k}")
+
+    def stored_names(self, suffix=""):
+        """Of all parts."""
+        return [name for k, p in enumerate(self.parts) for name in p.stored_names(f"{suffix}_{k}")]

@@ -4,6 +4,8 @@ Order of calls: ``__init__(section, ntypes, where)``; the model sets ``pair_excl
 ``build`` once per graph, and ``force_and_virial`` with a scalar made from its result as often as needed.
 """
 
+from dptf.errors import UserError
+
 
 class Descriptor:
     """Base of all descriptors.
@@ -35,6 +37,7 @@ class Descriptor:
     #: Whether the fitting net gets the type embedding of the center beside the descriptor; False where the descriptor holds it.
     fitting_sees_types = True
 
+    where = "model/descriptor"
     dim_rot = 0
     rot_mat = None
     table_error = None
@@ -87,3 +90,18 @@ class Descriptor:
     def tabulation_pays(self, atoms_per_batch):
         """Whether a grid costs less than the slots of a batch of so many atoms."""
         return False
+
+    def compress(self, values, settings, suffix=""):
+        """Replace the embedding nets among the arrays of a model by tables.
+
+        Parameters
+        ----------
+        values : dict of str to array
+            All arrays by name; changed in place.
+        settings : dptf.nn.table.TableSettings
+        suffix : str
+        """
+        raise UserError(
+            "this descriptor has no compressed form", f"{self.where}/type",
+            "known: se_e2_a, se_e2_r, se_e3, se_atten in strip form without attention, and hybrids of these",
+        )  # fmt: skip

@@ -10,6 +10,7 @@ With R the normalised environment matrix (N = sum(sel) rows), G the embedding of
 from dptf.descriptor.base import SmoothDescriptor
 from dptf.nn.embedding import apply_embedding
 from dptf.nn.parameters import global_dtype
+from dptf.nn.table import StoredNet
 from dptf.nn.tabulated import embed_contract
 from dptf.ops import tf
 
@@ -60,10 +61,11 @@ class SeE2A(SmoothDescriptor):
         """Sum of R^T G over the blocks of neighbor types, for rows that share their nets; shape (n, 4, M)."""
         total = None
         for sel, net, block in self._blocks(env, nets):
-            rows = tf.reshape(block, [-1, 4])
-            g = apply_embedding(rows[:, :1], net, self.activation)
-            term = tf.matmul(
-                tf.reshape(rows, [-1, sel, 4]), tf.reshape(g, [-1, sel, self.neuron[-1]]), transpose_a=True
-            )
+            rows = tf.reshape(block, [-1, sel, 4])
+            if isinstance(net, StoredNet):
+                term = net.contract(rows)
+            else:
+                g = apply_embedding(tf.reshape(rows, [-1, 4])[:, :1], net, self.activation)
+                term = tf.matmul(rows, tf.reshape(g, [-1, sel, self.neuron[-1]]), transpose_a=True)
             total = term if total is None else total + term
         return tf.zeros([tf.shape(env)[0], 4, self.neuron[-1]], env.dtype) if total is None else total

@@ -11,6 +11,7 @@ before the net, so G(0) counts; that is the released behaviour.
 
 from dptf.descriptor.base import SmoothDescriptor
 from dptf.nn.embedding import apply_embedding
+from dptf.nn.table import StoredNet
 from dptf.nn.tabulated import embed_contract
 from dptf.ops import tf
 
@@ -56,7 +57,10 @@ class SeE2R(SmoothDescriptor):
         """Sum of G over the slots of rows that share their nets; shape (n, M)."""
         total = None
         for sel, net, block in self._blocks(env, nets):
-            g = apply_embedding(tf.reshape(block, [-1, 1]), net, self.activation)
-            term = tf.reduce_sum(tf.reshape(g, [-1, sel, self.neuron[-1]]), axis=1)
+            if isinstance(net, StoredNet):
+                term = net.sum(block)
+            else:
+                g = apply_embedding(tf.reshape(block, [-1, 1]), net, self.activation)
+                term = tf.reduce_sum(tf.reshape(g, [-1, sel, self.neuron[-1]]), axis=1)
             total = term if total is None else total + term
         return tf.zeros([tf.shape(env)[0], self.neuron[-1]], env.dtype) if total is None else total

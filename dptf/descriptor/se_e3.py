@@ -8,9 +8,13 @@ types and e_jk = R_j . R_k::
 The center type plays no role, and j = k is included.
 """
 
+import numpy as np
+
 from dptf.descriptor.base import SmoothDescriptor
+from dptf.descriptor.env_adjust import largest_row
 from dptf.errors import UserError
 from dptf.nn.embedding import apply_embedding
+from dptf.nn.table import StoredNet
 from dptf.nn.tabulated import embed_contract
 from dptf.ops import tf
 
@@ -40,6 +44,17 @@ class SeE3(SmoothDescriptor):
     def _net_name(self, key):
         return "filter_type_all", f"_{key[0]}_{key[1]}"
 
+    def _slot_types(self, key):
+        return key
+
+    def _table_grid(self, key, values, settings, suffix):
+        """Products of two rows lie within the square of the longest; every center type uses every net."""
+        std = np.asarray(values[f"descrpt_attr{suffix}/t_std"]).reshape(self.ntypes, -1)[:, 1:4]
+        avg = np.asarray(values[f"descrpt_attr{suffix}/t_avg"]).reshape(self.ntypes, -1)[:, 1:4]
+        closest = largest_row(settings.min_distance, self.rcut, self.rcut_smth, self.env_protection)
+        largest = (((closest + np.abs(avg)) / std) ** 2).max()
+        return settings.grid(-largest, largest, self.precision.as_numpy_dtype, symmetric=True)
+
     def tabulation_pays(self, atoms_per_batch):
         """Whether a grid costs less than the pairs of slots of a batch."""
         pairs = sum(self.sel[a] * self.sel[b] for a, b in self._net_keys())
@@ -52,11 +67,14 @@ class SeE3(SmoothDescriptor):
             return self._sum_tabulated(keys, products, loc_type, nets, tabulated)
         total = None
         for key, e in zip(keys, products):
-            g = apply_embedding(tf.reshape(e, [-1, 1]), nets[key], self.activation)
-            g = tf.reshape(g, [-1, int(e.shape[1]), self.neuron[-1]])
-            term = tf.matmul(e[:, None, :], g) / int(e.shape[1])
+            if isinstance(nets[key], StoredNet):
+                term = nets[key].contract_angles(tf.reshape(e, [-1, self.sel[key[0]], self.sel[key[1]]]))
+            else:
+                g = apply_embedding(tf.reshape(e, [-1, 1]), nets[key], self.activation)
+                term = tf.matmul(e[:, None, :], tf.reshape(g, [-1, int(e.shape[1]), self.neuron[-1]]))[:, 0]
+            term /= int(e.shape[1])
             total = term if total is None else total + term
-        return tf.reshape(total, [-1, self.neuron[-1]])
+        return total
 
     def _products(self, env, a, b):
         """e_jk of neighbors of types a and b, shape (n, sel_a * sel_b)."""

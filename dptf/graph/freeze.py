@@ -11,6 +11,7 @@ from dptf.errors import UserError
 from dptf.graph.load import write_graph_def
 from dptf.model import build_model
 from dptf.nn.parameters import Parameters
+from dptf.nn.table import is_compressed
 from dptf.ops import tf
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def frozen_graph(script, values, *, min_nbor_dist=None):
         Smallest distance in the training data, Å.
     """
     model = build_model(script["model"], min_nbor_dist=min_nbor_dist)
+    model.compressed = is_compressed(values)
     with tf.Graph().as_default() as graph:
         model.constants(json.dumps(script, separators=(",", ":")))
         model.build(model.placeholders(), Parameters(values, constant=True))

@@ -20,7 +20,7 @@ def _library():
     return lib
 
 
-def rewrite_graph(graph_def, precision=None):
+def rewrite_graph(graph_def, precision=None, *, plain=False):
     """Replace the compute part of ``graph_def`` by fused ops where the op library knows how.
 
     The library compares both forms on a small configuration and keeps the given graph unless energies, forces and virials
@@ -32,6 +32,8 @@ def rewrite_graph(graph_def, precision=None):
     graph_def : GraphDef
     precision : {"float64", "float32"}, optional
         Precision of the fused kernels; by default that of the graph, or ``DPTF_PRECISION``.
+    plain : bool
+        Keep the graph as it is.
 
     Returns
     -------
@@ -42,6 +44,8 @@ def rewrite_graph(graph_def, precision=None):
     """
     from dptf.errors import UserError
 
+    if plain:
+        return graph_def, "graph run as it is (on request)"
     if os.environ.get("DPTF_PLAIN", "0") not in ("", "0"):
         return graph_def, "graph run as it is (DPTF_PLAIN is set)"
     precision = precision or os.environ.get("DPTF_PRECISION") or ""

@@ -59,6 +59,8 @@ class GraphEvaluator:
         Leave the long-range part of a model with a data modifier out.
     auto_batch_size : bool, int or AutoBatchSize, optional
         Atoms per run.
+    precision, plain : optional
+        See `rewrite_graph`.
 
     Attributes
     ----------
@@ -79,6 +81,8 @@ class GraphEvaluator:
         neighbor_list=None,
         skip_modifier=False,
         auto_batch_size=True,
+        precision=None,
+        plain=False,
     ):
         from dptf.graph.rewrite import rewrite_graph
         from dptf.ops import tf
@@ -87,7 +91,7 @@ class GraphEvaluator:
         graph_def = load_graph_def(model_file)
         self._const = constants(graph_def)
         self._read_attributes(skip_modifier)
-        graph_def, self._report = rewrite_graph(graph_def)
+        graph_def, self._report = rewrite_graph(graph_def, precision, plain=plain)
         self.prefix = load_prefix
         self.graph = tf.get_default_graph() if default_tf_graph else tf.Graph()
         with self.graph.as_default():

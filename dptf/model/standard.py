@@ -26,6 +26,9 @@ class StandardModel:
     type_embedding : TypeEmbedding or None
     """
 
+    #: Whether the embedding nets are tables (see dptf.nn.table).
+    compressed = False
+
     def __init__(self, section, *, min_nbor_dist=None):
         self.section, self.min_nbor_dist = section, min_nbor_dist
         self.type_map = list(section.get("type_map") or [])
@@ -95,7 +98,8 @@ class StandardModel:
 
     def constants(self, training_script=None):
         """Attribute nodes that every frozen graph carries."""
-        tf.constant("original_model", name="model_type", dtype=tf.string)
+        kind = "compressed_model" if self.compressed else "original_model"
+        tf.constant(kind, name="model_type", dtype=tf.string)
         tf.constant(" ".join(self.type_map), name="model_attr/tmap", dtype=tf.string)
         tf.constant(self.model_type, name="model_attr/model_type", dtype=tf.string)
         tf.constant(MODEL_VERSION, name="model_attr/model_version", dtype=tf.string)

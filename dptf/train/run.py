@@ -7,8 +7,9 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 from dptf.errors import UserError
-from dptf.parallel.world import start
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def train(
 
     source = read_input(input_file)
     config = normalize_input(source)
-    world = start()
+    _one_process()
     options = config["training"]
     # TensorFlow takes seconds to import; the data are checked and scanned meanwhile.
     loader = threading.Thread(target=_import_tensorflow, daemon=True)
@@ -72,14 +73,13 @@ def train(
                 "leave out --skip-neighbor-stat, or give numbers",
             )  # fmt: skip
     else:
-        distance = _neighbor_statistics(paths, model_section, world)
-    if world.chief and source.converted:
+        distance = _neighbor_statistics(paths, model_section)
+    if source.converted:
         write_atomic("input_v2_compat.json", json.dumps(source.data, indent=4) + "\n")
         log.info("the input has an old layout; its current form is in input_v2_compat.json")
-    if world.chief:
-        write_atomic(output, json.dumps(config, indent=4) + "\n")
+    write_atomic(output, json.dumps(config, indent=4) + "\n")
     loader.join()
-    _train(config, init_model, restart, init_frz_model, distance, world)
+    _train(config, init_model, restart, init_frz_model, distance)
     log.info("finished training")
     log.info("wall time: %.3f s", time.time() - begin)
 
@@ -89,6 +89,18 @@ def _import_tensorflow():
         import dptf.ops  # noqa: F401
     except ImportError:
         pass  # raised again, with its message, where the module is used
+
+
+def _one_process():
+    from os import environ
+
+    for name in ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+        size = environ.get(name, "")
+        if size.isdigit() and int(size) > 1:
+            raise UserError(
+                f"started as {size} processes ({name}), but this version trains in one", None,
+                "run dp train without mpirun or horovodrun; it uses all cores of the machine",
+            )  # fmt: skip
 
 
 def write_atomic(path, text):
@@ -101,15 +113,15 @@ def write_atomic(path, text):
         raise UserError(f"cannot be written ({err.strerror})", str(path)) from None
 
 
-def _neighbor_statistics(paths, model_section, world):
+def _neighbor_statistics(paths, model_section):
     """Resolve automatic sel in place; returns the smallest distance."""
-    from dptf.data.neighbor_stat import spread_neighbor_stat
+    from dptf.data.neighbor_stat import neighbor_stat
     from dptf.data.sel import update_sel
 
     log.info("Calculate neighbor statistics... (add --skip-neighbor-stat to skip this step)")
 
     def stat(rcut, one_type):
-        distance, counts = spread_neighbor_stat(world, paths, rcut, model_section.get("type_map"), one_type=one_type)
+        distance, counts = neighbor_stat(paths, rcut, model_section.get("type_map"), one_type=one_type)
         log.info("Neighbor statistics: training data with minimal neighbor distance: %f", distance)
         log.info("Neighbor statistics: training data with maximum neighbor size: %s (cutoff radius: %f)", counts, rcut)
         return distance, counts
@@ -123,7 +135,9 @@ def _pretrained_section(checkpoint, frozen):
 
         return Checkpoint(checkpoint).training_script()["model"]
     if frozen:
-        return json.loads(_frozen_constants(frozen)["train_attr/training_script"].item())["model"]
+        section = json.loads(_frozen_constants(frozen)["train_attr/training_script"].item())["model"]
+        section.pop("compress", None)  # how a compressed graph was made
+        return section
     raise UserError("--use-pretrain-script needs --init-model, --restart or --init-frz-model")
 
 
@@ -135,10 +149,33 @@ def _frozen_constants(path):
     return {n.name: tf.make_ndarray(n.attr["value"].tensor) for n in load_graph_def(path).node if n.op == "Const"}
 
 
-def _train(config, init_model, restart, init_frz_model, distance, world):
+def _frozen_values(path, model):
+    """Arrays of a frozen graph; those of tables under their own names."""
+    values = _frozen_constants(path)
+    if values.get("model_type", np.array(b"")).item() == b"compressed_model":
+        from dptf.graph.compress import read_tables
+        from dptf.graph.load import load_graph_def
+
+        values |= read_tables(load_graph_def(path), model.descriptor.stored_names())
+        log.info("the frozen model is compressed: its descriptor stays as it is")
+    return values
+
+
+def _stored_nets(checkpoint):
+    """Tables of a checkpoint of compressed training; None for other checkpoints."""
+    if checkpoint is None:
+        return None
+    from dptf.nn.table import is_compressed
+
+    values = checkpoint.values()
+    return {k: v for k, v in values.items() if "/table" in k} if is_compressed(values) else None
+
+
+def _train(config, init_model, restart, init_frz_model, distance):
+    from dptf.data import DataSystems
     from dptf.loss import make_loss
     from dptf.model import build_model
-    from dptf.train.branch import Branch
+    from dptf.nn.table import is_compressed
     from dptf.train.checkpoint import Checkpoint
     from dptf.train.schedule import Schedule
     from dptf.train.stat_file import StatFile
@@ -150,14 +187,27 @@ def _train(config, init_model, restart, init_frz_model, distance, world):
         # Compression needs the smallest distance; a continued run must not lose it.
         known = checkpoint.constants().get("train_attr/min_nbor_dist")
         distance = None if known is None else float(known)
-    values = _frozen_constants(init_frz_model) if init_frz_model else None
-    if options.get("seed") is None:
-        options["seed"] = world.broadcast(None if world.size == 1 else int.from_bytes(os.urandom(4), "little"))
     model = build_model(config["model"], min_nbor_dist=distance)
+    values = _frozen_values(init_frz_model, model) if init_frz_model else _stored_nets(checkpoint)
+    model.compressed = values is not None and is_compressed(values)
     loss = make_loss(config.get("loss") or {}, float(config["learning_rate"]["start_lr"]))
-    training, validation = _data(options, model, loss, world)
-    branch = Branch("", model, loss, training, validation, options)
-    n = getattr(model.fitting, "numb_fparam", 0)
+    requirements = loss.label_requirements() + model.data_requirements()
+    data_args = {"type_map": model.type_map or None, "ntypes": model.ntypes}
+    training = DataSystems(
+        options["training_data"], requirements=requirements, seed=options.get("seed"),
+        where="training/training_data", **data_args,
+    )  # fmt: skip
+    log.info("\n%s", training.summary("Training"))
+    validation = None
+    if options.get("validation_data"):
+        validation = DataSystems(
+            options["validation_data"], requirements=requirements, seed=options.get("seed"),
+            where="training/validation_data", **data_args,
+        )  # fmt: skip
+        log.info("\n%s", validation.summary("Validation"))
+    _report_missing_labels(loss, training)
+    training.check_all(seconds=3)
+    n = model.fitting.numb_fparam
     log.info("training with %d frame parameter(s)", n) if n else log.info("training without frame parameter")
     if options.get("numb_steps") is None:
         import math
@@ -167,10 +217,10 @@ def _train(config, init_model, restart, init_frz_model, distance, world):
     if not (checkpoint or values):
         log.info("data stating... (this step may take long time)")
         batches = training.stat_batches(config["model"].get("data_stat_nbatch", 10))
-        stat = StatFile(options["stat_file"], model.type_map) if options.get("stat_file") and world.chief else None
+        stat = StatFile(options["stat_file"], model.type_map) if options.get("stat_file") else None
         model.statistics(batches, stat)
-    trainer = Trainer(config, [branch], schedule, values, world)
-    log.info("built training%s", "" if branch.spacing is None else " (embedding nets tabulated in every step)")
+    trainer = Trainer(config, model, loss, schedule, training, validation, values)
+    log.info("built training%s", "" if trainer.spacing is None else " (embedding nets tabulated in every step)")
     if checkpoint:
         trainer.restore(checkpoint, keep_step=restart is not None)
         log.info("%s from model %s", "restart" if restart else "initialize", restart or init_model)
@@ -178,34 +228,11 @@ def _train(config, init_model, restart, init_frz_model, distance, world):
         log.info("initialize from frozen model %s", init_frz_model)
     else:
         log.info("initialize model from scratch")
-    trainer.synchronise()
     trainer.run(append=restart is not None)
-    if options.get("change_bias_after_training") and world.chief:
+    if options.get("change_bias_after_training"):
         from dptf.train.bias import change_bias_after_training
 
         change_bias_after_training(trainer)
-
-
-def _data(options, model, loss, world):
-    """Training and validation data of a model; the validation data are for rank 0 alone."""
-    from dptf.data import DataSystems
-
-    requirements = loss.label_requirements() + model.data_requirements()
-    common = {
-        "type_map": model.type_map or None, "ntypes": model.ntypes, "requirements": requirements,
-        "seed": options.get("seed"),
-    }  # fmt: skip
-    training = DataSystems(
-        options["training_data"], shard=(world.rank, world.size), where="training/training_data", **common
-    )
-    log.info("\n%s", training.summary("Training"))
-    validation = None
-    if options.get("validation_data"):
-        validation = DataSystems(options["validation_data"], where="training/validation_data", **common)
-        log.info("\n%s", validation.summary("Validation"))
-    _report_missing_labels(loss, training)
-    training.check_all(seconds=3)
-    return training, validation
 
 
 def _report_missing_labels(loss, data):

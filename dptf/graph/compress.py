@@ -1,0 +1,283 @@
+"""``dp compress``: the model of a frozen graph with its embedding nets as tables.
+
+The graph is assembled anew by the model's builder from the arrays of the given one, with the public ops for tables, so every
+released runtime can run the result. How much the tables change is measured, on training data where they are at hand.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dptf.errors import UserError
+from dptf.graph.load import constants, load_graph_def, text_constant, write_graph_def
+from dptf.nn.table import TableSettings
+
+log = logging.getLogger(__name__)
+
+#: Protocol buffers, and so graph files, end at 2 GB; the rest of a model needs room too.
+_MAX_TABLE_BYTES = 1.9e9
+_STEPS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+#: Outputs that are compared: name, what it is called, unit, and whether it counts per atom.
+_COMPARED = (
+    ("o_energy", "energy", "eV/atom", True),
+    ("o_force", "force", "eV/Å", False),
+    ("o_virial", "virial", "eV/atom", True),
+    ("o_global_dipole", "dipole", "of its unit", False),
+    ("o_global_polar", "polarizability", "of its unit", False),
+    ("o_dos", "DOS", "of its unit", False),
+)
+
+
+def compress(source, output, *, step=0.01, extrapolate=5, frequency=-1, training_script=None, tolerance=None, frames=3):
+    """Write the compressed form of a frozen model.
+
+    Parameters
+    ----------
+    source, output : str
+        Files.
+    step : float
+        Fine stride; see :class:`TableSettings`.
+    extrapolate, frequency : number
+        See :class:`TableSettings`.
+    training_script : str, optional
+        Input file, for graphs that store none or no smallest distance.
+    tolerance : float, optional
+        Choose the largest step whose error is below it.
+    frames : int
+        Frames of the training data to measure the error on.
+
+    Returns
+    -------
+    dict of str to float
+        Largest errors by quantity; empty if nothing was measured.
+    """
+    if not step > 0:
+        raise UserError(f"is {step}", "--step", "give a positive number, 0.01 say")
+    if extrapolate <= 1:
+        raise UserError(f"is {extrapolate}", "--extrapolate", "give a number above 1, 5 say")
+    if tolerance is not None and (frames < 1 or not tolerance > 0):
+        raise UserError("needs a positive number and at least one frame", "--tolerance")
+    graph_def = load_graph_def(source)
+    if text_constant(graph_def, "model_type") == "compressed_model":
+        raise UserError("is compressed already", source, "compress the graph it was made from")
+    values = constants(graph_def)
+    script = _script(graph_def, training_script, source)
+    distance = _min_distance(values, script, source, training_script)
+    settings = TableSettings(step, extrapolate, frequency, distance)
+    if not frames:
+        _write(script, values, settings, output)
+        return {}
+    measure = _Comparison(source, script, values, distance, frames)
+    scratch = Path(output).with_name(f".{Path(output).name}.{os.getpid()}.pb")
+    try:
+        for stride in [step] if tolerance is None else _STEPS:
+            settings = TableSettings(stride, extrapolate, frequency, distance)
+            _write(script, values, settings, scratch)
+            errors = measure(scratch)
+            log.info("step %g (%.1f MB): largest error %s", stride, scratch.stat().st_size / 1e6, _sentence(errors))
+            if tolerance is None or max(errors.values()) <= tolerance:
+                os.replace(scratch, output)
+                return errors
+    finally:
+        scratch.unlink(missing_ok=True)
+    raise UserError(
+        f"even with step {stride:g} the error is {max(errors.values()):.1e}, above {tolerance:g}", "--tolerance",
+        "give a larger one; float32 nets cannot be closer than their rounding",
+    )  # fmt: skip
+
+
+def _write(script, values, settings, output):
+    """Write the graph with tables of these settings."""
+    from dptf.graph.freeze import frozen_graph
+    from dptf.model import build_model
+
+    values = dict(values)
+    model = build_model(script["model"], min_nbor_dist=settings.min_distance)
+    model.descriptor.compress(values, settings)
+    size = sum(v.nbytes for name, v in values.items() if "/table" in name)
+    if size > _MAX_TABLE_BYTES:
+        raise UserError(
+            f"the tables take {size / 1e9:.1f} GB, and a graph file ends at 2 GB", "--step",
+            f"use a step of {settings.step * size / _MAX_TABLE_BYTES:.2g} or more, a smaller --extrapolate, or a model with "
+            "type_one_side",
+        )  # fmt: skip
+    write_graph_def(frozen_graph(script, values, min_nbor_dist=settings.min_distance), output)
+
+
+def _script(graph_def, training_script, source):
+    """Input with a normalised model section: that of the graph, or of the given file."""
+    from dptf.config.load import normalize_input, normalize_model, read_input
+
+    stored = text_constant(graph_def, "train_attr/training_script")
+    if stored and json.loads(stored).get("model"):
+        script = json.loads(stored)
+        script["model"] = normalize_model(script["model"], f"{source}: the stored input")
+    elif training_script is None:
+        raise UserError("does not store the input it was trained with", source, "give it: dp compress -t input.json")
+    else:
+        script = normalize_input(read_input(training_script), paths=False)
+    _resolve_sel(script["model"]["descriptor"], graph_def)
+    return script
+
+
+def _resolve_sel(section, graph_def):
+    """Numbers for an automatic sel, from the ops of the graph that find the neighbors (in the order of a hybrid)."""
+    found = [n.attr["sel_a"].list.i for n in graph_def.node if n.op in ("ProdEnvMatA", "ProdEnvMatAMix", "DescrptSeA")]
+    found += [n.attr["sel"].list.i for n in graph_def.node if n.op in ("ProdEnvMatR", "DescrptSeR")]
+    parts = section["list"] if section.get("type") == "hybrid" else [section]
+    automatic = [p for p in parts if isinstance(p.get("sel"), str) or p.get("sel") is None]
+    if not automatic:
+        return
+    if len(parts) != 1 or len(found) != 1:
+        raise UserError("is automatic", "model/descriptor/sel", "give the numbers that the model was trained with")
+    section["sel"] = [int(s) for s in found[0]]
+
+
+def _min_distance(values, script, source, training_script):
+    """Smallest distance between atoms in the training data [Å]."""
+    if "train_attr/min_nbor_dist" in values:
+        return float(values["train_attr/min_nbor_dist"])
+    if training_script is not None:
+        from dptf.config.load import normalize_input, read_input
+
+        script = normalize_input(read_input(training_script), paths=False)
+    try:
+        from dptf.data.neighbor_stat import neighbor_stat
+
+        paths = _systems(script)
+        rcut = float(values["descrpt_attr/rcut"])
+        distance = neighbor_stat(paths, rcut, script["model"].get("type_map"))[0]
+    except (KeyError, UserError) as err:
+        raise UserError(
+            f"does not store the smallest distance between atoms, and the training data cannot be read ({err})", source,
+            "give the input with the training data: dp compress -t input.json",
+        ) from None  # fmt: skip
+    log.info("smallest distance in the training data: %.4f Å", distance)
+    return float(distance)
+
+
+def _systems(script):
+    from dptf.data import expand_systems
+
+    section = script["training"]["training_data"]
+    return expand_systems(section["systems"], section.get("rglob_patterns"), "training/training_data/systems")
+
+
+def _sentence(errors):
+    units = {name: unit for _, name, unit, _ in _COMPARED}
+    return ", ".join(f"{name} {value:.1e} {units[name]}" for name, value in errors.items())
+
+
+class _Comparison:
+    """Largest differences between a graph and others, on a few frames."""
+
+    def __init__(self, source, script, values, distance, frames):
+        self._cases = _training_frames(script, frames)
+        if not self._cases:
+            self._cases = [
+                _generated_frame(int(values["descrpt_attr/ntypes"]), distance, seed) for seed in range(frames)
+            ]
+        parameters = [values.get(f"fitting_attr/t_{key}_avg") for key in ("fparam", "aparam")]
+        self._fparam, self._aparam = parameters
+        self._reference = self._evaluate(source)
+
+    def _evaluate(self, path):
+        from dptf.infer import DeepPotential
+
+        # As they stand in the files: the difference shall be that of the files.
+        with DeepPotential(path, plain=True) as model:
+            run = model.deep_eval
+            names = [name for name, *_ in _COMPARED if run.has(name)]
+            out = []
+            for coord, cells, types in self._cases:
+                fparam = None if self._fparam is None else self._fparam[None]
+                aparam = None if self._aparam is None else np.tile(self._aparam, (1, len(types), 1))
+                out.append(run.evaluate(names, coord, cells, types, fparam, aparam))
+            return out
+
+    def __call__(self, path):
+        errors = {}
+        for (_, _, types), a, b in zip(self._cases, self._reference, self._evaluate(path), strict=True):
+            for key, name, _, per_atom in _COMPARED:
+                if key in a:
+                    d = np.abs(a[key] - b[key]).max() / (len(types) if per_atom else 1)
+                    errors[name] = max(errors.get(name, 0.0), float(d))
+        return errors
+
+
+def _training_frames(script, frames):
+    """Up to so many frames, from as many systems, as (coord, cells, types); empty where the data are not at hand."""
+    from dptf.infer.labelled import LabelledSystem
+
+    try:
+        paths = _systems(script)
+    except (KeyError, UserError):
+        log.info("the training data are not at hand: the error is measured on a generated configuration")
+        return []
+    out = []
+    for path in paths[:: max(1, len(paths) // frames)][:frames]:
+        system = LabelledSystem(path, script["model"].get("type_map") or [])
+        count = max(1, frames // min(frames, len(paths)))
+        for k in np.linspace(0, system.nframes - 1, count).astype(int):
+            coord, cells, types = system.geometry(np.array([k]))
+            out.append((coord.reshape(1, -1), cells, types[0]))
+    return out
+
+
+def _generated_frame(ntypes, distance, rcut, seed):
+    """A jittered lattice of about 40 neighbors an atom, with a pair as close as the closest of the training data."""
+    rng = np.random.default_rng(seed)
+    side, spacing = 4, max(rcut * (4.2 / 40) ** (1 / 3), distance)
+    grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    coord = (grid + rng.uniform(-0.15, 0.15, size=grid.shape)) * spacing
+    coord[1] = coord[0] + [distance, 0.0, 0.0]
+    types = rng.permutation(np.arange(len(grid)) % ntypes)
+    return coord.reshape(1, -1), (np.eye(3) * side * spacing).reshape(1, 9), types
+
+
+def read_tables(graph_def, names):
+    """Tables of a compressed graph of any origin.
+
+    Parameters
+    ----------
+    graph_def : GraphDef
+    names : list of (scope, tail)
+        The nets in the order in which they were built.
+
+    Returns
+    -------
+    dict of str to array
+        Named as :func:`dptf.nn.table.table_names` has it.
+    """
+    from dptf.nn.table import table_names
+
+    nodes, values = {n.name: n for n in graph_def.node}, constants(graph_def)
+
+    def value(ref):
+        name = ref.split(":")[0]
+        while nodes[name].op == "Identity":
+            name = nodes[name].input[0].split(":")[0]
+        return values[name]
+
+    found = {}
+    for node in graph_def.node:
+        if node.op.startswith("TabulateFusion") and "Grad" not in node.op:
+            scope, _, own = node.name.rpartition("/")
+            number = own.rpartition("_")[2]
+            found.setdefault(scope, []).append((int(number) if number.isdigit() else 0, node))
+    out = {}
+    for scope in dict.fromkeys(scope for scope, _ in names):
+        tails = [tail for s, tail in names if s == scope]
+        ops = [node for _, node in sorted(found.get(scope, []), key=lambda item: item[0])]
+        if len(ops) != len(tails):
+            raise UserError(
+                f"has {len(ops)} tables in {scope}, the input describes {len(tails)}", "the compressed graph",
+                "give the descriptor section that it was made with",
+            )  # fmt: skip
+        for tail, node in zip(tails, ops):
+            table, info = table_names(scope, tail)
+            out[table], out[info] = value(node.input[0]), value(node.input[1])
+    return out

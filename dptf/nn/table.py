@@ -1,0 +1,234 @@
+"""Embedding nets of one number as stored tables: what ``dp compress`` makes of them, and the ops that read them.
+
+A table covers [lower, upper) with fine intervals and [upper, extrapolate * upper) with coarse ones; every interval is a
+polynomial of degree five that has the value and two derivatives of the net at both ends. Beyond both ends the ops go on with
+straight lines. For three-body angles the coarse intervals lie on both sides.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dptf.errors import UserError
+from dptf.ops import op_module, tf
+
+_GELU = math.sqrt(2.0 / math.pi)
+
+
+def _tanh(z):
+    y = np.tanh(z)
+    d = 1 - y * y
+    return y, d, -2 * y * d
+
+
+def _sigmoid(z):
+    y = 0.5 * (1 + np.tanh(0.5 * z))
+    d = y * (1 - y)
+    return y, d, d * (1 - 2 * y)
+
+
+def _softplus(z):
+    s, d, _ = _sigmoid(z)
+    return np.logaddexp(0, z), s, d
+
+
+def _silu(z):
+    s, d, dd = _sigmoid(z)
+    return z * s, s + z * d, 2 * d + z * dd
+
+
+def _gelu(z):
+    t, d, dd = _tanh(_GELU * (z + 0.044715 * z**3))
+    u, v = _GELU * (1 + 3 * 0.044715 * z**2), _GELU * 6 * 0.044715 * z
+    first, second = d * u, dd * u**2 + d * v
+    return 0.5 * z * (1 + t), 0.5 * (1 + t) + 0.5 * z * first, first + 0.5 * z * second
+
+
+def _relu(z):
+    on = (z > 0).astype(z.dtype)
+    return z * on, on, np.zeros_like(z)
+
+
+def _relu6(z):
+    on = ((z > 0) & (z < 6)).astype(z.dtype)
+    return np.clip(z, 0, 6), on, np.zeros_like(z)
+
+
+def _identity(z):
+    return z, np.ones_like(z), np.zeros_like(z)
+
+
+_JETS = {
+    "tanh": _tanh, "sigmoid": _sigmoid, "softplus": _softplus, "silu": _silu, "gelu": _gelu, "gelu_tf": _gelu, "relu": _relu,
+    "relu6": _relu6, "none": _identity, "linear": _identity,
+}  # fmt: skip
+
+
+def can_store(activation):
+    """Whether nets with this activation can be stored as tables."""
+    return str(activation).lower() in _JETS
+
+
+def net_jets(x, layers, activation):
+    """Value, first and second derivative of an embedding net of one number.
+
+    Parameters
+    ----------
+    x : array, shape (n,)
+    layers : list of (matrix, bias, idt)
+        Shapes (n_in, n_out), (n_out,) and (n_out,) or None.
+    activation : str
+
+    Returns
+    -------
+    three arrays, shape (n, M), float64
+    """
+    phi = _JETS[str(activation).lower()]
+    y = np.asarray(x, np.float64)[:, None]
+    d, dd = np.ones_like(y), np.zeros_like(y)
+    for w, b, idt in layers:
+        w = np.asarray(w, np.float64)
+        n_in, n_out = w.shape
+        value, first, second = phi(y @ w + np.asarray(b, np.float64).ravel())
+        dz, ddz = d @ w, dd @ w
+        new = [value, first * dz, second * dz**2 + first * ddz]
+        if n_out in (n_in, 2 * n_in):
+            step = 1.0 if idt is None else np.asarray(idt, np.float64).ravel()
+            copies = n_out // n_in
+            new = [h * step + np.tile(old, (1, copies)) for h, old in zip(new, (y, d, dd))]
+        y, d, dd = new
+    return y, d, dd
+
+
+def fit_stride(length, step, dtype=np.float64):
+    """The stride next to `step` (at most as large) that divides `length`, and the number of intervals.
+
+    The ops find interval numbers by division and truncation in `dtype`; the stride is such that this gives the exact number.
+    """
+    count = length / step
+    count = max(1, round(count) if abs(count - round(count)) < 1e-6 * count else math.ceil(count))
+    stride, span = dtype(length / count), dtype(length)
+    while int(span / stride) < count:
+        stride = np.nextafter(stride, dtype(0))
+    return stride, count
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """Options of ``dp compress``.
+
+    Attributes
+    ----------
+    step : float
+        Fine stride, in units of the normalised s(r); the coarse one is ten times as large.
+    extrapolate : float
+        The coarse part reaches to this multiple of the upper end.
+    frequency : int
+        Stored with the table; not used.
+    min_distance : float
+        Smallest distance in the training data, Å: the fine part reaches to it.
+    """
+
+    step: float = 0.01
+    extrapolate: float = 5
+    frequency: int = -1
+    min_distance: float = 1.0
+
+    def grid(self, lower, upper, dtype=np.float64, *, symmetric=False):
+        """Ends widened to integers, as ``table_info`` [6], and the edges of all intervals, shape (rows + 1,)."""
+        scale = 10.0 if symmetric else 1.0  # angles: products reach much further
+        lower, upper = math.floor(lower), math.ceil(upper)
+        upper = max(upper, lower + 1, 1)
+        if symmetric:
+            lower = -upper
+        top = self.extrapolate * upper
+        fine, n_fine = fit_stride(upper - lower, scale * self.step, dtype)
+        coarse, n_coarse = fit_stride(top - upper, 10 * scale * self.step, dtype)
+        info = np.array([lower, upper, top, fine, coarse, self.frequency], dtype)
+        edges = [lower + np.arange(n_fine) * np.float64(fine), upper + np.arange(n_coarse) * np.float64(coarse), [top]]
+        if symmetric:
+            edges.insert(0, -top + np.arange(n_coarse) * np.float64(coarse))
+        return info, np.concatenate(edges)
+
+
+def make_table(layers, activation, edges, dtype=np.float64):
+    """Coefficients of all intervals, shape (len(edges) - 1, 6 * M): those of a channel side by side."""
+    v, d, s = net_jets(edges, layers, activation)
+    t = np.diff(edges)[:, None]
+    (v0, v1), (d0, d1), (s0, s1) = ((a[:-1], a[1:]) for a in (v, d, s))
+    h = v1 - v0
+    parts = [
+        v0,
+        d0,
+        0.5 * s0,
+        (20 * h - (8 * d1 + 12 * d0) * t - (3 * s0 - s1) * t**2) / (2 * t**3),
+        (-30 * h + (14 * d1 + 16 * d0) * t + (3 * s0 - 2 * s1) * t**2) / (2 * t**4),
+        (12 * h - 6 * (d1 + d0) * t + (s1 - s0) * t**2) / (2 * t**5),
+    ]
+    return np.stack(parts, axis=2).reshape(len(t), -1).astype(dtype)
+
+
+def table_names(scope, tail):
+    """Names of the two arrays of a stored net."""
+    return f"{scope}/table{tail}", f"{scope}/table_info{tail}"
+
+
+def is_compressed(values):
+    """Whether the arrays of a model (by name) hold stored nets."""
+    return any("/table_info" in name for name in values)
+
+
+class StoredNet:
+    """A stored net in a graph.
+
+    Parameters
+    ----------
+    params : Parameters
+    scope, tail : str
+        Where it is among the values.
+    dtype : tf.DType
+        float32 or float64.
+    """
+
+    def __init__(self, params, scope, tail, dtype):
+        if dtype not in (tf.float32, tf.float64):
+            raise UserError(f"a compressed model cannot have precision {dtype.name}", "model/descriptor/precision")
+        self.scope = scope
+        name, info = table_names(scope, tail)
+        shape = np.shape(params.values[name])
+        self.width = shape[1] // 6
+        self._inputs = (
+            params.get(name, list(shape), np.zeros(shape), dtype, trainable=False),
+            params.get(info, [6], np.zeros(6), dtype, trainable=False),
+        )
+
+    @staticmethod
+    def stored(params, scope, tail):
+        """Whether the values hold this net as a table."""
+        return params.has(table_names(scope, tail)[0])
+
+    def _call(self, form, *inputs, **attrs):
+        op = getattr(op_module, f"tabulate_fusion_{form.lower()}")
+        name = f"{self.scope}/TabulateFusion{form.title().replace('_', '')}"
+        return op(*self._inputs, *inputs, last_layer_size=self.width, name=name, **attrs)
+
+    def contract(self, rows):
+        """Sum over slots of row (x) G(first of row), shape (n, 4, M); rows (n, slots, 4)."""
+        out = self._call("se_a", tf.reshape(rows[:, :, :1], [-1, 1]), rows)
+        return tf.reshape(out, [-1, 4, self.width])
+
+    def contract_stripped(self, rows, factor, *, is_sorted=True):
+        """The same with G (1 + factor); factor (n * slots, M)."""
+        out = self._call("se_atten", tf.reshape(rows[:, :, :1], [-1, 1]), rows, factor, is_sorted=is_sorted)
+        return tf.reshape(out, [-1, 4, self.width])
+
+    def contract_angles(self, products):
+        """Sum over pairs of e G(e), shape (n, M); products (n, slots a, slots b)."""
+        out = self._call("se_t", tf.reshape(products, [-1, int(products.shape[2])]), products)
+        return tf.reshape(out, [-1, self.width])
+
+    def sum(self, s):
+        """Sum of G over the slots, shape (n, M); s (n, slots)."""
+        out = self._call("se_r", s)
+        return tf.reduce_sum(tf.reshape(out, [-1, int(s.shape[1]), self.width]), axis=1)
