@@ -78,6 +78,16 @@ def _soft_min_virial_grad(op, grad, grad_atom):
     return [*op_module.dptf_slot_virial_grad(grad, grad_atom, *op.inputs), None, None, None]
 
 
+@tf.RegisterGradient("DptfEdgeForce")
+def _edge_force_grad(op, grad):
+    return [op_module.dptf_edge_force_grad(grad, *op.inputs), None, None]
+
+
+@tf.RegisterGradient("DptfEdgeVirial")
+def _edge_virial_grad(op, grad, grad_atom):
+    return [op_module.dptf_edge_virial_grad(grad, grad_atom, *op.inputs), None, None, None]
+
+
 def _embed_attrs(op):
     return {"sel": list(op.get_attr("sel")), "net_of": list(op.get_attr("net_of"))}
 
@@ -146,6 +156,8 @@ for _name in (
     "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
     "ProdForceSeAGrad", "ProdForceSeRGrad", "ProdVirialSeAGrad", "ProdVirialSeRGrad", "DptfVirialGrad",
     "SoftMinSwitch", "SoftMinForceGrad", "SoftMinVirialGrad", "DptfSlotForceGrad", "DptfSlotVirialGrad", "PairTab", "EwaldRecp",
+    "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
+    "DptfEdgeForceGrad", "DptfEdgeVirialGrad",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.

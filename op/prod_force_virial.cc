@@ -58,11 +58,26 @@ DPTF_T.Input("grad: T")
     .Output("grad_net: T")
     .SetShapeFn(matrices);
 
-/// Reads and checks the inputs that all these ops share. `first` counts leading adjoints.
+// The same with the vectors from center to neighbor as leaves: edge_grad [nf, nloc * nnei * 3] is the
+// derivative in them.
+#define DPTF_EDGE_IN .Input("edge_grad: T").Input("nlist: int32").Input("natoms: int32")
+#define DPTF_EDGE_VIRIAL_IN \
+  .Input("edge_grad: T").Input("rij: T").Input("nlist: int32").Input("natoms: int32")
+REGISTER_OP("DptfEdgeForce") DPTF_T DPTF_EDGE_IN.Output("force: T").SetShapeFn(matrices);
+REGISTER_OP("DptfEdgeForceGrad")
+DPTF_T.Input("grad: T") DPTF_EDGE_IN.Output("grad_edge: T").SetShapeFn(matrices);
+REGISTER_OP("DptfEdgeVirial")
+DPTF_T DPTF_EDGE_VIRIAL_IN.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
+REGISTER_OP("DptfEdgeVirialGrad")
+DPTF_T.Input("grad: T").Input("grad_atom: T") DPTF_EDGE_VIRIAL_IN.Output("grad_edge: T").SetShapeFn(matrices);
+
+/// Reads and checks the inputs that all these ops share; with 3 components there is no in_deriv. `first`
+/// counts leading adjoints.
 template <typename T>
 bool read_inputs(OpKernelContext* context, int first, bool has_rij, int ncomp, EnvDeriv<T>* p) {
-  const Tensor &net = context->input(first), &deriv = context->input(first + 1),
-               &nlist = context->input(first + 2 + has_rij), &natoms = context->input(first + 3 + has_rij);
+  const int at = first + (ncomp == 3 ? 1 : 2);  // where rij, or nlist, stands
+  const Tensor &net = context->input(first), &deriv = context->input(ncomp == 3 ? first : first + 1),
+               &nlist = context->input(at + has_rij), &natoms = context->input(at + 1 + has_rij);
   if (natoms.NumElements() < 3) {
     context->CtxFailure(invalid_argument("natoms needs at least 3 entries"));
     return false;
@@ -75,8 +90,8 @@ bool read_inputs(OpKernelContext* context, int first, bool has_rij, int ncomp, E
   p->nnei = static_cast<int>(width);
   const int64_t slots = p->nf * p->nloc * width;
   bool fits = net.dims() == 2 && nlist.NumElements() == slots && net.NumElements() == slots * ncomp &&
-              deriv.NumElements() == slots * ncomp * 3;
-  if (has_rij) fits = fits && context->input(first + 2).NumElements() == slots * 3;
+              deriv.NumElements() == slots * ncomp * (ncomp == 3 ? 1 : 3);
+  if (has_rij) fits = fits && context->input(at).NumElements() == slots * 3;
   if (!fits) {
     context->CtxFailure(invalid_argument("shapes do not fit: net_deriv ", net.shape().DebugString(),
                                          ", in_deriv ", deriv.shape().DebugString(), ", nlist ",
@@ -85,8 +100,8 @@ bool read_inputs(OpKernelContext* context, int first, bool has_rij, int ncomp, E
     return false;
   }
   p->net_deriv = net.flat<T>().data();
-  p->deriv = deriv.flat<T>().data();
-  p->rij = has_rij ? context->input(first + 2).flat<T>().data() : nullptr;
+  p->deriv = ncomp == 3 ? nullptr : deriv.flat<T>().data();
+  p->rij = has_rij ? context->input(at).flat<T>().data() : nullptr;
   p->nlist = nlist.flat<int>().data();
   const int64_t nall = p->nall;
   for (int64_t k = 0; k < slots; ++k)
@@ -165,7 +180,7 @@ template <typename T, int NCOMP, bool ATOM>
 class VirialGradOp : public OpKernel {
  public:
   explicit VirialGradOp(OpKernelConstruction* context) : OpKernel(context) {
-    if constexpr (ATOM) OP_REQUIRES_OK(context, context->GetAttr("ncomp", &ncomp_));
+    if constexpr (ATOM && NCOMP != 3) OP_REQUIRES_OK(context, context->GetAttr("ncomp", &ncomp_));
   }
   void Compute(OpKernelContext* context) override {
     EnvDeriv<T> p;
@@ -202,7 +217,11 @@ class VirialGradOp : public OpKernel {
   DPTF_KERNEL("ProdForceSeRGrad", T, ForceGradOp<T, 1>);          \
   DPTF_KERNEL("ProdVirialSeAGrad", T, VirialGradOp<T, 4, false>); \
   DPTF_KERNEL("ProdVirialSeRGrad", T, VirialGradOp<T, 1, false>); \
-  DPTF_KERNEL("DptfVirialGrad", T, VirialGradOp<T, 4, true>)
+  DPTF_KERNEL("DptfVirialGrad", T, VirialGradOp<T, 4, true>);     \
+  DPTF_KERNEL("DptfEdgeForce", T, ForceOp<T, 3>);                 \
+  DPTF_KERNEL("DptfEdgeForceGrad", T, ForceGradOp<T, 3>);         \
+  DPTF_KERNEL("DptfEdgeVirial", T, VirialOp<T, 3>);               \
+  DPTF_KERNEL("DptfEdgeVirialGrad", T, VirialGradOp<T, 3, true>)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);
 

@@ -9,7 +9,7 @@ from dptf.config.problems import nearest
 # Values of the ``type`` keys that work.
 TYPES = {
     "model": {"standard"},
-    "descriptor": {"se_e2_a", "se_e2_r", "se_e3", "hybrid"},
+    "descriptor": {"se_e2_a", "se_e2_r", "se_e3", "se_atten", "se_atten_v2", "hybrid"},
     "fitting_net": {"ener"},
     "loss": {"ener"},
     "learning_rate": {"exp", "cosine", "wsd"},

@@ -9,13 +9,24 @@ KINDS = {
     "se_e2_a": ("se_e2_a", "SeE2A"),
     "se_e2_r": ("se_e2_r", "SeE2R"),
     "se_e3": ("se_e3", "SeE3"),
+    "se_atten": ("se_atten", "SeAtten"),
+    "se_atten_v2": ("se_atten", "SeAtten"),
     "hybrid": ("hybrid", "Hybrid"),
 }
 #: The same for models with a type embedding.
 TYPED = {
+    "se_atten": ("se_atten", "SeAtten"),
+    "se_atten_v2": ("se_atten", "SeAtten"),
     "hybrid": ("hybrid", "Hybrid"),
 }
-ALIASES = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_at": "se_e3", "se_a_3be": "se_e3", "se_t": "se_e3"}
+ALIASES = {
+    "se_a": "se_e2_a",
+    "se_r": "se_e2_r",
+    "se_at": "se_e3",
+    "se_a_3be": "se_e3",
+    "se_t": "se_e3",
+    "dpa1": "se_atten",
+}
 
 
 def make_descriptor(section, ntypes, where="model/descriptor", *, typed=False):

@@ -129,7 +129,7 @@ class SmoothDescriptor(Descriptor):
         """Features (n, dim_out, or that many numbers) of the normalised rows (n, ndescrpt) of all local atoms."""
         raise NotImplementedError
 
-    def force_and_virial(self, scalar, suffix=""):
+    def force_and_virial(self, scalar, suffix="", *, atomic=None):
         """Forces (nf, nall*3), virial (nf, 9) and atomic virials (nf, nall*9) of a scalar of the descriptor."""
         net_deriv = tf.gradients(scalar, self.rmat)[0]
         net_deriv = tf.reshape(net_deriv, [-1, self.natoms[0] * self.ndescrpt])

@@ -30,11 +30,6 @@ class Hybrid(Descriptor):
             make_descriptor(s, ntypes, f"{where}/list/{k}", typed=typed) for k, s in enumerate(section["list"])
         ]
         self.ntypes, self.where = ntypes, where
-        if len({p.mixed_types for p in self.parts}) > 1:
-            raise UserError(
-                "mixes descriptors that need atoms sorted by type with others", f"{where}/list",
-                "combine descriptors of one sort (se_e2_a, se_e2_r, se_e3; or se_atten and the like)",
-            )  # fmt: skip
 
     @property
     def rcut(self):
@@ -50,8 +45,13 @@ class Hybrid(Descriptor):
 
     @property
     def mixed_types(self):
-        """Whether the parts take atoms in any order."""
-        return self.parts[0].mixed_types
+        """Whether a part wants one fitting net for all types."""
+        return any(p.mixed_types for p in self.parts)
+
+    @property
+    def any_order(self):
+        """Whether all parts take atoms in any order."""
+        return all(p.any_order for p in self.parts)
 
     @property
     def own_type_embedding(self):
@@ -112,6 +112,15 @@ class Hybrid(Descriptor):
         for p in self.parts:
             p.pair_excluded = pairs
 
+    @property
+    def type_map(self):
+        return self.parts[0].type_map
+
+    @type_map.setter
+    def type_map(self, names):
+        for p in self.parts:
+            p.type_map = names
+
     def statistics(self, batches, stat_file=None):
         """Normalisation of every part."""
         for p in self.parts:
@@ -134,9 +143,9 @@ class Hybrid(Descriptor):
         d = tf.reshape(tf.concat(features, axis=2), [-1, natoms[0], self.dim_out])
         return tf.identity(d, name=f"o_descriptor{suffix}")
 
-    def force_and_virial(self, scalar, suffix=""):
+    def force_and_virial(self, scalar, suffix="", *, atomic=None):
         """Sums over the parts."""
-        parts = [p.force_and_virial(scalar, f"{suffix}_{k}") for k, p in enumerate(self.parts)]
+        parts = [p.force_and_virial(scalar, f"{suffix}_{k}", atomic=atomic) for k, p in enumerate(self.parts)]
         return tuple(tf.add_n(terms) if len(terms) > 1 else terms[0] for terms in zip(*parts))
 
     def can_tabulate(self):

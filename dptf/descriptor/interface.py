@@ -24,11 +24,13 @@ class Descriptor:
         After ``build``: rotation matrices, shape (nf * nloc, dim_rot, 3).
     table_error : tensor or None
         After ``build``: interpolation error of tabulated nets, scalar, relative.
+    type_map : list of str
+        Names of the types, set by the model; may be empty.
     pair_excluded : set of (int, int)
         Pairs of types without interaction in the whole model, both orders; their slots stay empty.
     """
 
-    #: Whether atoms may come in any order (``natoms[2:]`` is not used) and one fitting net serves all types.
+    #: Whether one fitting net serves all types (and, unless ``any_order`` says otherwise, ``natoms[2:]`` is not used).
     mixed_types = False
     #: Options of the type embedding the model makes when the input has no ``type_embedding`` section; None for none.
     own_type_embedding = None
@@ -43,7 +45,7 @@ class Descriptor:
     table_error = None
 
     def __init__(self):
-        self.pair_excluded = set()
+        self.type_map, self.pair_excluded = [], set()
 
     @property
     def nnei(self):
@@ -79,8 +81,22 @@ class Descriptor:
         """
         raise NotImplementedError
 
-    def force_and_virial(self, scalar, suffix=""):
-        """Forces (nf, nall*3), virial (nf, 9) and atomic virials (nf, nall*9) of minus the derivative of a scalar."""
+    @property
+    def any_order(self):
+        """Whether atoms may come in any order, and frames of a batch may differ in their types."""
+        return self.mixed_types
+
+    def force_and_virial(self, scalar, suffix="", *, atomic=None):
+        """Forces (nf, nall*3), virial (nf, 9) and atomic virials (nf, nall*9) of minus the derivative of a scalar.
+
+        Parameters
+        ----------
+        scalar : scalar tensor
+        suffix : str
+        atomic : tensor, shape (nf, nloc)
+            Contributions of the atoms to it. Where they depend on atoms beyond the cutoff (message passing), the atomic virials
+            are split by them.
+        """
         raise NotImplementedError
 
     def can_tabulate(self):

@@ -26,6 +26,8 @@ class EnvStatistics:
         See :func:`dptf.descriptor.env_adjust.adjusted_env_mat`, Å.
     """
 
+    mixed_types = False
+
     def __init__(self, ntypes, rcut, rcut_smth, sel, excluded=(), *, kind="se_a", protection=0.0):
         self.ntypes, self.rcut, self.rcut_smth, self.sel = ntypes, rcut, rcut_smth, sel
         self.excluded, self.nnei = set(excluded), sum(sel)
@@ -35,7 +37,7 @@ class EnvStatistics:
         """Name of the cached sums; exclusions change them, so they are part of it when there are any."""
         items = {
             "type": self.kind, "ntypes": self.ntypes, "rcut": round(self.rcut, 2), "rcut_smth": round(self.rcut_smth, 2),
-            "nsel": self.nnei, "sel": self.sel, "mixed_types": False,
+            "nsel": self.nnei, "sel": self.sel, "mixed_types": self.mixed_types,
         }  # fmt: skip
         if self.excluded:
             items["exclude_types"] = sorted(self.excluded)

@@ -19,7 +19,9 @@ class EnergyModel(StandardModel):
         atom_energy = tf.identity(atom_energy, name=f"o_atom_energy{suffix}")
         energy = tf.reduce_sum(tf.cast(atom_energy, tf.float64), axis=1, name=f"o_energy{suffix}")
         # The sum in the working precision is what forces are taken of; its gradient is the same.
-        force, virial, atom_virial = self.descriptor.force_and_virial(tf.reduce_sum(atom_energy), suffix)
+        force, virial, atom_virial = self.descriptor.force_and_virial(
+            tf.reduce_sum(atom_energy), suffix, atomic=atom_energy
+        )
         return {
             "energy": energy,
             "force": tf.reshape(force, [-1, 3 * natoms[1]], name=f"o_force{suffix}"),

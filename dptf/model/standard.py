@@ -38,6 +38,7 @@ class StandardModel:
                 raise UserError("is not supported by this version in training", f"model/{key}", "remove it")
         embedding = section.get("type_embedding")
         self.descriptor = make_descriptor(section["descriptor"], self.ntypes, typed=embedding is not None)
+        self.descriptor.type_map = self.type_map
         self.descriptor.pair_excluded = {
             p for a, b in section.get("pair_exclude_types") or [] for p in ((a, b), (b, a))
         }

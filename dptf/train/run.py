@@ -197,6 +197,11 @@ def _train(config, init_model, restart, init_frz_model, distance):
         options["training_data"], requirements=requirements, seed=options.get("seed"),
         where="training/training_data", **data_args,
     )  # fmt: skip
+    if training.mixed_type and not getattr(model, "descriptor", model).any_order:
+        raise UserError(
+            f"'{config['model']['descriptor']['type']}' cannot be trained with mixed-type data or batch_size mixed:N",
+            "model/descriptor/type", "use a descriptor with type embedding (se_atten, dpa2, dpa3)",
+        )  # fmt: skip
     log.info("\n%s", training.summary("Training"))
     validation = None
     if options.get("validation_data"):

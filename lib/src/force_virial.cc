@@ -1,6 +1,7 @@
 #include "dptf/force_virial.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "dptf/scatter.h"
 
@@ -10,9 +11,40 @@ namespace {
 /// t := sum over the components of one slot of g D, the force that the slot puts on its neighbor.
 template <int NCOMP, typename T>
 inline void slot_force(const T* g, const T* d, T t[3]) {
-  for (int x = 0; x < 3; ++x) t[x] = 0;
-  for (int c = 0; c < NCOMP; ++c)
-    for (int x = 0; x < 3; ++x) t[x] += g[c] * d[3 * c + x];
+  if constexpr (NCOMP == 3) {
+    for (int x = 0; x < 3; ++x) t[x] = -g[x];
+  } else {
+    for (int x = 0; x < 3; ++x) t[x] = 0;
+    for (int c = 0; c < NCOMP; ++c)
+      for (int x = 0; x < 3; ++x) t[x] += g[c] * d[3 * c + x];
+  }
+}
+
+/// Adjoint of slot_force: out[c] = sum over x of d[c, x] t[x].
+template <typename T>
+inline void slot_adjoint(int ncomp, const T t[3], const T* d, T* out) {
+  if (!d) {
+    for (int x = 0; x < 3; ++x) out[x] = -t[x];
+    return;
+  }
+  for (int c = 0; c < ncomp; ++c) out[c] = t[0] * d[3 * c] + t[1] * d[3 * c + 1] + t[2] * d[3 * c + 2];
+}
+
+/// Derivatives of a slot, null where the slot is its own leaf.
+template <typename T>
+inline const T* slot_deriv(const EnvDeriv<T>& p, int64_t slot) {
+  return p.deriv ? p.deriv + slot * p.ncomp * 3 : nullptr;
+}
+
+/// Calls f with the number of components as a compile-time constant.
+template <typename F>
+void with_ncomp(int ncomp, const F& f) {
+  if (ncomp == 4)
+    f(std::integral_constant<int, 4>());
+  else if (ncomp == 3)
+    f(std::integral_constant<int, 3>());
+  else
+    f(std::integral_constant<int, 1>());
 }
 
 template <int NCOMP, typename T>
@@ -23,8 +55,7 @@ void force_rows(const EnvDeriv<T>& p, int64_t f, int64_t begin, int64_t end, T* 
     for (int k = 0; k < p.nnei; ++k) {
       const int j = p.nlist[row * p.nnei + k];
       T t[3];
-      slot_force<NCOMP>(p.net_deriv + (row * p.nnei + k) * NCOMP, p.deriv + (row * p.nnei + k) * NCOMP * 3,
-                        t);
+      slot_force<NCOMP>(p.net_deriv + (row * p.nnei + k) * NCOMP, slot_deriv(p, row * p.nnei + k), t);
       for (int x = 0; x < 3; ++x) own[x] += t[x];
       if (j < 0) continue;
       for (int x = 0; x < 3; ++x) force[3 * j + x] += t[x];
@@ -41,8 +72,7 @@ void virial_rows(const EnvDeriv<T>& p, int64_t f, int64_t begin, int64_t end, T*
       const int j = p.nlist[row * p.nnei + k];
       if (j < 0) continue;
       T t[3];
-      slot_force<NCOMP>(p.net_deriv + (row * p.nnei + k) * NCOMP, p.deriv + (row * p.nnei + k) * NCOMP * 3,
-                        t);
+      slot_force<NCOMP>(p.net_deriv + (row * p.nnei + k) * NCOMP, slot_deriv(p, row * p.nnei + k), t);
       const T* r = p.rij + (row * p.nnei + k) * 3;
       for (int a = 0; a < 3; ++a)
         for (int b = 0; b < 3; ++b) {
@@ -61,8 +91,7 @@ void env_force(const EnvDeriv<T>& p, T* force, const ParallelFor& parallel) {
   ScatterSum<T> sum(force, p.nf, p.nloc, 3 * p.nall);
   scatter(p.nf, p.nloc, p.nnei * p.ncomp * 3, parallel,
           [&](int64_t f, int64_t begin, int64_t end, int64_t copy) {
-            T* out = sum.row(f, copy);
-            p.ncomp == 4 ? force_rows<4>(p, f, begin, end, out) : force_rows<1>(p, f, begin, end, out);
+            with_ncomp(p.ncomp, [&](auto n) { force_rows<n.value>(p, f, begin, end, sum.row(f, copy)); });
           });
   sum.finish();
 }
@@ -72,9 +101,9 @@ void env_virial(const EnvDeriv<T>& p, T* virial, T* atom_virial, const ParallelF
   ScatterSum<T> sum(virial, p.nf, p.nloc, 9), atomic(atom_virial, p.nf, p.nloc, 9 * p.nall);
   scatter(p.nf, p.nloc, p.nnei * p.ncomp * 6, parallel,
           [&](int64_t f, int64_t begin, int64_t end, int64_t copy) {
-            T *total = sum.row(f, copy), *out = atomic.row(f, copy);
-            p.ncomp == 4 ? virial_rows<4>(p, f, begin, end, total, out)
-                         : virial_rows<1>(p, f, begin, end, total, out);
+            with_ncomp(p.ncomp, [&](auto n) {
+              virial_rows<n.value>(p, f, begin, end, sum.row(f, copy), atomic.row(f, copy));
+            });
           });
   sum.finish();
   atomic.finish();
@@ -91,10 +120,7 @@ void env_force_grad(const EnvDeriv<T>& p, const T* grad, int64_t grad_atoms, T* 
         const int j = p.nlist[row * p.nnei + k];
         T d[3];
         for (int x = 0; x < 3; ++x) d[x] = (j < 0 ? T(0) : g[j % grad_atoms * 3 + x]) - gi[x];
-        const T* deriv = p.deriv + (row * p.nnei + k) * p.ncomp * 3;
-        T* out = grad_net + (row * p.nnei + k) * p.ncomp;
-        for (int c = 0; c < p.ncomp; ++c)
-          out[c] = d[0] * deriv[3 * c] + d[1] * deriv[3 * c + 1] + d[2] * deriv[3 * c + 2];
+        slot_adjoint(p.ncomp, d, slot_deriv(p, row * p.nnei + k), grad_net + (row * p.nnei + k) * p.ncomp);
       }
     }
   });
@@ -121,9 +147,7 @@ void env_virial_grad(const EnvDeriv<T>& p, const T* grad, const T* grad_atom, T*
             d[a] += w * r[b];
           }
         }
-        const T* deriv = p.deriv + (row * p.nnei + k) * p.ncomp * 3;
-        for (int c = 0; c < p.ncomp; ++c)
-          out[c] = d[0] * deriv[3 * c] + d[1] * deriv[3 * c + 1] + d[2] * deriv[3 * c + 2];
+        slot_adjoint(p.ncomp, d, slot_deriv(p, row * p.nnei + k), out);
       }
     }
   });

@@ -43,6 +43,22 @@ def write_system(path, nframes=6, seed=0, nopbc=False, sets=1):
     return path
 
 
+def write_mixed_system(path, nframes=6, seed=0):
+    """The system of :func:`write_system` with types that differ from frame to frame (energy shifted by 0.3 eV per atom of B).
+
+    Returns
+    -------
+    path, types : Path and int array, shape (nframes, 12)
+    """
+    write_system(path, nframes, seed)
+    types = np.random.default_rng(seed + 1).integers(0, 2, (nframes, 12))
+    np.savetxt(path / "type.raw", np.zeros(12, int), fmt="%d")
+    np.save(path / "set.000/real_atom_types.npy", types)
+    energy = np.load(path / "set.000/energy.npy")
+    np.save(path / "set.000/energy.npy", energy + 0.3 * types.sum(1))
+    return path, types
+
+
 def write_input(folder, systems, **changes):
     """A small input; `changes` are ``section__key=value`` (``training__numb_steps=5``)."""
     config = {

@@ -9,7 +9,8 @@ namespace dptf {
 /// Chain rule from the environment matrix to positions. Shapes: net_deriv [nf, nloc, nnei, ncomp],
 /// deriv [nf, nloc, nnei, ncomp, 3] (with respect to the center), rij [nf, nloc, nnei, 3], nlist [nf, nloc,
 /// nnei]
-/// (-1: empty slot, otherwise an index below nall).
+/// (-1: empty slot, otherwise an index below nall). With ncomp 3 and deriv null, net_deriv is the derivative
+/// in the vector from center to neighbor itself.
 template <typename T>
 struct EnvDeriv {
   int64_t nf = 0, nloc = 0, nall = 0;

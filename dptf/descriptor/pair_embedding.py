@@ -1,0 +1,104 @@
+"""Embedding of a scalar together with the types of two atoms, by concatenation (``concat``) or as a product (``strip``).
+
+concat: ``g = N([x, T_first, T_second])``; strip: ``g = N(x) (1 + N_t([T_first, T_second]))``. The types take few values, so
+what depends on them alone is computed once per pair of types and looked up.
+"""
+
+from dptf.nn.activation import get_activation
+from dptf.nn.embedding import apply_embedding, embedding_layers
+from dptf.ops import tf
+
+
+class PairEmbedding:
+    """Nets of one descriptor.
+
+    Parameters
+    ----------
+    neuron : list of int
+    tebd_dim : int
+    strip : bool
+    two_types : bool
+        Whether the second type enters too.
+    activation : str
+    resnet_dt : bool
+    """
+
+    def __init__(self, neuron, tebd_dim, *, strip, two_types, activation, resnet_dt):
+        self.neuron, self.tebd_dim, self.strip, self.two_types = list(neuron), tebd_dim, strip, two_types
+        self.activation, self.resnet_dt = activation, resnet_dt
+
+    @property
+    def types_in(self):
+        """Width of the type embeddings that enter."""
+        return self.tebd_dim * (2 if self.two_types else 1)
+
+    @property
+    def strip_name(self):
+        """Suffix of the arrays of the net of the types."""
+        return "_two_side_ebd" if self.two_types else "_one_side_ebd"
+
+    def weights(self, params, scope, dtype, seeder, trainable=True):
+        """Layers of the net and, in strip form, of that of the types (otherwise None)."""
+        common = {"resnet_dt": self.resnet_dt, "trainable": trainable}
+        n_in = 1 if self.strip else 1 + self.types_in
+        net = embedding_layers(params, scope, "", self.neuron, dtype, seeder, n_in=n_in, **common)
+        if not self.strip:
+            return net, None
+        return net, embedding_layers(
+            params, scope, self.strip_name, self.neuron, dtype, seeder, n_in=self.types_in, **common
+        )
+
+    def __call__(self, x, tebd, first, second, weights, damping=None):
+        """Embed.
+
+        Parameters
+        ----------
+        x : tensor, shape (...)
+        tebd : tensor, shape (ntypes + 1, tebd_dim)
+        first, second : int32 tensors, broadcast to the shape of x
+            Rows of ``tebd``.
+        weights : pair
+        damping : tensor, shape (...), optional
+            Multiplies the factor of the types (strip).
+
+        Returns
+        -------
+        tensor, shape (..., neuron[-1])
+        """
+        net, type_net = weights
+        if not self.strip:
+            return self._concat(x, tebd, first, second, net)
+        g = tf.reshape(apply_embedding(tf.reshape(x, [-1, 1]), net, self.activation), self._out_shape(x))
+        factor = tf.gather(
+            apply_embedding(self.type_rows(tebd), type_net, self.activation), self._row(tebd, first, second)
+        )
+        if damping is not None:
+            factor = factor * damping[..., None]
+        return g * factor + g
+
+    def type_rows(self, tebd):
+        """Input of the net of the types for all pairs (or first types), second type slowest."""
+        if not self.two_types:
+            return tebd
+        n = int(tebd.shape[0])
+        return tf.concat([tf.tile(tebd, [n, 1]), tf.repeat(tebd, n, axis=0)], axis=1)
+
+    def _row(self, tebd, first, second):
+        return second * int(tebd.shape[0]) + first if self.two_types else first
+
+    def _out_shape(self, x):
+        return tf.concat([tf.shape(x), [self.neuron[-1]]], 0)
+
+    def _concat(self, x, tebd, first, second, net):
+        """The first layer as the sum of its parts for x and for the types; the others as they are."""
+        (w, b, idt), rest = net[0], net[1:]
+        rows, n = self.type_rows(tebd), int(w.shape[1])
+        table = tf.gather(tf.nn.bias_add(tf.matmul(rows, w[1:]), b), self._row(tebd, first, second))
+        h = get_activation(self.activation)(x[..., None] * w[0] + table)
+        n_in = 1 + self.types_in
+        if n in (n_in, 2 * n_in):
+            h = h if idt is None else h * tf.reshape(idt, [-1])
+            inputs = tf.concat([x[..., None], tf.gather(rows, self._row(tebd, first, second))], -1)
+            h = h + (inputs if n == n_in else tf.concat([inputs, inputs], -1))
+        g = apply_embedding(tf.reshape(h, [-1, n]), rest, self.activation)
+        return tf.reshape(g, self._out_shape(x))
