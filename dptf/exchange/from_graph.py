@@ -49,9 +49,12 @@ def serialize_graph(constants, script, path):
         raise UserError(
             f"the graph has no constant {err}", path, "it was not written for the input it stores"
         ) from None
-    out_bias, out_std = (_out_stat(constants, key, ntypes, default) for key, default in (("bias", 0.0), ("std", 1.0)))
+    width = {"dipole": 3, "polar": 9}.get(fitting["type"]) or fitting["dim_out"]
+    out_bias, out_std = (
+        _out_stat(constants, key, (1, ntypes, width), default) for key, default in (("bias", 0.0), ("std", 1.0))
+    )
     exclude = [int(t) for t in section.get("atom_exclude_types") or []]
-    fitting["exclude_types"] = exclude
+    fitting["exclude_types"] = sorted({*exclude, *fitting["exclude_types"]})
     tree = {
         "backend": "TensorFlow",
         "model": {
@@ -74,10 +77,10 @@ def serialize_graph(constants, script, path):
     return tree
 
 
-def _out_stat(constants, key, ntypes, default):
-    """Output bias or deviation (1, ntypes, 1); the scope is doubled in files of 3.1 and later."""
+def _out_stat(constants, key, shape, default):
+    """Output bias or deviation, shape (1, ntypes, width); the scope is doubled in files of 3.1 and later."""
     for scope in ("model_attr/model_attr", "model_attr"):
         value = constants.get(f"{scope}/t_out_{key}")
         if value is not None:
-            return value.reshape(1, ntypes, -1)
-    return np.full((1, ntypes, 1), default)
+            return value.reshape(shape)
+    return np.full(shape, default)

@@ -8,7 +8,7 @@ _DESCRIPTORS = {
     **dict.fromkeys(("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at", "se_a_3be", "se_t"), "se"),
     "hybrid": "hybrid",
 }
-_FITTINGS = {"ener": "ener", "invar": "ener"}
+_FITTINGS = dict.fromkeys(("ener", "invar", "dipole", "polar", "dos", "property"), "fitting")
 
 
 def _module(table, kind, what, where):

@@ -78,7 +78,7 @@ def collection(kind, ntypes, ndim, networks):
 _LAYER_KEYS = ("bias", "use_timestep", "activation_function", "resnet", "precision", "trainable", "@variables")
 
 
-def layer_arrays(layer, where, *, activation, residual):
+def layer_arrays(layer, where, *, activation, residual, free_step=False):
     """Weights of a layer that a graph computes as act(x w + b), then ``idt`` and the residual where widths allow.
 
     Parameters
@@ -89,6 +89,8 @@ def layer_arrays(layer, where, *, activation, residual):
         Activation of the graph.
     residual : bool
         Whether the graph adds the input here.
+    free_step : bool
+        Whether the graph can have a time step without adding the input.
 
     Returns
     -------
@@ -113,7 +115,7 @@ def layer_arrays(layer, where, *, activation, residual):
             where,
             "such a net cannot be expressed; train with other widths",
         )
-    if idt is not None and not residual:
+    if idt is not None and not residual and not free_step:
         if not np.all(idt == 1):
             raise UserError("a time step without residual connection cannot be expressed by graphs", where)
         idt = None
@@ -139,8 +141,8 @@ def make_layer(w, b, idt, *, activation, resnet, precision, trainable=True):
     }
 
 
-def embedding_net(layers, *, neuron, activation, resnet_dt, precision):
-    """An ``EmbeddingNetwork`` object from (w, b, idt) of its layers."""
+def embedding_net(layers, *, neuron, activation, resnet_dt, precision, bias=True):
+    """An ``EmbeddingNetwork`` object from (w, b, idt) of its layers; b is None without biases."""
     return {
         "@class": "EmbeddingNetwork",
         "@version": 2,
@@ -148,7 +150,7 @@ def embedding_net(layers, *, neuron, activation, resnet_dt, precision):
         "neuron": [int(n) for n in neuron],
         "activation_function": activation,
         "resnet_dt": bool(resnet_dt),
-        "bias": True,
+        "bias": bool(bias),
         "precision": precision,
         "layers": [
             make_layer(w, b, idt, activation=activation, resnet=True, precision=precision) for w, b, idt in layers
@@ -165,6 +167,15 @@ def read_embedding(net, where, activation):
     for k, layer in enumerate(net["layers"]):
         n_in, n_out = np.asarray(layer["@variables"]["w"]).shape
         yield layer_arrays(layer, f"{where}/layers/{k}", activation=activation, residual=n_out in (n_in, 2 * n_in))
+
+
+def zeros_like(net):
+    """A net of the same shape with zeros, where a reader wants a net whose output it discards."""
+    layers = [
+        layer | {"@variables": {k: None if v is None else np.zeros_like(v) for k, v in layer["@variables"].items()}}
+        for layer in net["layers"]
+    ]
+    return net | {"layers": layers}
 
 
 def precision_name(name, array=None):

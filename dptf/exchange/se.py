@@ -209,12 +209,4 @@ def _fill_excluded(nets, ntypes):
     for i in range(ntypes):
         for j in range(ntypes):
             if (i, j) not in nets:
-                nets[i, j] = _zeros_like(template)
-
-
-def _zeros_like(net):
-    layers = [
-        layer | {"@variables": {k: None if v is None else np.zeros_like(v) for k, v in layer["@variables"].items()}}
-        for layer in net["layers"]
-    ]
-    return net | {"layers": layers}
+                nets[i, j] = nodes.zeros_like(template)

@@ -45,27 +45,26 @@ def read_model(tree, where="model"):
         model["fitting"], f"{where}/fitting", ntypes
     )
     values |= more
+    excluded = {*map(int, model.get("atom_exclude_types") or [])}
+    if "sel_type" not in fitting:
+        excluded |= {*map(int, model["fitting"].get("exclude_types") or [])}
     section = {
         "type": "standard",
         "type_map": type_map,
         "descriptor": descriptor,
         "fitting_net": fitting,
         "pair_exclude_types": [list(map(int, p)) for p in model.get("pair_exclude_types") or []],
-        "atom_exclude_types": sorted(
-            {*map(int, model.get("atom_exclude_types") or []), *map(int, model["fitting"].get("exclude_types") or [])}
-        ),
+        "atom_exclude_types": sorted(excluded),
         "data_stat_nbatch": 10,
         "data_stat_protect": 0.01,
         "data_bias_nsample": 10,
     }
     bias = np.asarray(model["@variables"]["out_bias"]).reshape(1, ntypes, -1)
-    std = np.asarray(model["@variables"]["out_std"])
-    if not np.all(std == 1):
-        log.warning(
-            "out_std differs from 1; backends that write such files ignore it for energies, and so does the graph"
-        )
+    std = np.asarray(model["@variables"]["out_std"]).reshape(1, ntypes, -1)
+    if fitting["type"] != "property" and not np.all(std == 1):
+        section["ignore_out_std"] = True  # as the backends that write such files do
     values["model_attr/model_attr/t_out_bias"] = bias
-    values["model_attr/model_attr/t_out_std"] = np.ones_like(bias)
+    values["model_attr/model_attr/t_out_std"] = std
     distance = (tree.get("@variables") or {}).get("min_nbor_dist")
     return section, values, None if distance is None else float(distance)
 

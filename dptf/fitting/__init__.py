@@ -7,6 +7,10 @@ from dptf.errors import UserError
 #: Type name -> module and class.
 KINDS = {
     "ener": ("ener", "EnerFitting"),
+    "dipole": ("dipole", "DipoleFitting"),
+    "polar": ("polar", "PolarFitting"),
+    "dos": ("dos", "DosFitting"),
+    "property": ("property", "PropertyFitting"),
 }
 
 

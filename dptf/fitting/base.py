@@ -48,8 +48,8 @@ class Fitting:
         self.seed, self.rcond = section.get("seed"), section.get("rcond")
         self.use_aparam_as_mask = bool(section.get("use_aparam_as_mask", False))
         self.trainable = self._per_layer(section.get("trainable", True), f"{where}/trainable")
-        # Of imported models: the hidden layers that add their input.
-        self.residual = section.get("residual_layers")
+        # Of imported models: the hidden layers that add their input, and those with a time step.
+        self.residual, self.timestep = section.get("residual_layers"), section.get("timestep_layers")
         self.layer_name = section.get("layer_name")
         if self.layer_name is not None and len(self.layer_name) != len(self.neuron) + 1:
             raise UserError(f"needs {len(self.neuron) + 1} entries (one per layer)", f"{where}/layer_name")
@@ -173,7 +173,7 @@ class Fitting:
             """Outputs of the atoms of a slice, by the net of type t (None: of all types)."""
             net = FittingNet(
                 params, self._layer_scopes(t, suffix), n_in, self.neuron, width or 1, self.precision, self.activation,
-                self.resnet_dt, seeder, self.trainable, self.residual,
+                self.resnet_dt, seeder, self.trainable, self.residual, self.timestep,
             )  # fmt: skip
             d = tf.reshape(descriptor[:, cut], [-1, self.dim_descrpt])
             rest = [tf.reshape(x[:, cut], [-1, int(x.shape[-1])]) for x in extra]

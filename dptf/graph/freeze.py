@@ -21,10 +21,24 @@ _COMMON = [
     "model_attr/tmap", "model_attr/model_type", "model_attr/model_version", "train_attr/min_nbor_dist",
     "train_attr/training_script", "t_mesh",
 ]  # fmt: skip
+_PARAMETERS = ["fitting_attr/dfparam", "fitting_attr/daparam"]
+# Imported output statistics that tensors do not use; a later export wants them back.
+_KEPT = ["model_attr/model_attr/t_out_bias", "model_attr/model_attr/t_out_std"]
+_TENSOR = ["o_force", "o_virial", "o_atom_virial", "model_attr/sel_type", "model_attr/output_dim", *_PARAMETERS, *_KEPT]
 _OUTPUTS = {
     "ener": [
-        "o_energy", "o_force", "o_virial", "o_atom_energy", "o_atom_virial", "o_descriptor", "fitting_attr/dfparam",
-        "fitting_attr/daparam", "fitting_attr/aparam_nall",
+        "o_energy", "o_force", "o_virial", "o_atom_energy", "o_atom_virial", "o_descriptor", *_PARAMETERS,
+        "fitting_attr/aparam_nall", *_KEPT,
+    ],
+    "dipole": [
+        "o_dipole", "o_global_dipole", "o_rmat", "o_rmat_deriv", "o_nlist", "o_rij", "descrpt_attr/ndescrpt", "o_rot_mat",
+        "o_descriptor", *_TENSOR,
+    ],
+    "polar": ["o_polar", "o_global_polar", "o_rot_mat", "o_descriptor", *_TENSOR],
+    "dos": ["o_dos", "o_atom_dos", "o_descriptor", "fitting_attr/numb_dos", *_PARAMETERS, *_KEPT],
+    "property": [
+        "o_property", "o_atom_property", "o_descriptor", "fitting_attr/task_dim", "fitting_attr/intensive",
+        "fitting_attr/property_name", *_PARAMETERS,
     ],
 }  # fmt: skip
 

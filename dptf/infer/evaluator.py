@@ -28,10 +28,12 @@ _LAYOUT = {
     "o_global_dipole": FRAME,
     "o_global_polar": FRAME,
     "o_dos": FRAME,
+    "o_property": FRAME,
     "o_force": EXTENDED,
     "o_atom_virial": EXTENDED,
     "o_atom_energy": LOCAL,
     "o_atom_dos": LOCAL,
+    "o_atom_property": LOCAL,
     "o_descriptor": LOCAL,
     "o_dipole": SELECTED,
     "o_polar": SELECTED,
@@ -404,7 +406,11 @@ class GraphEvaluator:
 
     def _width(self, name):
         """Numbers per atom (or frame) of an output, known without running it."""
-        width = {"o_energy": 1, "o_atom_energy": 1, "o_dos": self.numb_dos, "o_atom_dos": self.numb_dos}.get(name)
+        task_dim = int(self._const.get("fitting_attr/task_dim", 0))
+        width = {
+            "o_energy": 1, "o_atom_energy": 1, "o_dos": self.numb_dos, "o_atom_dos": self.numb_dos, "o_property": task_dim,
+            "o_atom_property": task_dim,
+        }.get(name)  # fmt: skip
         if width is None and name == "o_descriptor":
             return self.tensor(name).shape.as_list()[-1] or 0
         return self.output_dim if width is None else width

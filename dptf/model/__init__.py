@@ -7,6 +7,10 @@ from dptf.errors import UserError
 #: Standard models by what their fitting predicts: module and class.
 STANDARD = {
     "ener": ("ener", "EnergyModel"),
+    "dipole": ("tensor", "TensorModel"),
+    "polar": ("tensor", "TensorModel"),
+    "dos": ("dos", "DosModel"),
+    "property": ("property", "PropertyModel"),
 }
 
 

@@ -35,6 +35,8 @@ class EnergyModel(StandardModel):
         bias, std = self._out_stat(params, suffix)
         safe = tf.maximum(loc_type, 0)
         real = tf.cast(loc_type >= 0, atom_energy.dtype)
-        result = atom_energy * tf.gather(std[0, :, 0], safe) + tf.gather(bias[0, :, 0], safe) * real
+        if not self.section.get("ignore_out_std"):
+            atom_energy = atom_energy * tf.gather(std[0, :, 0], safe)
+        result = atom_energy + tf.gather(bias[0, :, 0], safe) * real
         kept = self._kept(safe, result.dtype)
         return result if kept is None else result * kept

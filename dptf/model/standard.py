@@ -169,6 +169,17 @@ class StandardModel:
         std = params.get(f"{scope}/t_out_std", shape, np.ones(shape, GLOBAL_NP_FLOAT), global_dtype(), False)
         return bias, std
 
+    def _affine(self, atomic, loc_type, params, suffix):
+        """y_i * t_out_std[type] + t_out_bias[type] for values (nf, nloc, width); 0 for virtual and excluded atoms."""
+        bias, std = self._out_stat(params, suffix, int(atomic.shape[-1]))
+        safe = tf.maximum(loc_type, 0)
+        if not self.section.get("ignore_out_std"):
+            atomic = atomic * tf.gather(std[0], safe)
+        result = atomic + tf.gather(bias[0], safe)
+        result *= tf.cast(loc_type >= 0, result.dtype)[:, :, None]
+        kept = self._kept(safe, result.dtype)
+        return result if kept is None else result * kept[:, :, None]
+
     def _kept(self, safe_type, dtype):
         """1 for atoms whose type has an output, 0 for excluded types; None when there are none."""
         if not self.atom_excluded:

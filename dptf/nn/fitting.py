@@ -24,10 +24,25 @@ class FittingNet:
     residual : list of bool, optional
         Hidden layers that add their input (once, or twice side by side where the width doubles), as imported models state it;
         by default those that keep their width, except the first.
+    timestep : list of bool, optional
+        Hidden layers that scale their result by a trained step, as imported models state it; by default, with `resnet_dt`, those
+        that add their input.
     """
 
     def __init__(
-        self, params, names, n_in, neuron, n_out, dtype, activation, resnet_dt, seeder, trainable, residual=None
+        self,
+        params,
+        names,
+        n_in,
+        neuron,
+        n_out,
+        dtype,
+        activation,
+        resnet_dt,
+        seeder,
+        trainable,
+        residual=None,
+        timestep=None,
     ):
         self._phi = get_activation(activation)
         self._layers = []
@@ -45,7 +60,7 @@ class FittingNet:
             )
             b = params.get(f"{name}/bias", [n], normal(1.0, seed=seeder.layer(1)), dtype, trainable[k])
             dt = None
-            if adds and resnet_dt:
+            if timestep[k] if timestep is not None and k < len(neuron) else adds and resnet_dt:
                 dt = params.get(f"{name}/idt", [n], normal(0.001, 0.1, seeder.layer(2)), dtype, trainable[k])
             self._layers.append((w, b, dt, adds))
             seeder.advance(3)

@@ -1,12 +1,16 @@
 """Backend-neutral files: read, write, and translation to graphs and back."""
 
 import json
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+from trees import same_tree
 
 from dptf.cli.main import main
 from dptf.errors import UserError
@@ -33,23 +37,6 @@ def check_golden(path, data):
         found = evaluate(path, data, box)
         for key in KEYS:
             np.testing.assert_allclose(found[key], data[prefix + key], rtol=0, atol=1e-10, err_msg=prefix + key)
-
-
-def same_tree(a, b, where=""):
-    """Demand equal trees, arrays bit for bit."""
-    if isinstance(a, dict):
-        assert set(a) == set(b), (where, set(a) ^ set(b))
-        for key in a:
-            same_tree(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, list):
-        assert len(a) == len(b), where
-        for k, (x, y) in enumerate(zip(a, b)):
-            same_tree(x, y, f"{where}/{k}")
-    elif isinstance(a, np.ndarray):
-        assert a.dtype == b.dtype, where
-        np.testing.assert_array_equal(a, b, err_msg=where)
-    else:
-        assert a == b, where
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -111,7 +98,6 @@ def test_import_and_export_are_inverse(tmp_path):
     for a, b in ((source, "m.pb"), ("m.pb", "m.dp"), ("m.dp", "again.pb")):
         assert main(["convert-backend", str(tmp_path / a), str(tmp_path / b)]) == 0
     before, after = (read_tree(path)["model"] for path in (source, tmp_path / "m.dp"))
-    before["fitting"]["nets"]["networks"][0]["layers"][0]["resnet"] = True
     same_tree(before["descriptor"] | {"env_mat": 0}, after["descriptor"] | {"env_mat": 0})
     same_tree(before["fitting"], after["fitting"])
     same_tree(before["@variables"], after["@variables"])
@@ -168,7 +154,7 @@ def change(path, value):
         (change(["model", "fitting", "dim_case_embd"], 3), "model/fitting/dim_case_embd: is 3"),
         (
             change(["model", "fitting", "nets", "networks", 0, "layers", 1, "resnet"], False),
-            r"nets/0/layers/1: the layer \(12 -> 12\) has no residual",
+            "nets/1: its layers add their inputs elsewhere",
         ),
         (
             change(["model", "descriptor", "embeddings", "networks", 0, "layers", 1, "activation_function"], "relu"),
@@ -212,8 +198,6 @@ def test_command_mistakes(tmp_path, capsys):
     assert "suffix '.pth'" in capsys.readouterr().err
     assert main(["convert-backend", source, str(tmp_path / "nowhere/m.dp")]) == 1
     assert "no such directory" in capsys.readouterr().err
-    assert main(["convert-backend", str(DATA / "infer/dipole.pb"), str(tmp_path / "m.dp")]) == 1
-    assert "fitting 'dipole' cannot be exchanged" in capsys.readouterr().err
 
 
 def test_compressed_graph(golden, tmp_path, capsys):

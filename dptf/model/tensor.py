@@ -1,0 +1,48 @@
+"""Models of dipoles and polarizabilities: tensors of selected atoms, their sum, and the derivatives of each of its components."""
+
+from dptf.model.standard import StandardModel
+from dptf.ops import tf
+
+
+class TensorModel(StandardModel):
+    """Tensor model of a ``model`` section."""
+
+    def outputs(self, atomic, natoms, atype, params, suffix):
+        """Tensors and their derivatives (m components: 3 or 9).
+
+        Returns
+        -------
+        dict of tensors
+            dipole or polar (nf, nsel*m), global_dipole or global_polar (nf, m) float64, force (nf, m*nall*3), virial (nf, m*9),
+            atom_virial (nf, m*nall*9); derivatives are those of component 0 first, then component 1, and so on.
+        """
+        name, width = self.model_type, self.fitting.output_dim
+        types = atype[:, : natoms[0]]
+        chosen = self.fitting.select(types, natoms, types)
+        atomic = self._shift(atomic, chosen, params, suffix)
+        kept = self._kept(tf.maximum(chosen, 0), atomic.dtype)
+        atomic = atomic if kept is None else atomic * kept[:, :, None]
+        nframes = tf.shape(atype)[0]
+        flat = tf.reshape(atomic, [nframes, tf.shape(chosen)[1] * width], name=f"o_{name}{suffix}")
+        rows = tf.reshape(flat, [nframes, -1, width])
+        total = tf.reduce_sum(tf.cast(rows, tf.float64), axis=1, name=f"o_global_{name}{suffix}")
+        parts = [self.descriptor.force_and_virial(tf.reduce_sum(rows[:, :, k]), suffix) for k in range(width)]
+        shapes = zip(("force", "virial", "atom_virial"), (3 * natoms[1], 9, 9 * natoms[1]), zip(*parts))
+        derivatives = {
+            key: tf.concat([tf.reshape(p, [-1, size]) for p in terms], axis=1, name=f"o_{key}{suffix}")
+            for key, size, terms in shapes
+        }
+        return {name: flat, f"global_{name}": total, **derivatives}
+
+    def _shift(self, atomic, types, params, suffix):
+        """Imported polarizabilities with shifted diagonal: the mean diagonal of the output bias, times the scale, is added."""
+        if not params.has(f"model_attr{suffix}/model_attr{suffix}/t_out_bias"):
+            return atomic
+        bias, _ = self._out_stat(params, suffix, self.fitting.output_dim)
+        if self.model_type != "polar" or not self.fitting.shift_diag:
+            return atomic
+        diagonal = (
+            (bias[0, :, 0] + bias[0, :, 4] + bias[0, :, 8]) / 3.0 * tf.constant(self.fitting.scale, dtype=bias.dtype)
+        )
+        c = tf.gather(diagonal, tf.maximum(types, 0)) * tf.cast(types >= 0, bias.dtype)
+        return atomic + c[:, :, None] * tf.reshape(tf.eye(3, dtype=bias.dtype), [9])
