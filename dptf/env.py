@@ -61,5 +61,7 @@ def import_tensorflow():
 
         if quiet:
             tf.logging.set_verbosity(tf.logging.ERROR)
+            # Looking for devices is noisy where there are none; a session would do it later, in the middle of the log.
+            tf.config.list_physical_devices("GPU")
         tf.disable_v2_behavior()
     return tf

@@ -10,15 +10,17 @@ class AtomMap {
   AtomMap() = default;
   AtomMap(std::vector<int>::const_iterator begin, std::vector<int>::const_iterator end);
 
-  /// out[k] = in[fwd_map...]: from the caller's order to the sorted one. `nall` atoms of `stride` numbers per frame; atoms
-  /// beyond the mapped ones (ghosts) keep their place.
+  /// out[k] = in[fwd_map...]: from the caller's order to the sorted one. `nall` atoms of `stride` numbers per
+  /// frame; atoms beyond the mapped ones (ghosts) keep their place.
   template <typename VALUETYPE>
-  void forward(typename std::vector<VALUETYPE>::iterator out, typename std::vector<VALUETYPE>::const_iterator in,
-               int stride = 1, int nframes = 1, int nall = 0) const;
+  void forward(typename std::vector<VALUETYPE>::iterator out,
+               typename std::vector<VALUETYPE>::const_iterator in, int stride = 1, int nframes = 1,
+               int nall = 0) const;
   /// The way back.
   template <typename VALUETYPE>
-  void backward(typename std::vector<VALUETYPE>::iterator out, typename std::vector<VALUETYPE>::const_iterator in,
-                int stride = 1, int nframes = 1, int nall = 0) const;
+  void backward(typename std::vector<VALUETYPE>::iterator out,
+                typename std::vector<VALUETYPE>::const_iterator in, int stride = 1, int nframes = 1,
+                int nall = 0) const;
 
   const std::vector<int>& get_type() const { return atype_; }
   /// Sorted place of each atom.

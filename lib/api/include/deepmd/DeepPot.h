@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "DeepBaseModel.h"
 #include "common.h"
 
 namespace deepmd {
@@ -12,25 +13,27 @@ class DeepPotImpl;
 
 /// Energies (eV), forces (eV/Å) and virials (eV) of a frozen energy model.
 ///
-/// Arrays are flat: coord nframes*natoms*3 (Å), atype natoms (the same for all frames), box nframes*9 (rows are the cell
-/// vectors; empty: open boundary). fparam has 0, dim_fparam or nframes*dim_fparam numbers, aparam 0, n*dim_aparam or
-/// nframes*n*dim_aparam with n local atoms (all atoms when is_aparam_nall()). With a neighbor list the last nghost atoms are
-/// ghosts; their forces are returned on their own rows, to be added to their owners by the caller. Atoms with a type outside
-/// 0..numb_types()-1 are ignored and get zeros. `ago` is the number of steps since the list was rebuilt: with ago > 0 the
-/// list and the types of the last call with ago == 0 are used again, only positions may differ.
-/// Every function may throw deepmd_exception. One object serves one thread at a time.
-class DeepPot {
+/// Arrays are flat: coord nframes*natoms*3 (Å), atype natoms (the same for all frames), box nframes*9 (rows
+/// are the cell vectors; empty: open boundary). fparam has 0, dim_fparam or nframes*dim_fparam numbers,
+/// aparam 0, n*dim_aparam or nframes*n*dim_aparam with n local atoms (all atoms when is_aparam_nall()). With
+/// a neighbor list the last nghost atoms are ghosts; their forces are returned on their own rows, to be added
+/// to their owners by the caller. Atoms with a type outside 0..numb_types()-1 are ignored and get zeros.
+/// `ago` is the number of steps since the list was rebuilt: with ago > 0 the list and the types of the last
+/// call with ago == 0 are used again, only positions may differ. Every function may throw deepmd_exception.
+/// One object serves one thread at a time.
+class DeepPot : public DeepBaseModel {
  public:
   DeepPot();
-  ~DeepPot();
+  ~DeepPot() override;
   DeepPot(const std::string& model, const int& gpu_rank = 0, const std::string& file_content = "");
   void init(const std::string& model, const int& gpu_rank = 0, const std::string& file_content = "");
 
-#define DPTF_TAIL                                                                                      \
-  const std::vector<VALUETYPE>&fparam = std::vector<VALUETYPE>(),                                      \
-             const std::vector<VALUETYPE>&aparam = std::vector<VALUETYPE>(),                           \
-             const std::vector<double>&charge_spin = std::vector<double>()
-#define DPTF_FRAME const std::vector<VALUETYPE>&coord, const std::vector<int>&atype, const std::vector<VALUETYPE>&box
+#define DPTF_TAIL                                                       \
+  const std::vector<VALUETYPE>&fparam = std::vector<VALUETYPE>(),       \
+        const std::vector<VALUETYPE>&aparam = std::vector<VALUETYPE>(), \
+        const std::vector<double>&charge_spin = std::vector<double>()
+#define DPTF_FRAME \
+  const std::vector<VALUETYPE>&coord, const std::vector<int>&atype, const std::vector<VALUETYPE>&box
 #define DPTF_LIST const int &nghost, const InputNlist &inlist, const int &ago
 #define DPTF_OUT std::vector<VALUETYPE>&force, std::vector<VALUETYPE>&virial
 #define DPTF_ATOMIC std::vector<VALUETYPE>&atom_energy, std::vector<VALUETYPE>&atom_virial
@@ -58,46 +61,33 @@ class DeepPot {
   template <typename VALUETYPE>
   void compute_mixed_type(ENERGYTYPE& ener, DPTF_OUT, DPTF_ATOMIC, const int& nframes, DPTF_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute_mixed_type(std::vector<ENERGYTYPE>& ener, DPTF_OUT, DPTF_ATOMIC, const int& nframes, DPTF_FRAME, DPTF_TAIL);
+  void compute_mixed_type(std::vector<ENERGYTYPE>& ener, DPTF_OUT, DPTF_ATOMIC, const int& nframes,
+                          DPTF_FRAME, DPTF_TAIL);
 
   /// The general form. Null output pointers are not evaluated; inlist may be null.
   template <typename VALUETYPE>
-  void compute_raw(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box, int nghost,
-                   const InputNlist* inlist, int ago, const std::vector<VALUETYPE>& fparam,
+  void compute_raw(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+                   int nghost, const InputNlist* inlist, int ago, const std::vector<VALUETYPE>& fparam,
                    const std::vector<VALUETYPE>& aparam, bool mixed_type, ENERGYTYPE* ener, VALUETYPE* force,
                    VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
 
-  double cutoff() const;
-  int numb_types() const;
-  int numb_types_spin() const;
-  int dim_fparam() const;
-  int dim_aparam() const;
-  int dim_chg_spin() const;
-  bool is_aparam_nall() const;
-  bool has_default_fparam() const;
-  /// Type names, separated by blanks.
-  void get_type_map(std::string& type_map) const;
-  void print_summary(const std::string& pre) const;
-  /// Which path evaluates the model (fused kernels or the graph as it is), and why.
-  std::string runtime_report() const;
-
  private:
   std::unique_ptr<DeepPotImpl> impl_;
-  const DeepPotImpl& loaded() const;
+  const ModelHead& head() const override;
 };
 
 /// Several models on the same configuration, and the deviations between them.
-class DeepPotModelDevi {
+class DeepPotModelDevi : public DeepBaseModelDevi {
  public:
   DeepPotModelDevi();
-  ~DeepPotModelDevi();
+  ~DeepPotModelDevi() override;
   DeepPotModelDevi(const std::vector<std::string>& models, const int& gpu_rank = 0,
                    const std::vector<std::string>& file_contents = std::vector<std::string>());
   void init(const std::vector<std::string>& models, const int& gpu_rank = 0,
             const std::vector<std::string>& file_contents = std::vector<std::string>());
 
-#define DPTF_ALL                                                                            \
-  std::vector<ENERGYTYPE>&all_energy, std::vector<std::vector<VALUETYPE>>&all_force,        \
+#define DPTF_ALL                                                                     \
+  std::vector<ENERGYTYPE>&all_energy, std::vector<std::vector<VALUETYPE>>&all_force, \
       std::vector<std::vector<VALUETYPE>>&all_virial
 #define DPTF_ALL_ATOMIC \
   std::vector<std::vector<VALUETYPE>>&all_atom_energy, std::vector<std::vector<VALUETYPE>>&all_atom_virial
@@ -110,42 +100,13 @@ class DeepPotModelDevi {
   template <typename VALUETYPE>
   void compute(DPTF_ALL, DPTF_ALL_ATOMIC, DPTF_FRAME, DPTF_LIST, DPTF_TAIL);
 
-  double cutoff() const;
-  int numb_types() const;
-  int numb_types_spin() const;
-  int dim_fparam() const;
-  int dim_aparam() const;
-  int dim_chg_spin() const;
-  bool is_aparam_nall() const;
-  bool has_default_fparam() const;
+  double cutoff() const override;
   size_t size() const { return models_.size(); }
   DeepPot& model(size_t k) { return *models_.at(k); }
 
-  /// avg = mean over models.
-  template <typename VALUETYPE>
-  void compute_avg(VALUETYPE& avg, const std::vector<VALUETYPE>& xx);
-  template <typename VALUETYPE>
-  void compute_avg(std::vector<VALUETYPE>& avg, const std::vector<std::vector<VALUETYPE>>& xx);
-  /// std[i] = sqrt(mean over models of |x_i - avg_i|^2), the norm over `stride` components.
-  template <typename VALUETYPE>
-  void compute_std(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg,
-                   const std::vector<std::vector<VALUETYPE>>& xx, const int& stride);
-  template <typename VALUETYPE>
-  void compute_std_e(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg,
-                     const std::vector<std::vector<VALUETYPE>>& xx);
-  template <typename VALUETYPE>
-  void compute_std_f(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg,
-                     const std::vector<std::vector<VALUETYPE>>& xx);
-  /// std[i] /= |avg_i| + eps.
-  template <typename VALUETYPE>
-  void compute_relative_std(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg, const VALUETYPE eps,
-                            const int& stride);
-  template <typename VALUETYPE>
-  void compute_relative_std_f(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg, const VALUETYPE eps);
-
  private:
   std::vector<std::unique_ptr<DeepPot>> models_;
-  const DeepPot& first() const;
+  const DeepBaseModel& first() const override;
 };
 
 }  // namespace deepmd

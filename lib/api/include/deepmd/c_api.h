@@ -1,10 +1,11 @@
 #pragma once
-/* C interface of libdeepmd_c. No function throws. Handles are opaque; constructors always return a handle, and every error
- * is kept in it: read it with DP_<Class>CheckOK ("" when fine; free the string with DP_DeleteChar). An error stays until the
- * handle is deleted. Units: Å, eV, eV/Å. Arrays are row-major; natom counts ghosts; `cell` NULL means an open boundary; any
- * output pointer may be NULL, and per-atom quantities are computed only when asked for. fparam has nframes*dim_fparam
- * numbers, aparam nframes*(natom - nghost)*dim_aparam (natom when IsAParamNAll). Functions with `f` take and give float
- * arrays (energies stay double); `2` adds nframes, fparam and aparam, `3` adds charge_spin (not used by this backend). */
+/* C interface of libdeepmd_c. No function throws. Handles are opaque; constructors always return a handle,
+ * and every error is kept in it: read it with DP_<Class>CheckOK ("" when fine; free the string with
+ * DP_DeleteChar). An error stays until the handle is deleted. Units: Å, eV, eV/Å. Arrays are row-major; natom
+ * counts ghosts; `cell` NULL means an open boundary; any output pointer may be NULL, and per-atom quantities
+ * are computed only when asked for. fparam has nframes*dim_fparam numbers, aparam nframes*(natom -
+ * nghost)*dim_aparam (natom when IsAParamNAll). Functions with `f` take and give float arrays (energies stay
+ * double); `2` adds nframes, fparam and aparam, `3` adds charge_spin (not used by this backend). */
 #ifdef __cplusplus
 extern "C" {
 #else
@@ -21,9 +22,9 @@ typedef struct DP_DeepPotModelDevi DP_DeepPotModelDevi;
 
 /* Neighbor lists in the layout of LAMMPS; the arrays are borrowed. */
 extern DP_Nlist* DP_NewNlist(int inum_, int* ilist_, int* numneigh_, int** firstneigh_);
-extern DP_Nlist* DP_NewNlist_comm(int inum_, int* ilist_, int* numneigh_, int** firstneigh_, int nswap, int* sendnum,
-                                  int* recvnum, int* firstrecv, int** sendlist, int* sendproc, int* recvproc,
-                                  void* world, int nprocs);
+extern DP_Nlist* DP_NewNlist_comm(int inum_, int* ilist_, int* numneigh_, int** firstneigh_, int nswap,
+                                  int* sendnum, int* recvnum, int* firstrecv, int** sendlist, int* sendproc,
+                                  int* recvproc, void* world, int nprocs);
 extern void DP_NlistSetMask(DP_Nlist* nl, int mask);
 extern void DP_NlistSetMapping(DP_Nlist* nl, int* mapping);
 extern void DP_DeleteNlist(DP_Nlist* nl);
@@ -31,65 +32,75 @@ extern const char* DP_NlistCheckOK(DP_Nlist* nl);
 
 /* One energy model. */
 extern DP_DeepPot* DP_NewDeepPot(const char* c_model);
-extern DP_DeepPot* DP_NewDeepPotWithParam(const char* c_model, const int gpu_rank, const char* c_file_content);
-extern DP_DeepPot* DP_NewDeepPotWithParam2(const char* c_model, const int gpu_rank, const char* c_file_content,
-                                           const int size_file_content);
+extern DP_DeepPot* DP_NewDeepPotWithParam(const char* c_model, const int gpu_rank,
+                                          const char* c_file_content);
+extern DP_DeepPot* DP_NewDeepPotWithParam2(const char* c_model, const int gpu_rank,
+                                           const char* c_file_content, const int size_file_content);
 extern void DP_DeleteDeepPot(DP_DeepPot* dp);
 
-#define DP_DECLARE_COMPUTE(CLASS, SUFFIX, REAL)                                                                          \
-  extern void DP_##CLASS##Compute##SUFFIX(DP_##CLASS* dp, const int natom, const REAL* coord, const int* atype,          \
-                                          const REAL* cell, double* energy, REAL* force, REAL* virial,                   \
-                                          REAL* atomic_energy, REAL* atomic_virial);                                     \
-  extern void DP_##CLASS##ComputeNList##SUFFIX(                                                                          \
-      DP_##CLASS* dp, const int natom, const REAL* coord, const int* atype, const REAL* cell, const int nghost,          \
-      const DP_Nlist* nlist, const int ago, double* energy, REAL* force, REAL* virial, REAL* atomic_energy,              \
-      REAL* atomic_virial);                                                                                              \
-  extern void DP_##CLASS##Compute##SUFFIX##2(DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord,     \
-                                             const int* atype, const REAL* cell, const REAL* fparam, const REAL* aparam, \
-                                             double* energy, REAL* force, REAL* virial, REAL* atomic_energy,             \
-                                             REAL* atomic_virial);                                                       \
-  extern void DP_##CLASS##ComputeNList##SUFFIX##2(                                                                       \
-      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype, const REAL* cell,        \
-      const int nghost, const DP_Nlist* nlist, const int ago, const REAL* fparam, const REAL* aparam, double* energy,    \
-      REAL* force, REAL* virial, REAL* atomic_energy, REAL* atomic_virial);                                              \
-  extern void DP_##CLASS##Compute##SUFFIX##3(                                                                            \
-      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype, const REAL* cell,        \
-      const REAL* fparam, const REAL* aparam, const double* charge_spin, double* energy, REAL* force, REAL* virial,      \
-      REAL* atomic_energy, REAL* atomic_virial);                                                                         \
-  extern void DP_##CLASS##ComputeNList##SUFFIX##3(                                                                       \
-      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype, const REAL* cell,        \
-      const int nghost, const DP_Nlist* nlist, const int ago, const REAL* fparam, const REAL* aparam,                    \
-      const double* charge_spin, double* energy, REAL* force, REAL* virial, REAL* atomic_energy, REAL* atomic_virial);
+#define DP_DECLARE_COMPUTE(CLASS, SUFFIX, REAL)                                                            \
+  extern void DP_##CLASS##Compute##SUFFIX(DP_##CLASS* dp, const int natom, const REAL* coord,              \
+                                          const int* atype, const REAL* cell, double* energy, REAL* force, \
+                                          REAL* virial, REAL* atomic_energy, REAL* atomic_virial);         \
+  extern void DP_##CLASS##ComputeNList##SUFFIX(                                                            \
+      DP_##CLASS* dp, const int natom, const REAL* coord, const int* atype, const REAL* cell,              \
+      const int nghost, const DP_Nlist* nlist, const int ago, double* energy, REAL* force, REAL* virial,   \
+      REAL* atomic_energy, REAL* atomic_virial);                                                           \
+  extern void DP_##CLASS##Compute##SUFFIX##2(                                                              \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,            \
+      const REAL* cell, const REAL* fparam, const REAL* aparam, double* energy, REAL* force, REAL* virial, \
+      REAL* atomic_energy, REAL* atomic_virial);                                                           \
+  extern void DP_##CLASS##ComputeNList##SUFFIX##2(                                                         \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,            \
+      const REAL* cell, const int nghost, const DP_Nlist* nlist, const int ago, const REAL* fparam,        \
+      const REAL* aparam, double* energy, REAL* force, REAL* virial, REAL* atomic_energy,                  \
+      REAL* atomic_virial);                                                                                \
+  extern void DP_##CLASS##Compute##SUFFIX##3(                                                              \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,            \
+      const REAL* cell, const REAL* fparam, const REAL* aparam, const double* charge_spin, double* energy, \
+      REAL* force, REAL* virial, REAL* atomic_energy, REAL* atomic_virial);                                \
+  extern void DP_##CLASS##ComputeNList##SUFFIX##3(                                                         \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,            \
+      const REAL* cell, const int nghost, const DP_Nlist* nlist, const int ago, const REAL* fparam,        \
+      const REAL* aparam, const double* charge_spin, double* energy, REAL* force, REAL* virial,            \
+      REAL* atomic_energy, REAL* atomic_virial);
 DP_DECLARE_COMPUTE(DeepPot, , double)
 DP_DECLARE_COMPUTE(DeepPot, f, float)
-extern void DP_DeepPotComputeMixedType(DP_DeepPot* dp, const int nframes, const int natoms, const double* coord,
-                                       const int* atype, const double* cell, const double* fparam, const double* aparam,
-                                       double* energy, double* force, double* virial, double* atomic_energy,
+extern void DP_DeepPotComputeMixedType(DP_DeepPot* dp, const int nframes, const int natoms,
+                                       const double* coord, const int* atype, const double* cell,
+                                       const double* fparam, const double* aparam, double* energy,
+                                       double* force, double* virial, double* atomic_energy,
                                        double* atomic_virial);
-extern void DP_DeepPotComputeMixedTypef(DP_DeepPot* dp, const int nframes, const int natoms, const float* coord,
-                                        const int* atype, const float* cell, const float* fparam, const float* aparam,
-                                        double* energy, float* force, float* virial, float* atomic_energy,
+extern void DP_DeepPotComputeMixedTypef(DP_DeepPot* dp, const int nframes, const int natoms,
+                                        const float* coord, const int* atype, const float* cell,
+                                        const float* fparam, const float* aparam, double* energy,
+                                        float* force, float* virial, float* atomic_energy,
                                         float* atomic_virial);
 
-#define DP_DECLARE_GETTERS(CLASS)                        \
-  extern double DP_##CLASS##GetCutoff(DP_##CLASS* dp);   \
-  extern int DP_##CLASS##GetNumbTypes(DP_##CLASS* dp);   \
-  extern int DP_##CLASS##GetNumbTypesSpin(DP_##CLASS* dp); \
-  extern int DP_##CLASS##GetDimFParam(DP_##CLASS* dp);   \
-  extern int DP_##CLASS##GetDimAParam(DP_##CLASS* dp);   \
-  extern bool DP_##CLASS##IsAParamNAll(DP_##CLASS* dp);  \
+#define DP_DECLARE_GETTERS(CLASS)                           \
+  extern double DP_##CLASS##GetCutoff(DP_##CLASS* dp);      \
+  extern int DP_##CLASS##GetNumbTypes(DP_##CLASS* dp);      \
+  extern int DP_##CLASS##GetNumbTypesSpin(DP_##CLASS* dp);  \
+  extern int DP_##CLASS##GetDimFParam(DP_##CLASS* dp);      \
+  extern int DP_##CLASS##GetDimAParam(DP_##CLASS* dp);      \
+  extern bool DP_##CLASS##IsAParamNAll(DP_##CLASS* dp);     \
   extern bool DP_##CLASS##HasDefaultFParam(DP_##CLASS* dp); \
   extern const char* DP_##CLASS##CheckOK(DP_##CLASS* dp);
 DP_DECLARE_GETTERS(DeepPot)
 extern int DP_DeepPotGetDimChgSpin(DP_DeepPot* dp);
 extern const char* DP_DeepPotGetTypeMap(DP_DeepPot* dp);
+/* Evaluation on a device without copies: always false here. */
+extern bool DP_DeepPotSupportsDeviceEdgeInference(DP_DeepPot* dp);
+extern bool DP_DeepPotUsesFP32EdgeVectors(DP_DeepPot* dp);
+extern bool DP_DeepPotUsesCanonicalGraphInference(DP_DeepPot* dp);
 /* Own addition: which path evaluates the model, in words (free with DP_DeleteChar). */
 extern const char* DP_DeepPotGetRuntimeReport(DP_DeepPot* dp);
 
 /* Several models; outputs are concatenated over models; nframes must be 1. */
 extern DP_DeepPotModelDevi* DP_NewDeepPotModelDevi(const char** c_models, int n_models);
-extern DP_DeepPotModelDevi* DP_NewDeepPotModelDeviWithParam(const char** c_models, const int n_models, const int gpu_rank,
-                                                            const char** c_file_contents, const int n_file_contents,
+extern DP_DeepPotModelDevi* DP_NewDeepPotModelDeviWithParam(const char** c_models, const int n_models,
+                                                            const int gpu_rank, const char** c_file_contents,
+                                                            const int n_file_contents,
                                                             const int* size_file_contents);
 extern void DP_DeleteDeepPotModelDevi(DP_DeepPotModelDevi* dp);
 DP_DECLARE_COMPUTE(DeepPotModelDevi, , double)
@@ -112,8 +123,8 @@ extern const char* DP_ReadFileToChar(const char* c_model);
 extern const char* DP_ReadFileToChar2(const char* c_model, int* size);
 extern void DP_SelectByType(const int natoms, const int* atype, const int nghost, const int nsel_type,
                             const int* sel_type, int* fwd_map, int* nreal, int* bkw_map, int* nghost_real);
-extern void DP_SelectMapInt(const int* in, const int* fwd_map, const int stride, const int nall1, const int nall2,
-                            int* out);
+extern void DP_SelectMapInt(const int* in, const int* fwd_map, const int stride, const int nall1,
+                            const int nall2, int* out);
 extern void DP_DeleteChar(const char* c_str);
 
 #ifdef __cplusplus

@@ -4,8 +4,9 @@
 
 namespace deepmd {
 
-/// A neighbor list in the layout of LAMMPS: row k belongs to atom ilist[k] and holds numneigh[k] indices firstneigh[k][...].
-/// All pointers are borrowed. Indices run over local and ghost atoms; every index is AND-ed with `mask` when it is read.
+/// A neighbor list in the layout of LAMMPS: row k belongs to atom ilist[k] and holds numneigh[k] indices
+/// firstneigh[k][...]. All pointers are borrowed. Indices run over local and ghost atoms; every index is
+/// AND-ed with `mask` when it is read.
 struct InputNlist {
   int inum = 0;
   int* ilist = nullptr;
@@ -27,8 +28,9 @@ struct InputNlist {
   InputNlist() = default;
   InputNlist(int inum_, int* ilist_, int* numneigh_, int** firstneigh_)
       : inum(inum_), ilist(ilist_), numneigh(numneigh_), firstneigh(firstneigh_) {}
-  InputNlist(int inum_, int* ilist_, int* numneigh_, int** firstneigh_, int nswap_, int* sendnum_, int* recvnum_,
-             int* firstrecv_, int** sendlist_, int* sendproc_, int* recvproc_, void* world_, int nprocs_ = 1)
+  InputNlist(int inum_, int* ilist_, int* numneigh_, int** firstneigh_, int nswap_, int* sendnum_,
+             int* recvnum_, int* firstrecv_, int** sendlist_, int* sendproc_, int* recvproc_, void* world_,
+             int nprocs_ = 1)
       : inum(inum_),
         ilist(ilist_),
         numneigh(numneigh_),
@@ -46,7 +48,8 @@ struct InputNlist {
   void set_mapping(int* mapping_) { mapping = mapping_; }
 };
 
-/// Points `to_nlist` (whose three arrays have room for from_nlist.size() entries) to the rows of `from_nlist`.
+/// Points `to_nlist` (whose three arrays have room for from_nlist.size() entries) to the rows of
+/// `from_nlist`.
 void convert_nlist(InputNlist& to_nlist, std::vector<std::vector<int>>& from_nlist);
 
 /// The longest row.

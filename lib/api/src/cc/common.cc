@@ -52,7 +52,6 @@ void get_env_nthreads(int& num_intra_nthreads, int& num_inter_nthreads) {
 void load_op_library() {
   static std::once_flag once;
   std::call_once(once, [] {
-    setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
     open_session_library();
     open_library(own_folder() + "/libdeepmd_op.so");
     if (const char* plugins = std::getenv("DP_PLUGIN_PATH")) {

@@ -1,7 +1,6 @@
-#include "DeepPot.h"
-
 #include <iostream>
 
+#include "DeepPot.h"
 #include "deep_pot_impl.h"
 
 namespace deepmd {
@@ -14,7 +13,8 @@ DeepPot::DeepPot(const std::string& model, const int& gpu_rank, const std::strin
 
 void DeepPot::init(const std::string& model, const int& gpu_rank, const std::string& file_content) {
   if (impl_) {
-    std::cerr << "WARNING: deep-potential should not be initialized twice, do nothing at the second call of initializer"
+    std::cerr << "WARNING: deep-potential should not be initialized twice, do nothing at the second call of "
+                 "initializer"
               << std::endl;
     return;
   }
@@ -24,19 +24,20 @@ void DeepPot::init(const std::string& model, const int& gpu_rank, const std::str
   impl_ = std::make_unique<DeepPotImpl>(model, gpu_rank, file_content);
 }
 
-const DeepPotImpl& DeepPot::loaded() const {
+const ModelHead& DeepPot::head() const {
   if (!impl_) throw deepmd_exception("no model is loaded");
   return *impl_;
 }
 
 template <typename VALUETYPE>
-void DeepPot::compute_raw(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
-                          int nghost, const InputNlist* inlist, int ago, const std::vector<VALUETYPE>& fparam,
-                          const std::vector<VALUETYPE>& aparam, bool mixed_type, ENERGYTYPE* ener, VALUETYPE* force,
-                          VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
-  loaded();
-  impl_->compute(nframes, natoms, coord, atype, box, nghost, inlist, ago, fparam, aparam, mixed_type, ener, force, virial,
-                 atom_energy, atom_virial);
+void DeepPot::compute_raw(int nframes, int natoms, const VALUETYPE* coord, const int* atype,
+                          const VALUETYPE* box, int nghost, const InputNlist* inlist, int ago,
+                          const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
+                          bool mixed_type, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
+                          VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+  head();
+  impl_->compute(nframes, natoms, coord, atype, box, nghost, inlist, ago, fparam, aparam, mixed_type, ener,
+                 force, virial, atom_energy, atom_virial);
 }
 
 namespace {
@@ -52,16 +53,19 @@ struct Call {
   const InputNlist* list = nullptr;
   int ago = 0, mixed_frames = 0;
 
-  void operator()(std::vector<ENERGYTYPE>& ener, std::vector<VALUETYPE>& force, std::vector<VALUETYPE>& virial,
-                  std::vector<VALUETYPE>* atom_energy, std::vector<VALUETYPE>* atom_virial) const {
+  void operator()(std::vector<ENERGYTYPE>& ener, std::vector<VALUETYPE>& force,
+                  std::vector<VALUETYPE>& virial, std::vector<VALUETYPE>* atom_energy,
+                  std::vector<VALUETYPE>* atom_virial) const {
     const size_t natoms = mixed_frames ? atype.size() / mixed_frames : atype.size();
-    const size_t nframes = mixed_frames ? mixed_frames : natoms ? coord.size() / (3 * natoms) : (list ? 1 : box.size() / 9);
+    const size_t nframes = mixed_frames ? mixed_frames
+                           : natoms     ? coord.size() / (3 * natoms)
+                                        : (list ? 1 : box.size() / 9);
     if (coord.size() != nframes * natoms * 3)
-      throw deepmd_exception("coord has " + std::to_string(coord.size()) + " numbers, which is no multiple of 3 x " +
-                             std::to_string(natoms) + " atoms");
+      throw deepmd_exception("coord has " + std::to_string(coord.size()) +
+                             " numbers, which is no multiple of 3 x " + std::to_string(natoms) + " atoms");
     if (!box.empty() && box.size() != nframes * 9)
-      throw deepmd_exception("box has " + std::to_string(box.size()) + " numbers for " + std::to_string(nframes) +
-                             " frames (9 each, or none)");
+      throw deepmd_exception("box has " + std::to_string(box.size()) + " numbers for " +
+                             std::to_string(nframes) + " frames (9 each, or none)");
     ener.assign(nframes, 0.0);
     force.resize(nframes * natoms * 3);
     virial.resize(nframes * 9);
@@ -85,81 +89,72 @@ struct Call {
 }  // namespace
 
 #undef DPTF_TAIL
-#define DPTF_TAIL                                                                        \
+#define DPTF_TAIL \
   const std::vector<VALUETYPE>&fparam, const std::vector<VALUETYPE>&aparam, const std::vector<double>&
-#define DPTF_DEFINE(ENER)                                                                                            \
-  template <typename VALUETYPE>                                                                                      \
-  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_FRAME, DPTF_TAIL) {                                                \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam}(ener, force, virial, nullptr, nullptr);                \
-  }                                                                                                                  \
-  template <typename VALUETYPE>                                                                                      \
-  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_ATOMIC, DPTF_FRAME, DPTF_TAIL) {                                   \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam}(ener, force, virial, &atom_energy, &atom_virial);      \
-  }                                                                                                                  \
-  template <typename VALUETYPE>                                                                                      \
-  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_FRAME, DPTF_LIST, DPTF_TAIL) {                                     \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, nghost, &inlist, ago}(ener, force, virial, nullptr,    \
-                                                                                    nullptr);                        \
-  }                                                                                                                  \
-  template <typename VALUETYPE>                                                                                      \
-  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_ATOMIC, DPTF_FRAME, DPTF_LIST, DPTF_TAIL) {                        \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, nghost, &inlist, ago}(ener, force, virial,             \
-                                                                                    &atom_energy, &atom_virial);     \
-  }                                                                                                                  \
-  template <typename VALUETYPE>                                                                                      \
-  void DeepPot::compute_mixed_type(ENER ener, DPTF_OUT, const int& nframes, DPTF_FRAME, DPTF_TAIL) {                 \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, 0, nullptr, 0, nframes}(ener, force, virial, nullptr,  \
-                                                                                      nullptr);                      \
-  }                                                                                                                  \
-  template <typename VALUETYPE>                                                                                      \
-  void DeepPot::compute_mixed_type(ENER ener, DPTF_OUT, DPTF_ATOMIC, const int& nframes, DPTF_FRAME, DPTF_TAIL) {    \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, 0, nullptr, 0, nframes}(ener, force, virial,           \
-                                                                                      &atom_energy, &atom_virial);   \
+#define DPTF_DEFINE(ENER)                                                                                  \
+  template <typename VALUETYPE>                                                                            \
+  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_FRAME, DPTF_TAIL) {                                      \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam}(ener, force, virial, nullptr, nullptr);      \
+  }                                                                                                        \
+  template <typename VALUETYPE>                                                                            \
+  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_ATOMIC, DPTF_FRAME, DPTF_TAIL) {                         \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam}(ener, force, virial, &atom_energy,           \
+                                                              &atom_virial);                               \
+  }                                                                                                        \
+  template <typename VALUETYPE>                                                                            \
+  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_FRAME, DPTF_LIST, DPTF_TAIL) {                           \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, nghost, &inlist, ago}(ener, force, virial,   \
+                                                                                    nullptr, nullptr);     \
+  }                                                                                                        \
+  template <typename VALUETYPE>                                                                            \
+  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_ATOMIC, DPTF_FRAME, DPTF_LIST, DPTF_TAIL) {              \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, nghost, &inlist, ago}(                       \
+        ener, force, virial, &atom_energy, &atom_virial);                                                  \
+  }                                                                                                        \
+  template <typename VALUETYPE>                                                                            \
+  void DeepPot::compute_mixed_type(ENER ener, DPTF_OUT, const int& nframes, DPTF_FRAME, DPTF_TAIL) {       \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, 0, nullptr, 0, nframes}(ener, force, virial, \
+                                                                                      nullptr, nullptr);   \
+  }                                                                                                        \
+  template <typename VALUETYPE>                                                                            \
+  void DeepPot::compute_mixed_type(ENER ener, DPTF_OUT, DPTF_ATOMIC, const int& nframes, DPTF_FRAME,       \
+                                   DPTF_TAIL) {                                                            \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, 0, nullptr, 0, nframes}(                     \
+        ener, force, virial, &atom_energy, &atom_virial);                                                  \
   }
 DPTF_DEFINE(ENERGYTYPE&)
 DPTF_DEFINE(std::vector<ENERGYTYPE>&)
 
-#define DPTF_INSTANTIATE_E(V, E)                                                                                       \
-  template void DeepPot::compute<V>(E, std::vector<V>&, std::vector<V>&, const std::vector<V>&,                        \
-                                    const std::vector<int>&, const std::vector<V>&, const std::vector<V>&,             \
-                                    const std::vector<V>&, const std::vector<double>&);                                \
-  template void DeepPot::compute<V>(E, std::vector<V>&, std::vector<V>&, std::vector<V>&, std::vector<V>&,             \
-                                    const std::vector<V>&, const std::vector<int>&, const std::vector<V>&,             \
-                                    const std::vector<V>&, const std::vector<V>&, const std::vector<double>&);         \
-  template void DeepPot::compute<V>(E, std::vector<V>&, std::vector<V>&, const std::vector<V>&,                        \
-                                    const std::vector<int>&, const std::vector<V>&, const int&, const InputNlist&,     \
-                                    const int&, const std::vector<V>&, const std::vector<V>&,                          \
-                                    const std::vector<double>&);                                                       \
-  template void DeepPot::compute<V>(E, std::vector<V>&, std::vector<V>&, std::vector<V>&, std::vector<V>&,             \
-                                    const std::vector<V>&, const std::vector<int>&, const std::vector<V>&, const int&, \
-                                    const InputNlist&, const int&, const std::vector<V>&, const std::vector<V>&,       \
-                                    const std::vector<double>&);                                                       \
-  template void DeepPot::compute_mixed_type<V>(E, std::vector<V>&, std::vector<V>&, const int&, const std::vector<V>&, \
-                                               const std::vector<int>&, const std::vector<V>&, const std::vector<V>&,  \
-                                               const std::vector<V>&, const std::vector<double>&);                     \
-  template void DeepPot::compute_mixed_type<V>(E, std::vector<V>&, std::vector<V>&, std::vector<V>&, std::vector<V>&,  \
-                                               const int&, const std::vector<V>&, const std::vector<int>&,             \
-                                               const std::vector<V>&, const std::vector<V>&, const std::vector<V>&,    \
-                                               const std::vector<double>&);
-#define DPTF_INSTANTIATE(V)                                                                                          \
-  DPTF_INSTANTIATE_E(V, ENERGYTYPE&)                                                                                 \
-  DPTF_INSTANTIATE_E(V, std::vector<ENERGYTYPE>&)                                                                    \
-  template void DeepPot::compute_raw<V>(int, int, const V*, const int*, const V*, int, const InputNlist*, int,       \
-                                        const std::vector<V>&, const std::vector<V>&, bool, ENERGYTYPE*, V*, V*, V*, \
-                                        V*);
+#define DPTF_INSTANTIATE_E(V, E)                                                                           \
+  template void DeepPot::compute<V>(E, std::vector<V>&, std::vector<V>&, const std::vector<V>&,            \
+                                    const std::vector<int>&, const std::vector<V>&, const std::vector<V>&, \
+                                    const std::vector<V>&, const std::vector<double>&);                    \
+  template void DeepPot::compute<V>(E, std::vector<V>&, std::vector<V>&, std::vector<V>&, std::vector<V>&, \
+                                    const std::vector<V>&, const std::vector<int>&, const std::vector<V>&, \
+                                    const std::vector<V>&, const std::vector<V>&,                          \
+                                    const std::vector<double>&);                                           \
+  template void DeepPot::compute<V>(E, std::vector<V>&, std::vector<V>&, const std::vector<V>&,            \
+                                    const std::vector<int>&, const std::vector<V>&, const int&,            \
+                                    const InputNlist&, const int&, const std::vector<V>&,                  \
+                                    const std::vector<V>&, const std::vector<double>&);                    \
+  template void DeepPot::compute<V>(E, std::vector<V>&, std::vector<V>&, std::vector<V>&, std::vector<V>&, \
+                                    const std::vector<V>&, const std::vector<int>&, const std::vector<V>&, \
+                                    const int&, const InputNlist&, const int&, const std::vector<V>&,      \
+                                    const std::vector<V>&, const std::vector<double>&);                    \
+  template void DeepPot::compute_mixed_type<V>(                                                            \
+      E, std::vector<V>&, std::vector<V>&, const int&, const std::vector<V>&, const std::vector<int>&,     \
+      const std::vector<V>&, const std::vector<V>&, const std::vector<V>&, const std::vector<double>&);    \
+  template void DeepPot::compute_mixed_type<V>(                                                            \
+      E, std::vector<V>&, std::vector<V>&, std::vector<V>&, std::vector<V>&, const int&,                   \
+      const std::vector<V>&, const std::vector<int>&, const std::vector<V>&, const std::vector<V>&,        \
+      const std::vector<V>&, const std::vector<double>&);
+#define DPTF_INSTANTIATE(V)                                                                               \
+  DPTF_INSTANTIATE_E(V, ENERGYTYPE&)                                                                      \
+  DPTF_INSTANTIATE_E(V, std::vector<ENERGYTYPE>&)                                                         \
+  template void DeepPot::compute_raw<V>(int, int, const V*, const int*, const V*, int, const InputNlist*, \
+                                        int, const std::vector<V>&, const std::vector<V>&, bool,          \
+                                        ENERGYTYPE*, V*, V*, V*, V*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
-
-double DeepPot::cutoff() const { return loaded().rcut; }
-int DeepPot::numb_types() const { return loaded().ntypes; }
-int DeepPot::numb_types_spin() const { return 0; }
-int DeepPot::dim_fparam() const { return loaded().dfparam; }
-int DeepPot::dim_aparam() const { return loaded().daparam; }
-int DeepPot::dim_chg_spin() const { return 0; }
-bool DeepPot::is_aparam_nall() const { return loaded().aparam_nall; }
-bool DeepPot::has_default_fparam() const { return false; }
-void DeepPot::get_type_map(std::string& type_map) const { type_map = loaded().graph.text("model_attr/tmap", ""); }
-void DeepPot::print_summary(const std::string& pre) const { deepmd::print_summary(pre); }
-std::string DeepPot::runtime_report() const { return loaded().graph.report(); }
 
 }  // namespace deepmd

@@ -32,60 +32,54 @@ void LocalOrder::copy_list(const InputNlist& list) {
   const int natoms = static_cast<int>(fwd.size());
   // Place in the graph's order of every atom of the caller, -1 for ignored ones.
   std::vector<int> place(natoms);
-  for (int i = 0; i < natoms; ++i) place[i] = fwd[i] < 0 || fwd[i] >= nloc ? fwd[i] : sorted.get_fwd_map()[fwd[i]];
+  for (int i = 0; i < natoms; ++i)
+    place[i] = fwd[i] < 0 || fwd[i] >= nloc ? fwd[i] : sorted.get_fwd_map()[fwd[i]];
   for (int k = 0; k < list.inum; ++k) {
     const int i = list.ilist[k];
     if (i < 0 || i >= natoms || (fwd[i] >= nloc))
-      throw deepmd_exception("row " + std::to_string(k) + " of the neighbor list is for atom " + std::to_string(i) +
-                             ", which is not a local atom");
+      throw deepmd_exception("row " + std::to_string(k) + " of the neighbor list is for atom " +
+                             std::to_string(i) + ", which is not a local atom");
     if (fwd[i] < 0) continue;
     ilist[rows] = place[i];
     start[rows] = neighbors.size();
     for (int n = 0; n < list.numneigh[k]; ++n) {
       const int j = list.firstneigh[k][n] & list.mask;
       if (j < 0 || j >= natoms)
-        throw deepmd_exception("the neighbor list of atom " + std::to_string(i) + " names atom " + std::to_string(j) +
-                               " of " + std::to_string(natoms));
+        throw deepmd_exception("the neighbor list of atom " + std::to_string(i) + " names atom " +
+                               std::to_string(j) + " of " + std::to_string(natoms));
       if (place[j] >= 0) neighbors.push_back(place[j]);
     }
     numneigh[rows] = static_cast<int>(neighbors.size() - start[rows]);
     ++rows;
   }
   if (rows != nloc)
-    throw deepmd_exception("the neighbor list has rows for " + std::to_string(rows) + " of " + std::to_string(nloc) +
-                           " local atoms");
+    throw deepmd_exception("the neighbor list has rows for " + std::to_string(rows) + " of " +
+                           std::to_string(nloc) + " local atoms");
   for (int k = 0; k < nloc; ++k) firstneigh[k] = neighbors.data() + start[k];
 }
 
 DeepPotImpl::DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content)
-    : graph(model, gpu_rank, content) {
-  std::string version = graph.text("model_attr/model_version", "0.0");
-  if (!model_compatable(version))
-    throw deepmd_exception("model " + model + " has version " + version + ", this library runs 1.0 and 1.1; run: dp convert-from");
-  const std::string type = graph.text("model_attr/model_type", "ener");
+    : ModelHead(model, gpu_rank, content) {
   if (type != "ener")
     throw deepmd_exception("model " + model + " is of type '" + type + "', an energy model is needed");
-  single = graph.dtype("descrpt_attr/rcut") == tensorflow::DT_FLOAT;
-  rcut = single ? graph.scalar<float>("descrpt_attr/rcut") : graph.scalar<double>("descrpt_attr/rcut");
-  ntypes = graph.scalar<int>("descrpt_attr/ntypes");
-  dfparam = std::max(0, graph.scalar_or<int>("fitting_attr/dfparam", 0));
-  daparam = std::max(0, graph.scalar_or<int>("fitting_attr/daparam", 0));
-  if (daparam) aparam_nall = graph.scalar_or<bool>("fitting_attr/aparam_nall", false);
 }
 
 template <typename VALUETYPE>
-void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
-                          int nghost, const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
-                          const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
-                          VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype,
+                          const VALUETYPE* box, int nghost, const InputNlist* list, int ago,
+                          const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
+                          bool mixed, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
+                          VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
   if (nframes < 0 || natoms < 0 || nghost < 0 || nghost > natoms)
-    throw deepmd_exception("numbers of frames (" + std::to_string(nframes) + "), atoms (" + std::to_string(natoms) +
-                           ") and ghosts (" + std::to_string(nghost) + ") do not fit");
+    throw deepmd_exception("numbers of frames (" + std::to_string(nframes) + "), atoms (" +
+                           std::to_string(natoms) + ") and ghosts (" + std::to_string(nghost) +
+                           ") do not fit");
   const size_t n_coord = static_cast<size_t>(nframes) * natoms * 3;
   for (size_t i = 0; i < n_coord; ++i)
     if (!std::isfinite(coord[i]))
-      throw deepmd_exception("coordinate " + std::to_string(i % 3) + " of atom " + std::to_string(i / 3 % natoms) +
-                             " in frame " + std::to_string(i / (3 * static_cast<size_t>(natoms))) + " is not finite");
+      throw deepmd_exception("coordinate " + std::to_string(i % 3) + " of atom " +
+                             std::to_string(i / 3 % natoms) + " in frame " +
+                             std::to_string(i / (3 * static_cast<size_t>(natoms))) + " is not finite");
   if (mixed) {
     have_list_ = false;
     // The graph reads types per frame; atoms keep their order.
@@ -112,11 +106,11 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
   std::fill(ener, ener + nframes, 0.0);
   if (order_.nloc == 0 || nframes == 0) return;
   if (single)
-    evaluate<float>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed, ener, force,
-                    virial, atom_energy, atom_virial);
+    evaluate<float>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed,
+                    ener, force, virial, atom_energy, atom_virial);
   else
-    evaluate<double>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed, ener,
-                     force, virial, atom_energy, atom_virial);
+    evaluate<double>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed,
+                     ener, force, virial, atom_energy, atom_virial);
 }
 
 namespace {
@@ -126,21 +120,24 @@ template <typename VALUETYPE>
 bool tiled(const std::vector<VALUETYPE>& value, size_t per_frame, size_t nframes, const char* name) {
   if (value.size() == per_frame * nframes) return false;
   if (value.size() == per_frame) return true;
-  throw deepmd_exception(std::string(name) + " has " + std::to_string(value.size()) + " numbers, the model needs " +
-                         std::to_string(per_frame) + " per frame (" + std::to_string(nframes) + " frames)");
+  throw deepmd_exception(std::string(name) + " has " + std::to_string(value.size()) +
+                         " numbers, the model needs " + std::to_string(per_frame) + " per frame (" +
+                         std::to_string(nframes) + " frames)");
 }
 
 }  // namespace
 
 template <typename FP, typename VALUETYPE>
-void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
-                           int nghost, bool has_list, int ago, const std::vector<VALUETYPE>& fparam,
-                           const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
-                           VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype,
+                           const VALUETYPE* box, int nghost, bool has_list, int ago,
+                           const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
+                           bool mixed, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
+                           VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
   const auto fp = tensorflow::DataTypeToEnum<FP>::v();
   const int nloc = order_.nloc, nall = nloc + order_.nghost;
-  Tensor t_coord(fp, TensorShape({nframes, 3 * nall})), t_type(tensorflow::DT_INT32, TensorShape({nframes, nall})),
-      t_box(fp, TensorShape({nframes, 9})), t_natoms(tensorflow::DT_INT32, TensorShape({ntypes + 2}));
+  Tensor t_coord(fp, TensorShape({nframes, 3 * nall})),
+      t_type(tensorflow::DT_INT32, TensorShape({nframes, nall})), t_box(fp, TensorShape({nframes, 9})),
+      t_natoms(tensorflow::DT_INT32, TensorShape({ntypes + 2}));
   auto c = t_coord.flat<FP>();
   auto ty = t_type.flat<int>();
   std::vector<int> at(nall);
@@ -151,8 +148,8 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
       for (int d = 0; d < 3; ++d) c(3 * to + d) = static_cast<FP>(coord[3 * from + d]);
       ty(to) = atype[mixed ? from : at[k]];
       if (mixed && ty(to) >= ntypes)
-        throw deepmd_exception("atom " + std::to_string(at[k]) + " has type " + std::to_string(ty(to)) + " of " +
-                               std::to_string(ntypes));
+        throw deepmd_exception("atom " + std::to_string(at[k]) + " has type " + std::to_string(ty(to)) +
+                               " of " + std::to_string(ntypes));
     }
   for (int i = 0; i < nframes * 9; ++i) t_box.flat<FP>()(i) = box ? static_cast<FP>(box[i]) : FP(0);
   auto na = t_natoms.flat<int>();
@@ -183,7 +180,8 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   if (dfparam && graph.has("t_fparam")) {
     const bool tile = tiled(fparam, dfparam, nframes, "fparam");
     Tensor t(fp, TensorShape({nframes, dfparam}));
-    for (int i = 0; i < nframes * dfparam; ++i) t.flat<FP>()(i) = static_cast<FP>(fparam[tile ? i % dfparam : i]);
+    for (int i = 0; i < nframes * dfparam; ++i)
+      t.flat<FP>()(i) = static_cast<FP>(fparam[tile ? i % dfparam : i]);
     feeds.emplace_back("t_fparam", t);
   }
   if (daparam && graph.has("t_aparam")) {
@@ -197,7 +195,8 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
               static_cast<FP>(aparam[(static_cast<size_t>(tile ? 0 : f) * given + at[k]) * daparam + d]);
     feeds.emplace_back("t_aparam", t);
   }
-  feeds.erase(std::remove_if(feeds.begin(), feeds.end(), [&](const auto& f) { return !graph.has(f.first); }), feeds.end());
+  feeds.erase(std::remove_if(feeds.begin(), feeds.end(), [&](const auto& f) { return !graph.has(f.first); }),
+              feeds.end());
   std::vector<std::string> fetches = {"o_energy", "o_force"};
   const bool sum_virial = virial && !graph.has("o_virial");
   if (virial && !sum_virial) fetches.push_back("o_virial");
@@ -230,15 +229,18 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
     if (sum_virial)
       for (int f = 0; f < nframes; ++f)
         for (int k = 0; k < nall * 9; ++k)
-          virial[9 * f + k % 9] += static_cast<VALUETYPE>(t.flat<FP>()(static_cast<size_t>(f) * nall * 9 + k));
+          virial[9 * f + k % 9] +=
+              static_cast<VALUETYPE>(t.flat<FP>()(static_cast<size_t>(f) * nall * 9 + k));
   }
 }
 
-template void DeepPotImpl::compute<double>(int, int, const double*, const int*, const double*, int, const InputNlist*, int,
-                                           const std::vector<double>&, const std::vector<double>&, bool, ENERGYTYPE*,
-                                           double*, double*, double*, double*);
-template void DeepPotImpl::compute<float>(int, int, const float*, const int*, const float*, int, const InputNlist*, int,
-                                          const std::vector<float>&, const std::vector<float>&, bool, ENERGYTYPE*, float*,
-                                          float*, float*, float*);
+template void DeepPotImpl::compute<double>(int, int, const double*, const int*, const double*, int,
+                                           const InputNlist*, int, const std::vector<double>&,
+                                           const std::vector<double>&, bool, ENERGYTYPE*, double*, double*,
+                                           double*, double*);
+template void DeepPotImpl::compute<float>(int, int, const float*, const int*, const float*, int,
+                                          const InputNlist*, int, const std::vector<float>&,
+                                          const std::vector<float>&, bool, ENERGYTYPE*, float*, float*,
+                                          float*, float*);
 
 }  // namespace deepmd

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common.h"
-#include "graph_runner.h"
+#include "model_head.h"
 
 namespace deepmd {
 
@@ -23,27 +23,22 @@ struct LocalOrder {
   int atom_at(int k) const { return bkw[k < nloc ? sorted.get_bkw_map()[k] : k]; }
 };
 
-class DeepPotImpl {
+class DeepPotImpl : public ModelHead {
  public:
   DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content);
 
   template <typename VALUETYPE>
-  void compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box, int nghost,
-               const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
-               const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
-               VALUETYPE* atom_energy, VALUETYPE* atom_virial);
-
-  GraphRunner graph;
-  double rcut = 0;
-  int ntypes = 0, dfparam = 0, daparam = 0;
-  bool aparam_nall = false, single = false;
+  void compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+               int nghost, const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
+               const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
+               VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
 
  private:
   template <typename FP, typename VALUETYPE>
-  void evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box, int nghost,
-                bool has_list, int ago, const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
-                bool mixed, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
-                VALUETYPE* atom_virial);
+  void evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+                int nghost, bool has_list, int ago, const std::vector<VALUETYPE>& fparam,
+                const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
+                VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
   LocalOrder order_;
   bool have_list_ = false;
 };

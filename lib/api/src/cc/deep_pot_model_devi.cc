@@ -1,4 +1,4 @@
-#include <cmath>
+#include <algorithm>
 
 #include "DeepPot.h"
 
@@ -32,7 +32,7 @@ void DeepPotModelDevi::init(const std::vector<std::string>& models, const int& g
   models_ = std::move(all);
 }
 
-const DeepPot& DeepPotModelDevi::first() const {
+const DeepBaseModel& DeepPotModelDevi::first() const {
   if (models_.empty()) throw deepmd_exception("no model is loaded");
   return *models_[0];
 }
@@ -76,69 +76,6 @@ double DeepPotModelDevi::cutoff() const {
   for (const auto& m : models_) most = std::max(most, m->cutoff());
   return most;
 }
-int DeepPotModelDevi::numb_types() const { return first().numb_types(); }
-int DeepPotModelDevi::numb_types_spin() const { return 0; }
-int DeepPotModelDevi::dim_fparam() const { return first().dim_fparam(); }
-int DeepPotModelDevi::dim_aparam() const { return first().dim_aparam(); }
-int DeepPotModelDevi::dim_chg_spin() const { return 0; }
-bool DeepPotModelDevi::is_aparam_nall() const { return first().is_aparam_nall(); }
-bool DeepPotModelDevi::has_default_fparam() const { return false; }
-
-template <typename VALUETYPE>
-void DeepPotModelDevi::compute_avg(VALUETYPE& avg, const std::vector<VALUETYPE>& xx) {
-  double sum = 0;
-  for (VALUETYPE x : xx) sum += x;
-  avg = static_cast<VALUETYPE>(xx.empty() ? 0.0 : sum / xx.size());
-}
-
-template <typename VALUETYPE>
-void DeepPotModelDevi::compute_avg(std::vector<VALUETYPE>& avg,
-                                   const std::vector<std::vector<VALUETYPE>>& xx) {
-  avg.assign(xx.empty() ? 0 : xx[0].size(), VALUETYPE(0));
-  for (const auto& x : xx)
-    for (size_t i = 0; i < avg.size(); ++i) avg[i] += x[i] / static_cast<VALUETYPE>(xx.size());
-}
-
-template <typename VALUETYPE>
-void DeepPotModelDevi::compute_std(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg,
-                                   const std::vector<std::vector<VALUETYPE>>& xx, const int& stride) {
-  std.assign(avg.size() / stride, VALUETYPE(0));
-  for (size_t i = 0; i < std.size(); ++i) {
-    double sum = 0;
-    for (const auto& x : xx)
-      for (int s = 0; s < stride; ++s) {
-        const double d = x[i * stride + s] - avg[i * stride + s];
-        sum += d * d;
-      }
-    std[i] = static_cast<VALUETYPE>(std::sqrt(sum / xx.size()));
-  }
-}
-
-template <typename VALUETYPE>
-void DeepPotModelDevi::compute_std_e(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg,
-                                     const std::vector<std::vector<VALUETYPE>>& xx) {
-  compute_std(std, avg, xx, 1);
-}
-template <typename VALUETYPE>
-void DeepPotModelDevi::compute_std_f(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg,
-                                     const std::vector<std::vector<VALUETYPE>>& xx) {
-  compute_std(std, avg, xx, 3);
-}
-
-template <typename VALUETYPE>
-void DeepPotModelDevi::compute_relative_std(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg,
-                                            const VALUETYPE eps, const int& stride) {
-  for (size_t i = 0; i < std.size(); ++i) {
-    double norm = 0;
-    for (int s = 0; s < stride; ++s) norm += static_cast<double>(avg[i * stride + s]) * avg[i * stride + s];
-    std[i] = static_cast<VALUETYPE>(std[i] / (std::sqrt(norm) + eps));
-  }
-}
-template <typename VALUETYPE>
-void DeepPotModelDevi::compute_relative_std_f(std::vector<VALUETYPE>& std, const std::vector<VALUETYPE>& avg,
-                                              const VALUETYPE eps) {
-  compute_relative_std(std, avg, eps, 3);
-}
 
 #define DPTF_INSTANTIATE(V)                                                                                 \
   template void DeepPotModelDevi::compute<V>(                                                               \
@@ -158,18 +95,7 @@ void DeepPotModelDevi::compute_relative_std_f(std::vector<VALUETYPE>& std, const
       std::vector<ENERGYTYPE>&, std::vector<std::vector<V>>&, std::vector<std::vector<V>>&,                 \
       std::vector<std::vector<V>>&, std::vector<std::vector<V>>&, const std::vector<V>&,                    \
       const std::vector<int>&, const std::vector<V>&, const int&, const InputNlist&, const int&,            \
-      const std::vector<V>&, const std::vector<V>&, const std::vector<double>&);                            \
-  template void DeepPotModelDevi::compute_avg<V>(V&, const std::vector<V>&);                                \
-  template void DeepPotModelDevi::compute_avg<V>(std::vector<V>&, const std::vector<std::vector<V>>&);      \
-  template void DeepPotModelDevi::compute_std<V>(std::vector<V>&, const std::vector<V>&,                    \
-                                                 const std::vector<std::vector<V>>&, const int&);           \
-  template void DeepPotModelDevi::compute_std_e<V>(std::vector<V>&, const std::vector<V>&,                  \
-                                                   const std::vector<std::vector<V>>&);                     \
-  template void DeepPotModelDevi::compute_std_f<V>(std::vector<V>&, const std::vector<V>&,                  \
-                                                   const std::vector<std::vector<V>>&);                     \
-  template void DeepPotModelDevi::compute_relative_std<V>(std::vector<V>&, const std::vector<V>&, const V,  \
-                                                          const int&);                                      \
-  template void DeepPotModelDevi::compute_relative_std_f<V>(std::vector<V>&, const std::vector<V>&, const V);
+      const std::vector<V>&, const std::vector<V>&, const std::vector<double>&);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 

@@ -31,6 +31,7 @@ void require(const absl::Status& status) {
 class QuietStart {
  public:
   QuietStart() {
+    setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
     const char* level = std::getenv("TF_CPP_MIN_LOG_LEVEL");
     quiet_ = level && std::atoi(level) >= 2;
     if (quiet_) absl::SetMinLogLevel(absl::LogSeverityAtLeast::kInfinity);
@@ -72,8 +73,8 @@ bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std
 }  // namespace
 
 GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::string& content) : path_(path) {
-  load_op_library();
   const QuietStart quiet;
+  load_op_library();
   std::string file;
   if (content.empty()) read_file_to_string(path, file);
   const std::string& bytes = content.empty() ? file : content;

@@ -12,8 +12,8 @@
 
 namespace deepmd {
 
-/// A frozen graph with its TensorFlow session. Loading checks every op against the allow-list, gives old graphs the nodes
-/// they lack, and lets the op library replace what it knows by fused ops.
+/// A frozen graph with its TensorFlow session. Loading checks every op against the allow-list, gives old
+/// graphs the nodes they lack, and lets the op library replace what it knows by fused ops.
 class GraphRunner {
  public:
   using Tensor = tensorflow::Tensor;
@@ -48,7 +48,8 @@ class GraphRunner {
   void upgrade(tensorflow::GraphDef* graph) const;
 
   std::string path_, report_;
-  std::map<std::string, tensorflow::NodeDef> nodes_;  // Const nodes with their values, other nodes by name only
+  std::map<std::string, tensorflow::NodeDef>
+      nodes_;  // Const nodes with their values, other nodes by name only
   std::unique_ptr<tensorflow::Session> session_;
   mutable std::map<std::string, tensorflow::Session::CallableHandle> callables_;
 };

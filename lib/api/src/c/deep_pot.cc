@@ -1,0 +1,168 @@
+#include <algorithm>
+
+#include "deepmd/DeepPot.h"
+#include "handles.h"
+
+struct DP_DeepPot : public DP_DeepBaseModel {
+  deepmd::DeepPot pot;
+  deepmd::DeepBaseModel& model() override { return pot; }
+};
+struct DP_DeepPotModelDevi : public DP_DeepBaseModelDevi {
+  deepmd::DeepPotModelDevi pot;
+  deepmd::DeepBaseModelDevi& model() override { return pot; }
+};
+
+namespace {
+
+using deepmd_c::aparam_size;
+using deepmd_c::copy;
+using deepmd_c::given;
+using deepmd_c::guarded;
+
+template <typename V>
+void compute(DP_DeepPot* dp, int nframes, int natom, const V* coord, const int* atype, const V* cell,
+             int nghost, const DP_Nlist* nlist, int ago, const V* fparam, const V* aparam, bool mixed,
+             double* energy, V* force, V* virial, V* atomic_energy, V* atomic_virial) {
+  guarded(dp, [&] {
+    std::vector<double> ener(nframes > 0 ? nframes : 0);
+    const auto f = given(fparam, static_cast<size_t>(nframes) * dp->pot.dim_fparam());
+    const auto a = given(aparam, aparam_size(dp->pot, nframes, natom, nghost));
+    dp->pot.compute_raw(nframes, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago, f, a,
+                        mixed, ener.data(), force, virial, atomic_energy, atomic_virial);
+    if (energy) std::copy(ener.begin(), ener.end(), energy);
+  });
+}
+
+template <typename V>
+void compute(DP_DeepPotModelDevi* dp, int nframes, int natom, const V* coord, const int* atype, const V* cell,
+             int nghost, const DP_Nlist* nlist, int ago, const V* fparam, const V* aparam, bool,
+             double* energy, V* force, V* virial, V* atomic_energy, V* atomic_virial) {
+  guarded(dp, [&] {
+    if (nframes > 1) throw deepmd::deepmd_exception("model deviation takes one frame at a time");
+    const auto f = given(fparam, dp->pot.dim_fparam());
+    const auto a = given(aparam, aparam_size(dp->pot, 1, natom, nghost));
+    const auto shifted = [](V* p, size_t n) { return p ? p + n : nullptr; };
+    for (size_t k = 0; k < dp->pot.size(); ++k) {
+      double e = 0;
+      dp->pot.model(k).compute_raw(1, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago, f,
+                                   a, false, &e, shifted(force, k * natom * 3), shifted(virial, k * 9),
+                                   shifted(atomic_energy, k * natom), shifted(atomic_virial, k * natom * 9));
+      if (energy) energy[k] = e;
+    }
+  });
+}
+
+}  // namespace
+
+DP_EXPORT DP_DeepPot* DP_NewDeepPotWithParam2(const char* model, const int gpu_rank, const char* content,
+                                              const int size) {
+  auto* out = new DP_DeepPot;
+  guarded(out, [&] {
+    out->pot.init(model, gpu_rank, content && size > 0 ? std::string(content, size) : std::string());
+  });
+  return out;
+}
+DP_EXPORT DP_DeepPot* DP_NewDeepPot(const char* model) {
+  return DP_NewDeepPotWithParam2(model, 0, nullptr, 0);
+}
+DP_EXPORT DP_DeepPot* DP_NewDeepPotWithParam(const char* model, const int gpu_rank, const char* content) {
+  if (!content || !*content) return DP_NewDeepPotWithParam2(model, gpu_rank, nullptr, 0);
+  auto* out = new DP_DeepPot;
+  out->exception =
+      "DeePMD-kit Error: DP_NewDeepPotWithParam cannot know the length of the content; use "
+      "DP_NewDeepPotWithParam2";
+  return out;
+}
+DP_EXPORT void DP_DeleteDeepPot(DP_DeepPot* dp) { delete dp; }
+
+DP_EXPORT DP_DeepPotModelDevi* DP_NewDeepPotModelDeviWithParam(const char** models, const int n_models,
+                                                               const int gpu_rank, const char** contents,
+                                                               const int n_contents, const int* sizes) {
+  auto* out = new DP_DeepPotModelDevi;
+  guarded(out, [&] {
+    std::vector<std::string> names(models, models + n_models), bytes;
+    for (int k = 0; k < n_contents; ++k) bytes.emplace_back(contents[k], sizes[k]);
+    out->pot.init(names, gpu_rank, bytes);
+  });
+  return out;
+}
+DP_EXPORT DP_DeepPotModelDevi* DP_NewDeepPotModelDevi(const char** models, int n_models) {
+  return DP_NewDeepPotModelDeviWithParam(models, n_models, 0, nullptr, 0, nullptr);
+}
+DP_EXPORT void DP_DeleteDeepPotModelDevi(DP_DeepPotModelDevi* dp) { delete dp; }
+
+#define DP_DEFINE_COMPUTE(CLASS, SUFFIX, REAL)                                                               \
+  DP_EXPORT void DP_##CLASS##Compute##SUFFIX(                                                                \
+      DP_##CLASS* dp, const int natom, const REAL* coord, const int* atype, const REAL* cell,                \
+      double* energy, REAL* force, REAL* virial, REAL* atomic_energy, REAL* atomic_virial) {                 \
+    compute<REAL>(dp, 1, natom, coord, atype, cell, 0, nullptr, 0, nullptr, nullptr, false, energy, force,   \
+                  virial, atomic_energy, atomic_virial);                                                     \
+  }                                                                                                          \
+  DP_EXPORT void DP_##CLASS##ComputeNList##SUFFIX(                                                           \
+      DP_##CLASS* dp, const int natom, const REAL* coord, const int* atype, const REAL* cell,                \
+      const int nghost, const DP_Nlist* nlist, const int ago, double* energy, REAL* force, REAL* virial,     \
+      REAL* atomic_energy, REAL* atomic_virial) {                                                            \
+    compute<REAL>(dp, 1, natom, coord, atype, cell, nghost, nlist, ago, nullptr, nullptr, false, energy,     \
+                  force, virial, atomic_energy, atomic_virial);                                              \
+  }                                                                                                          \
+  DP_EXPORT void DP_##CLASS##Compute##SUFFIX##2(                                                             \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,              \
+      const REAL* cell, const REAL* fparam, const REAL* aparam, double* energy, REAL* force, REAL* virial,   \
+      REAL* atomic_energy, REAL* atomic_virial) {                                                            \
+    compute<REAL>(dp, nframes, natom, coord, atype, cell, 0, nullptr, 0, fparam, aparam, false, energy,      \
+                  force, virial, atomic_energy, atomic_virial);                                              \
+  }                                                                                                          \
+  DP_EXPORT void DP_##CLASS##ComputeNList##SUFFIX##2(                                                        \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,              \
+      const REAL* cell, const int nghost, const DP_Nlist* nlist, const int ago, const REAL* fparam,          \
+      const REAL* aparam, double* energy, REAL* force, REAL* virial, REAL* atomic_energy,                    \
+      REAL* atomic_virial) {                                                                                 \
+    compute<REAL>(dp, nframes, natom, coord, atype, cell, nghost, nlist, ago, fparam, aparam, false, energy, \
+                  force, virial, atomic_energy, atomic_virial);                                              \
+  }                                                                                                          \
+  DP_EXPORT void DP_##CLASS##Compute##SUFFIX##3(                                                             \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,              \
+      const REAL* cell, const REAL* fparam, const REAL* aparam, const double*, double* energy, REAL* force,  \
+      REAL* virial, REAL* atomic_energy, REAL* atomic_virial) {                                              \
+    compute<REAL>(dp, nframes, natom, coord, atype, cell, 0, nullptr, 0, fparam, aparam, false, energy,      \
+                  force, virial, atomic_energy, atomic_virial);                                              \
+  }                                                                                                          \
+  DP_EXPORT void DP_##CLASS##ComputeNList##SUFFIX##3(                                                        \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,              \
+      const REAL* cell, const int nghost, const DP_Nlist* nlist, const int ago, const REAL* fparam,          \
+      const REAL* aparam, const double*, double* energy, REAL* force, REAL* virial, REAL* atomic_energy,     \
+      REAL* atomic_virial) {                                                                                 \
+    compute<REAL>(dp, nframes, natom, coord, atype, cell, nghost, nlist, ago, fparam, aparam, false, energy, \
+                  force, virial, atomic_energy, atomic_virial);                                              \
+  }
+DP_DEFINE_COMPUTE(DeepPot, , double)
+DP_DEFINE_COMPUTE(DeepPot, f, float)
+DP_DEFINE_COMPUTE(DeepPotModelDevi, , double)
+DP_DEFINE_COMPUTE(DeepPotModelDevi, f, float)
+
+#define DP_DEFINE_MIXED(SUFFIX, REAL)                                                                      \
+  DP_EXPORT void DP_DeepPotComputeMixedType##SUFFIX(                                                       \
+      DP_DeepPot* dp, const int nframes, const int natoms, const REAL* coord, const int* atype,            \
+      const REAL* cell, const REAL* fparam, const REAL* aparam, double* energy, REAL* force, REAL* virial, \
+      REAL* atomic_energy, REAL* atomic_virial) {                                                          \
+    compute<REAL>(dp, nframes, natoms, coord, atype, cell, 0, nullptr, 0, fparam, aparam, true, energy,    \
+                  force, virial, atomic_energy, atomic_virial);                                            \
+  }
+DP_DEFINE_MIXED(, double)
+DP_DEFINE_MIXED(f, float)
+
+DP_DEFINE_GETTERS(DeepPot)
+DP_DEFINE_GETTERS(DeepPotModelDevi)
+
+DP_EXPORT int DP_DeepPotGetDimChgSpin(DP_DeepPot*) { return 0; }
+DP_EXPORT int DP_DeepPotModelDeviGetDimChgSpin(DP_DeepPotModelDevi*) { return 0; }
+/* Evaluations that stay on a device belong to other backends. */
+DP_EXPORT bool DP_DeepPotSupportsDeviceEdgeInference(DP_DeepPot*) { return false; }
+DP_EXPORT bool DP_DeepPotUsesFP32EdgeVectors(DP_DeepPot*) { return false; }
+DP_EXPORT bool DP_DeepPotUsesCanonicalGraphInference(DP_DeepPot*) { return false; }
+DP_EXPORT const char* DP_DeepPotGetTypeMap(DP_DeepPot* dp) { return DP_DeepBaseModelGetTypeMap(dp); }
+DP_EXPORT const char* DP_DeepPotGetRuntimeReport(DP_DeepPot* dp) {
+  std::string text;
+  guarded(dp, [&] { text = dp->pot.runtime_report(); });
+  return copy(text);
+}

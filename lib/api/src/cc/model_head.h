@@ -1,0 +1,24 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "graph_runner.h"
+
+namespace deepmd {
+
+/// A loaded graph and the attributes that models of all kinds have.
+struct ModelHead {
+  /// Throws when the file is no model of a version that can be run. `scope` is where a model sits inside
+  /// another graph.
+  ModelHead(const std::string& model, int gpu_rank, const std::string& content,
+            const std::string& scope = "");
+
+  GraphRunner graph;
+  std::string file, type, names;  // names: of the atom types, separated by blanks
+  double rcut = 0;
+  int ntypes = 0, ntypes_spin = 0, dfparam = 0, daparam = 0;
+  bool aparam_nall = false, single = false;
+};
+
+}  // namespace deepmd
