@@ -88,6 +88,13 @@ def _edge_virial_grad(op, grad, grad_atom):
     return [op_module.dptf_edge_virial_grad(grad, grad_atom, *op.inputs), None, None, None]
 
 
+for _name in (
+    "SoftMinSwitch", "SoftMinForceGrad", "SoftMinVirialGrad", "DptfSlotForceGrad", "DptfSlotVirialGrad", "PairTab", "EwaldRecp",
+    "DptfPairTable", "DptfSoftMinSwitch",
+):  # fmt: skip
+    tf.NotDifferentiable(_name)
+
+
 def _embed_attrs(op):
     return {"sel": list(op.get_attr("sel")), "net_of": list(op.get_attr("net_of"))}
 
@@ -155,7 +162,6 @@ for _name in (
     "DptfEmbedGrid",
     "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
     "ProdForceSeAGrad", "ProdForceSeRGrad", "ProdVirialSeAGrad", "ProdVirialSeRGrad", "DptfVirialGrad",
-    "SoftMinSwitch", "SoftMinForceGrad", "SoftMinVirialGrad", "DptfSlotForceGrad", "DptfSlotVirialGrad", "PairTab", "EwaldRecp",
     "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
     "DptfEdgeForceGrad", "DptfEdgeVirialGrad",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",

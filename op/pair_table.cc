@@ -35,18 +35,35 @@ REGISTER_OP("PairTab")
       return absl::OkStatus();
     });
 
-template <typename T>
-class PairTabOp : public OpKernel {
+// Slopes on the neighbor slots instead of forces, so that a force of any weight follows from them.
+REGISTER_OP("DptfPairTable")
+    .Attr("T: {float, double} = DT_DOUBLE")
+    .Input("table_info: double")
+    .Input("table_data: double")
+    .Input("type: int32")
+    .Input("rij: T")
+    .Input("nlist: int32")
+    .Input("natoms: int32")
+    .Output("atom_energy: T")
+    .Output("slope: T")
+    .SetShapeFn([](InferenceContext* c) {
+      for (int i = 0; i < 2; ++i)
+        c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
+      return absl::OkStatus();
+    });
+
+/// SLOPES: DptfPairTable, otherwise PairTab.
+template <typename T, bool SLOPES>
+class PairTableOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
   void Compute(OpKernelContext* context) override {
     const Tensor &info = context->input(0), &data = context->input(1), &type = context->input(2),
-                 &rij = context->input(3), &nlist = context->input(4), &natoms = context->input(5),
-                 &scale = context->input(6);
+                 &rij = context->input(3), &nlist = context->input(4), &natoms = context->input(5);
     OP_REQUIRES(context, info.NumElements() == 4, invalid_argument("table_info needs 4 numbers"));
     const double* head = info.flat<double>().data();
-    PairTable table{head[0], head[1], static_cast<int64_t>(head[2] + 0.1),
-                    static_cast<int64_t>(head[3] + 0.1), data.flat<double>().data()};
+    const PairTable table{head[0], head[1], static_cast<int64_t>(head[2] + 0.1),
+                          static_cast<int64_t>(head[3] + 0.1), data.flat<double>().data()};
     OP_REQUIRES(context,
                 table.step > 0 && table.pieces > 0 &&
                     data.NumElements() == table.ntypes * table.ntypes * table.pieces * 4,
@@ -59,35 +76,45 @@ class PairTabOp : public OpKernel {
     p.nf = type.dims() == 2 ? type.dim_size(0) : 0;
     const int64_t rows = p.nf * p.nloc;
     p.nnei = rows ? static_cast<int>(nlist.NumElements() / rows) : 0;
-    OP_REQUIRES(context,
-                type.NumElements() == p.nf * p.nall && nlist.NumElements() == rows * p.nnei &&
-                    rij.NumElements() == rows * p.nnei * 3 && scale.NumElements() == rows,
+    bool fits = type.NumElements() == p.nf * p.nall && nlist.NumElements() == rows * p.nnei &&
+                rij.NumElements() == rows * p.nnei * 3;
+    if (!SLOPES) fits = fits && context->input(6).NumElements() == rows;
+    OP_REQUIRES(context, fits,
                 invalid_argument("shapes do not fit: type ", type.shape().DebugString(), ", rij ",
-                                 rij.shape().DebugString(), ", nlist ", nlist.shape().DebugString(),
-                                 ", scale ", scale.shape().DebugString(), " for ", p.nloc, " atoms"));
+                                 rij.shape().DebugString(), ", nlist ", nlist.shape().DebugString(), " for ",
+                                 p.nloc, " atoms"));
     p.type = type.flat<int>().data();
     p.nlist = nlist.flat<int>().data();
     for (int64_t k = 0; k < rows * p.nnei; ++k)
       OP_REQUIRES(context, p.nlist[k] < p.nall,
                   invalid_argument("nlist names atom ", p.nlist[k], " of ", p.nall));
     p.rij = rij.flat<T>().data();
-    p.scale = scale.flat<T>().data();
-    Tensor *energy, *force, *virial;
+    const auto parallel = intra_op_parallel(context);
+    Tensor *energy, *second, *virial;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({p.nf, p.nloc}), &energy));
-    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({p.nf, 3 * p.nall}), &force));
-    OP_REQUIRES_OK(context, context->allocate_output(2, TensorShape({p.nf, 9 * p.nall}), &virial));
-    const double below = pair_table(table, p, energy->flat<T>().data(), force->flat<T>().data(),
-                                    virial->flat<T>().data(), intra_op_parallel(context));
+    double below;
+    if constexpr (SLOPES) {
+      OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({p.nf, p.nloc * p.nnei * 3}), &second));
+      below = pair_slopes(table, p, energy->flat<T>().data(), second->flat<T>().data(), parallel);
+    } else {
+      p.scale = context->input(6).flat<T>().data();
+      OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({p.nf, 3 * p.nall}), &second));
+      OP_REQUIRES_OK(context, context->allocate_output(2, TensorShape({p.nf, 9 * p.nall}), &virial));
+      below = pair_table(table, p, energy->flat<T>().data(), second->flat<T>().data(),
+                         virial->flat<T>().data(), parallel);
+    }
     OP_REQUIRES(context, below < 0,
                 invalid_argument("two atoms are ", below, " Å apart, the pair table begins at ", table.rmin,
                                  " Å; extend the table"));
   }
 };
 
-#define DPTF_KERNEL(T) \
-  REGISTER_KERNEL_BUILDER(Name("PairTab").Device(DEVICE_CPU).TypeConstraint<T>("T"), PairTabOp<T>)
-DPTF_KERNEL(float);
-DPTF_KERNEL(double);
+#define DPTF_KERNELS(T)                                                                                      \
+  REGISTER_KERNEL_BUILDER(Name("PairTab").Device(DEVICE_CPU).TypeConstraint<T>("T"), PairTableOp<T, false>); \
+  REGISTER_KERNEL_BUILDER(Name("DptfPairTable").Device(DEVICE_CPU).TypeConstraint<T>("T"),                   \
+                          PairTableOp<T, true>)
+DPTF_KERNELS(float);
+DPTF_KERNELS(double);
 
 }  // namespace
 }  // namespace dptf

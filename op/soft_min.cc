@@ -38,6 +38,13 @@ DPTF_T.Input("type: int32")
     .Output("sw_value: T")
     .Output("sw_deriv: T")
     .SetShapeFn(matrices);
+// The same with (alpha, rmin, rmax) in double precision; the attributes of the public op have single
+// precision.
+REGISTER_OP("DptfSoftMinSwitch")
+DPTF_T.Input("range: double")
+    .Input("rij: T") DPTF_LIST.Output("sw_value: T")
+    .Output("sw_deriv: T")
+    .SetShapeFn(matrices);
 REGISTER_OP("SoftMinForce") DPTF_T DPTF_SLOTS DPTF_LIST DPTF_SEL.Output("force: T").SetShapeFn(matrices);
 REGISTER_OP("SoftMinVirial")
 DPTF_T DPTF_SLOTS.Input("rij: T") DPTF_LIST DPTF_SEL.Output("virial: T")
@@ -106,27 +113,36 @@ T* output(OpKernelContext* context, int index, int64_t rows, int64_t columns) {
   return out->flat<T>().data();
 }
 
-template <typename T>
+/// EXACT: the range is an input, otherwise it is in the attributes.
+template <typename T, bool EXACT>
 class SwitchOp : public OpKernel {
  public:
   explicit SwitchOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("alpha", &alpha_));
-    OP_REQUIRES_OK(context, context->GetAttr("rmin", &rmin_));
-    OP_REQUIRES_OK(context, context->GetAttr("rmax", &rmax_));
-    OP_REQUIRES(context, alpha_ > 0 && rmax_ > rmin_,
-                invalid_argument("alpha must be positive and rmax above rmin; found ", alpha_, ", ", rmin_,
-                                 ", ", rmax_));
+    if constexpr (!EXACT) {
+      OP_REQUIRES_OK(context, context->GetAttr("alpha", &alpha_));
+      OP_REQUIRES_OK(context, context->GetAttr("rmin", &rmin_));
+      OP_REQUIRES_OK(context, context->GetAttr("rmax", &rmax_));
+    }
   }
   void Compute(OpKernelContext* context) override {
     SlotVectors<T> p;
     if (!read_slots(context, -1, -1, 1, 2, &p)) return;
+    double alpha = alpha_, rmin = rmin_, rmax = rmax_;
+    if constexpr (EXACT) {
+      const auto range = context->input(0).flat<double>();
+      OP_REQUIRES(context, range.size() == 3, invalid_argument("range needs 3 numbers: alpha, rmin, rmax"));
+      alpha = range(0), rmin = range(1), rmax = range(2);
+    }
+    OP_REQUIRES(context, alpha > 0 && rmax > rmin,
+                invalid_argument("alpha must be positive and rmax above rmin; found ", alpha, ", ", rmin,
+                                 ", ", rmax));
     T *value = output<T>(context, 0, p.nf, p.nloc), *deriv = output<T>(context, 1, p.nf, p.nloc * p.nnei * 3);
     if (!value || !deriv) return;
-    soft_min_switch<T>(p, alpha_, rmin_, rmax_, value, deriv, intra_op_parallel(context));
+    soft_min_switch<T>(p, alpha, rmin, rmax, value, deriv, intra_op_parallel(context));
   }
 
  private:
-  float alpha_, rmin_, rmax_;
+  float alpha_ = 0, rmin_ = 0, rmax_ = 0;
 };
 
 template <typename T>
@@ -196,7 +212,8 @@ class SlotVirialGradOp : public OpKernel {
 #define DPTF_KERNEL(NAME, T, ...) \
   REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
 #define DPTF_KERNELS(T)                                            \
-  DPTF_KERNEL("SoftMinSwitch", T, SwitchOp<T>);                    \
+  DPTF_KERNEL("SoftMinSwitch", T, SwitchOp<T, false>);             \
+  DPTF_KERNEL("DptfSoftMinSwitch", T, SwitchOp<T, true>);          \
   DPTF_KERNEL("SoftMinForce", T, SlotForceOp<T>);                  \
   DPTF_KERNEL("SoftMinVirial", T, SlotVirialOp<T>);                \
   DPTF_KERNEL("SoftMinForceGrad", T, SlotForceGradOp<T, false>);   \

@@ -42,11 +42,40 @@ def check_model(model, path, problems):
         if key in model and not os.path.isfile(model[key]):
             problems.add((*path, key), f"no such file: {model[key]}")
     if "use_srtab" in model:
-        for key in ("smin_alpha", "sw_rmin", "sw_rmax"):
-            if key not in model:
-                problems.add((*path, key), "is missing; use_srtab needs it")
+        _short_range(model, path, problems)
+    if model["type"] == "linear_ener":
+        _sum(model, path, problems)
+    if model["type"] == "pairtab":
+        if model["rcut"] <= 0:
+            problems.add((*path, "rcut"), f"is {model['rcut']}; it must be positive (Å)")
+        _sel(model["sel"], (*path, "sel"), problems)
     for key, sub in sub_models(model):
         check_model(sub, (*path, *key), problems)
+
+
+def _short_range(model, path, problems):
+    keys = ("smin_alpha", "sw_rmin", "sw_rmax")
+    missing = [key for key in keys if key not in model]
+    for key in missing:
+        problems.add((*path, key), "is missing; use_srtab needs it")
+    if model["type"] != "standard":
+        problems.add((*path, "use_srtab"), f"does not act on a model of type '{model['type']}'; put it into a member")
+    elif not missing:
+        alpha, rmin, rmax = (model[key] for key in keys)
+        if alpha <= 0:
+            problems.add((*path, "smin_alpha"), f"is {alpha}; it must be positive (Å)")
+        if not 0 <= rmin < rmax:
+            problems.add((*path, "sw_rmin"), f"is {rmin}; it must lie between 0 and sw_rmax ({rmax})")
+
+
+def _sum(model, path, problems):
+    weights, count = model["weights"], len(model["models"])
+    if not count:
+        problems.add((*path, "models"), "is empty")
+    if isinstance(weights, str) and weights not in ("mean", "sum"):
+        problems.add((*path, "weights"), f"is '{weights}'; use mean, sum, or one number per model")
+    elif not isinstance(weights, str) and len(weights) != count:
+        problems.add((*path, "weights"), f"has {len(weights)} entries for {count} models")
 
 
 def _type_map(type_map, path, problems):

@@ -107,7 +107,10 @@ def normalize_input(source, *, paths=True):
 
 def _sub_models(model, path, normalizer):
     """Bring the models inside a composed model to normal form, in place."""
+    shared = model.get("shared_dict") or {}
     for key, sub in list(sub_models(model)):
+        if isinstance(sub, dict):
+            sub = {k: _shared(v, shared, (*path, *key, k), normalizer.problems) for k, v in sub.items()}
         if not isinstance(sub, dict):
             normalizer.problems.add((*path, *key), "is not a model section {...}")
             continue
@@ -118,6 +121,16 @@ def _sub_models(model, path, normalizer):
             model["models"][key[1] if isinstance(model["models"], dict) else int(key[1])] = normal
         if not normalizer.problems.items:
             _sub_models(normal, (*path, *key), normalizer)
+
+
+def _shared(value, shared, path, problems):
+    """The value, or the part of ``shared_dict`` that it names."""
+    if path[-1] not in ("type_map", "descriptor", "fitting_net", "type_embedding") or not isinstance(value, str):
+        return value
+    name = value.partition(":")[0]
+    if name not in shared:
+        problems.add(path, f"'{value}' is not in shared_dict")
+    return deepcopy(shared.get(name, {}))
 
 
 def normalize_model(section, where="model"):

@@ -8,7 +8,7 @@ from dptf.config.problems import nearest
 
 # Values of the ``type`` keys that work.
 TYPES = {
-    "model": {"standard"},
+    "model": {"standard", "pairtab", "linear_ener", "frozen"},
     "descriptor": {"se_e2_a", "se_e2_r", "se_e3", "se_atten", "se_atten_v2", "hybrid"},
     "fitting_net": {"ener"},
     "loss": {"ener"},
@@ -19,7 +19,7 @@ TYPES = {
 # Keys that change the result and are not supported, by section (and type), with the values that mean "not used".
 REFUSED = {
     "model": {
-        "use_srtab": (), "modifier": (), "spin": (), "type_embedding": (),
+        "modifier": (), "spin": (), "type_embedding": (),
     },
     "model[standard]": {"bridging_method": (None, "none")},
     "descriptor[se_e3]": {"exclude_types": ([],)},
@@ -35,7 +35,7 @@ REFUSED = {
 
 # Keys that do not change the result here, with the values about which nothing needs to be said.
 NO_EFFECT = {
-    "model": {"finetune_head": (), "srtab_add_bias": (True,)},
+    "model": {"finetune_head": ()},
     "model[standard]": {"model_branch_alias": ([],)},
     "training": {
         "stat_file_mode": ("update",), "save_dir": (None,), "ckpt_keep_ratio": (None,), "enable_ema": (False,), "ema_decay": (0.999,),

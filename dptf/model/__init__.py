@@ -14,13 +14,30 @@ STANDARD = {
 }
 
 
-def build_model(section, *, min_nbor_dist=None):
+#: Composed models and models without a net.
+OTHERS = {
+    "pairtab": ("pairtab", "PairTabModel"),
+    "linear_ener": ("linear", "LinearModel"),
+    "frozen": ("frozen", "FrozenModel"),
+}
+
+
+def build_model(section, *, min_nbor_dist=None, where="model"):
     """The model of a normalised ``model`` section (``sel`` already resolved to numbers)."""
     kind = section.get("type", "standard")
-    if kind != "standard":
-        raise UserError(f"model type '{kind}' cannot be trained by this version", "model/type", "use standard")
-    fitting = section["fitting_net"].get("type", "ener")
-    if fitting not in STANDARD:
-        raise UserError(f"fitting '{fitting}' is not known", "model/fitting_net/type", f"known: {', '.join(STANDARD)}")
-    module, name = STANDARD[fitting]
+    if kind == "standard":
+        kind = section["fitting_net"].get("type", "ener")
+        module, name = _member(STANDARD, kind, "fitting", f"{where}/fitting_net/type")
+        if section.get("use_srtab"):
+            if kind != "ener":
+                raise UserError(f"pair energies do not go with a fitting of type '{kind}'", f"{where}/use_srtab")
+            module, name = "srtab", "SwitchedModel"
+    else:
+        module, name = _member(OTHERS, kind, "model", f"{where}/type")
     return getattr(importlib.import_module(f"dptf.model.{module}"), name)(section, min_nbor_dist=min_nbor_dist)
+
+
+def _member(table, kind, what, where):
+    if kind not in table:
+        raise UserError(f"{what} '{kind}' is not known", where, f"known: {', '.join(table)}")
+    return table[kind]

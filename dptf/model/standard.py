@@ -33,7 +33,7 @@ class StandardModel:
         self.section, self.min_nbor_dist = section, min_nbor_dist
         self.type_map = list(section.get("type_map") or [])
         self.ntypes = len(self.type_map) or _count_types(section["descriptor"])
-        for key in ("use_srtab", "modifier", "spin", "compress"):
+        for key in ("modifier", "spin", "compress"):
             if section.get(key):
                 raise UserError("is not supported by this version in training", f"model/{key}", "remove it")
         embedding = section.get("type_embedding")

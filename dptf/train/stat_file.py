@@ -20,6 +20,12 @@ class StatFile:
         self.path, self.group = Path(path), " ".join(type_map)
         self.hdf5 = self.path.suffix in (".h5", ".hdf5")
 
+    def below(self, name):
+        """The same cache for a member of a composed model."""
+        part = StatFile(self.path, [])
+        part.group = f"{self.group}/{name}"
+        return part
+
     def read(self, name):
         """The array, or None."""
         key = f"{self.group}/{name}"

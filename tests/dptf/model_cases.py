@@ -42,8 +42,10 @@ class Case:
         More keys of the model section.
     """
 
-    def __init__(self, descriptor, fitting=FITTING, tabulated=None, extra_inputs=None, **model):
-        section = {"type_map": ["A", "B"], "descriptor": descriptor, "fitting_net": fitting, **model}
+    def __init__(self, descriptor=None, fitting=FITTING, tabulated=None, extra_inputs=None, **model):
+        section = {"type_map": ["A", "B"], **model}
+        if descriptor is not None:
+            section = {"descriptor": descriptor, "fitting_net": fitting, **section}
         self.graph = tf.Graph()
         with self.graph.as_default():
             self.model = build_model(section)
@@ -55,8 +57,8 @@ class Case:
         self.extra = extra_inputs or {}
 
     def _randomise_statistics(self, descriptor):
-        rng = np.random.default_rng(11)
         for part in getattr(descriptor, "parts", [descriptor]):
+            rng = np.random.default_rng(11)
             shape = (part.ntypes, part.nnei, part.ncomp)
             avg = np.zeros(shape)
             avg[..., 0] = rng.uniform(0.02, 0.2, part.ntypes)[:, None]

@@ -31,4 +31,9 @@ template <typename T>
 double pair_table(const PairTable& table, const PairTableInput<T>& p, T* atom_energy, T* force,
                   T* atom_virial, const ParallelFor& parallel);
 
+/// atom_energy as above, and slope [nf, nloc, nnei, 3] = its derivative in rij. Same result.
+template <typename T>
+double pair_slopes(const PairTable& table, const PairTableInput<T>& p, T* atom_energy, T* slope,
+                   const ParallelFor& parallel);
+
 }  // namespace dptf

@@ -249,6 +249,7 @@ def test_keys_without_effect_warn(folder, caplog):
 
 def test_enabling_a_type_is_enough(folder, monkeypatch):
     data = changed("model/descriptor", {"type": "dpa1", "sel": 120})
+    monkeypatch.setitem(support.TYPES, "descriptor", {"se_e2_a"})
     assert "'se_atten' is not supported" in fails(data)
     monkeypatch.setitem(support.TYPES, "descriptor", {"se_e2_a", "se_atten"})
     assert normalize_input(data)["model"]["descriptor"]["attn_layer"] == 2
