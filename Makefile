@@ -7,7 +7,9 @@ STAMP := $(VENV)/.installed
 NATIVE := $(shell find lib op lmp -name '*.cc' -o -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cmake' -o -name 'CMakeLists.txt' 2>/dev/null) CMakeLists.txt
 PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -q
 
-.PHONY: demo test test-quick bench lint clean install check-tools
+HOROVOD := $(VENV)/.horovod
+
+.PHONY: demo test test-quick bench lint clean install horovod check-tools
 
 install: $(STAMP)
 
@@ -28,10 +30,17 @@ $(STAMP): $(VENV)/.requirements setup.py setup.cfg pyproject.toml $(NATIVE)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
 	touch $@
 
+# Horovod is compiled from its source archive with two edits (minutes, once).
+$(HOROVOD): $(VENV)/.requirements dptf/parallel/install.py | $(STAMP)
+	$(BIN)/python -m dptf.parallel.install
+	touch $@
+
+horovod: $(HOROVOD)
+
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP)
+test: $(STAMP) $(HOROVOD)
 	$(PYTEST) tests
 
 test-quick: $(STAMP)

@@ -12,6 +12,7 @@ import tempfile
 import numpy as np
 
 from dptf.errors import UserError
+from dptf.parallel.launcher import local_size
 
 _PREC = os.environ.get("DP_INTERFACE_PREC", "high").lower()
 if _PREC not in ("high", "low"):
@@ -22,7 +23,10 @@ ENER_NP_FLOAT = np.float64
 
 
 def threads():
-    """Return ``(intra, inter)`` op thread numbers for TensorFlow sessions; 0 lets TensorFlow decide."""
+    """Return ``(intra, inter)`` op thread numbers for TensorFlow sessions; 0 lets TensorFlow decide.
+
+    Ranks that share a machine share its cores, unless the environment says how many threads each may use.
+    """
 
     def read(kind):
         for prefix in ("DP", "TF"):
@@ -31,11 +35,15 @@ def threads():
                 return int(value)
         return 0
 
-    return read("INTRA"), read("INTER")
+    intra, ranks = read("INTRA"), local_size()
+    if not intra and ranks > 1:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        intra = max(1, cores // ranks)
+    return intra, read("INTER")
 
 
 @contextlib.contextmanager
-def _held_back_stderr():
+def held_back_stderr():
     """Keep what libraries print to file descriptor 2; show it only when the block fails."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -56,7 +64,7 @@ def _held_back_stderr():
 def import_tensorflow():
     """Import ``tensorflow.compat.v1`` in graph mode, quiet unless the user set TF_CPP_MIN_LOG_LEVEL below 2."""
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"
-    with _held_back_stderr() if quiet else contextlib.nullcontext():
+    with held_back_stderr() if quiet else contextlib.nullcontext():
         import tensorflow.compat.v1 as tf
 
         if quiet:

@@ -6,6 +6,7 @@
 import ctypes
 from pathlib import Path
 
+from dptf import ops_ragged
 from dptf.env import import_tensorflow
 
 tf = import_tensorflow()
@@ -78,14 +79,14 @@ def _soft_min_virial_grad(op, grad, grad_atom):
     return [*op_module.dptf_slot_virial_grad(grad, grad_atom, *op.inputs), None, None, None]
 
 
-@tf.RegisterGradient("DptfEdgeForce")
+@tf.RegisterGradient("DptfVectorForce")
 def _edge_force_grad(op, grad):
-    return [op_module.dptf_edge_force_grad(grad, *op.inputs), None, None]
+    return [op_module.dptf_vector_force_grad(grad, *op.inputs), None, None]
 
 
-@tf.RegisterGradient("DptfEdgeVirial")
+@tf.RegisterGradient("DptfVectorVirial")
 def _edge_virial_grad(op, grad, grad_atom):
-    return [op_module.dptf_edge_virial_grad(grad, grad_atom, *op.inputs), None, None, None]
+    return [op_module.dptf_vector_virial_grad(grad, grad_atom, *op.inputs), None, None, None]
 
 
 for _name in (
@@ -163,8 +164,11 @@ for _name in (
     "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
     "ProdForceSeAGrad", "ProdForceSeRGrad", "ProdVirialSeAGrad", "ProdVirialSeRGrad", "DptfVirialGrad",
     "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
-    "DptfEdgeForceGrad", "DptfEdgeVirialGrad",
+    "DptfVectorForceGrad", "DptfVectorVirialGrad",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.
     tf.NotDifferentiable(_name)
+
+#: ``halo(x, natoms, mesh)``: rows of local atoms to rows of all atoms (several processes), x itself otherwise; with gradient.
+halo = ops_ragged.register(tf, op_module)

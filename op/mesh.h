@@ -4,21 +4,26 @@
 #include <vector>
 
 #include "dptf/env_mat.h"
+#include "dptf/list_extras.h"
 #include "op_utils.h"
 
 namespace dptf {
 
 /// The meaning of the `mesh` input, whose length selects the mode: 0 open, 6 periodic (own list), 1 and 7 the
-/// same for mixed types, 16 pointers to the caller's list, longer: the list by value.
+/// same for mixed types, 16 pointers to the caller's list, longer: the list by value (16 header numbers,
+/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms).
 struct Mesh {
   bool periodic = false;
   bool has_list = false;
   ExternalList list;
   std::vector<const int*> rows;  // owns firstneigh of a list given by value
+  const int* mapping = nullptr;  // owners of all atoms, where the caller tells them
+  int64_t nmapping = 0;
+  const ListExtras* extras = nullptr;
 
   absl::Status parse(const tensorflow::Tensor& mesh, int64_t nloc, bool mixed_types_allowed) {
     const auto m = mesh.flat<int>();
-    const int64_t n = m.size();
+    int64_t n = m.size();
     if (n == 1 || n == 7) {
       if (!mixed_types_allowed)
         return invalid_argument(
@@ -35,6 +40,11 @@ struct Mesh {
     has_list = true;
     if (n == 16) {
       list.n = m(1);
+      extras = get_extras(m.data());
+      if (extras) {
+        mapping = extras->mapping;
+        nmapping = extras->nmapping;
+      }
       std::memcpy(&list.ilist, &m(4), sizeof(list.ilist));
       std::memcpy(&list.numneigh, &m(8), sizeof(list.numneigh));
       std::memcpy(&list.firstneigh, &m(12), sizeof(list.firstneigh));
@@ -45,6 +55,14 @@ struct Mesh {
       return invalid_argument("the neighbor list in mesh is for ", m(0), " atoms, the frame has ", nloc);
     list.ilist = m.data() + 16;
     list.numneigh = m.data() + 16 + nloc;
+    if (m(1) == kMappingAppended) {
+      nmapping = m(2);
+      n -= nmapping;
+      if (nmapping < nloc || n < 16 + 2 * nloc)
+        return invalid_argument("the neighbor list in mesh says ", nmapping,
+                                " owners of atoms, but is too short");
+      mapping = m.data() + n;
+    }
     int64_t at = 16 + 2 * nloc;
     for (int64_t k = 0; k < nloc; ++k) {
       if (list.numneigh[k] < 0 || at + list.numneigh[k] > n)

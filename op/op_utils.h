@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "dptf/parallel.h"
+#include "dptf/slots.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/util/work_sharder.h"
 
@@ -22,6 +23,33 @@ inline ParallelFor intra_op_parallel(tensorflow::OpKernelContext* context) {
   return [workers](int64_t n, int64_t cost, const std::function<void(int64_t, int64_t)>& body) {
     tensorflow::Shard(workers.num_threads, workers.workers, n, cost, body);
   };
+}
+
+/// Reads the neighbor slots that many ops share and checks them; a null rij means that the op has none. False
+/// after the context has failed.
+template <typename T>
+bool read_slots(tensorflow::OpKernelContext* context, const tensorflow::Tensor* rij,
+                const tensorflow::Tensor& nlist, const tensorflow::Tensor& natoms, Slots<T>* s) {
+  const auto fail = [context](const auto&... words) {
+    context->CtxFailure(invalid_argument(words...));
+    return false;
+  };
+  if (natoms.NumElements() < 3) return fail("natoms needs at least 3 entries");
+  s->nloc = natoms.flat<int>()(0);
+  s->nall = natoms.flat<int>()(1);
+  if (s->nloc < 0 || s->nall < s->nloc) return fail("natoms says ", s->nloc, " local of ", s->nall, " atoms");
+  if (nlist.dims() != 2) return fail("nlist must be a matrix (frames first)");
+  s->nf = nlist.dim_size(0);
+  s->nnei = s->nloc ? static_cast<int>(nlist.dim_size(1) / s->nloc) : 0;
+  if (nlist.dim_size(1) != s->nloc * s->nnei)
+    return fail("a frame of nlist has ", nlist.dim_size(1), " entries, no multiple of ", s->nloc, " atoms");
+  if (rij && rij->NumElements() != nlist.NumElements() * 3)
+    return fail("rij has ", rij->NumElements(), " numbers for ", nlist.NumElements(), " neighbor slots");
+  s->rij = rij ? rij->flat<T>().data() : nullptr;
+  s->nlist = nlist.flat<int>().data();
+  for (int64_t k = 0; k < nlist.NumElements(); ++k)
+    if (s->nlist[k] >= s->nall) return fail("nlist names atom ", s->nlist[k], " of ", s->nall);
+  return true;
 }
 
 }  // namespace dptf

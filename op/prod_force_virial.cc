@@ -63,12 +63,12 @@ DPTF_T.Input("grad: T")
 #define DPTF_EDGE_IN .Input("edge_grad: T").Input("nlist: int32").Input("natoms: int32")
 #define DPTF_EDGE_VIRIAL_IN \
   .Input("edge_grad: T").Input("rij: T").Input("nlist: int32").Input("natoms: int32")
-REGISTER_OP("DptfEdgeForce") DPTF_T DPTF_EDGE_IN.Output("force: T").SetShapeFn(matrices);
-REGISTER_OP("DptfEdgeForceGrad")
+REGISTER_OP("DptfVectorForce") DPTF_T DPTF_EDGE_IN.Output("force: T").SetShapeFn(matrices);
+REGISTER_OP("DptfVectorForceGrad")
 DPTF_T.Input("grad: T") DPTF_EDGE_IN.Output("grad_edge: T").SetShapeFn(matrices);
-REGISTER_OP("DptfEdgeVirial")
+REGISTER_OP("DptfVectorVirial")
 DPTF_T DPTF_EDGE_VIRIAL_IN.Output("virial: T").Output("atom_virial: T").SetShapeFn(matrices);
-REGISTER_OP("DptfEdgeVirialGrad")
+REGISTER_OP("DptfVectorVirialGrad")
 DPTF_T.Input("grad: T").Input("grad_atom: T") DPTF_EDGE_VIRIAL_IN.Output("grad_edge: T").SetShapeFn(matrices);
 
 /// Reads and checks the inputs that all these ops share; with 3 components there is no in_deriv. `first`
@@ -218,10 +218,10 @@ class VirialGradOp : public OpKernel {
   DPTF_KERNEL("ProdVirialSeAGrad", T, VirialGradOp<T, 4, false>); \
   DPTF_KERNEL("ProdVirialSeRGrad", T, VirialGradOp<T, 1, false>); \
   DPTF_KERNEL("DptfVirialGrad", T, VirialGradOp<T, 4, true>);     \
-  DPTF_KERNEL("DptfEdgeForce", T, ForceOp<T, 3>);                 \
-  DPTF_KERNEL("DptfEdgeForceGrad", T, ForceGradOp<T, 3>);         \
-  DPTF_KERNEL("DptfEdgeVirial", T, VirialOp<T, 3>);               \
-  DPTF_KERNEL("DptfEdgeVirialGrad", T, VirialGradOp<T, 3, true>)
+  DPTF_KERNEL("DptfVectorForce", T, ForceOp<T, 3>);               \
+  DPTF_KERNEL("DptfVectorForceGrad", T, ForceGradOp<T, 3>);       \
+  DPTF_KERNEL("DptfVectorVirial", T, VirialOp<T, 3>);             \
+  DPTF_KERNEL("DptfVectorVirialGrad", T, VirialGradOp<T, 3, true>)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);
 

@@ -4,25 +4,12 @@ import logging
 import os
 from pathlib import Path
 
+from dptf.parallel.launcher import launched
+
 LEVELS = {
     "DEBUG": logging.DEBUG, "3": logging.DEBUG, "INFO": logging.INFO, "2": logging.INFO,
     "WARNING": logging.WARNING, "1": logging.WARNING, "ERROR": logging.ERROR, "0": logging.ERROR,
 }  # fmt: skip
-
-# Set by the launchers of Horovod (gloo), Open MPI, MPICH/Intel MPI; the first pair present counts.
-_LAUNCHERS = (
-    ("HOROVOD_RANK", "HOROVOD_SIZE"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("PMI_RANK", "PMI_SIZE"),
-)
-
-
-def launched_world():
-    """Return ``(rank, size)`` that the launcher announced, ``(0, 1)`` without one."""
-    for rank, size in _LAUNCHERS:
-        if rank in os.environ and size in os.environ:
-            return int(os.environ[rank]), int(os.environ[size])
-    return 0, 1
 
 
 class _AppendHandler(logging.Handler):
@@ -55,7 +42,7 @@ def setup(level="INFO", path=None, mpi_log="master"):
         With several processes: only rank 0 logs; all ranks append to one file; every rank has its own file.
     """
     level = LEVELS[level]
-    rank, size = launched_world()
+    rank, size = launched()
     log = logging.getLogger("dptf")
     for handler in list(log.handlers):
         log.removeHandler(handler)

@@ -72,3 +72,13 @@ def neighbor_stat(paths, rcut, type_map=None, *, one_type=False):
                 smallest = min(smallest, distance)
                 largest = np.maximum(largest, counts)
     return min(float(smallest), _FAR), [int(c) for c in largest]
+
+
+def spread_neighbor_stat(world, paths, rcut, type_map=None, *, one_type=False):
+    """:func:`neighbor_stat` with the systems dealt out to the ranks; every rank gets the whole result."""
+    own = paths[world.rank :: world.size]
+    found = (_FAR, []) if not own else neighbor_stat(own, rcut, type_map, one_type=one_type)
+    parts = world.gather(found)
+    longest = max(len(counts) for _, counts in parts)
+    counts = [c + [0] * (longest - len(c)) for _, c in parts]
+    return min(d for d, _ in parts), np.max(counts, axis=0).tolist()

@@ -12,7 +12,10 @@ from dptf.errors import UserError
 
 
 class _Cursor:
-    """Where the stream stands in one system: which set, the shuffled frames of it, and the next frame."""
+    """Where the stream stands in one system: which set, the shuffled frames of it, and the next frame.
+
+    `size` frames are drawn at once; of a set that has fewer all are.
+    """
 
     def __init__(self, system, size):
         self.system, self.size = system, size
@@ -67,14 +70,17 @@ class DataSystems:
         What every batch must hold.
     seed : int or None
         Seed of the stream; None draws one from the operating system.
-    rank : int
-        Rank in a parallel run; ranks draw different streams.
+    shard : (int, int)
+        Rank and number of ranks of a parallel run. All ranks draw the same frames, as many as a batch on every rank needs,
+        and each takes its own part, so N ranks see what one would with N times the batch size.
     ntypes : int, optional
         Number of model types (default: length of `type_map`, or what the data need).
     """
 
-    def __init__(self, section, type_map, requirements=(), *, seed=None, rank=0, ntypes=None, where="training_data"):
-        self.requirements = list(requirements)
+    def __init__(
+        self, section, type_map, requirements=(), *, seed=None, shard=(0, 1), ntypes=None, where="training_data"
+    ):
+        self.requirements, self.shard = list(requirements), shard
         paths = expand_systems(section["systems"], section.get("rglob_patterns"), f"{where}/systems")
         recent = Recent()
         systems = [System(open_source(p), type_map, recent) for p in paths]
@@ -99,15 +105,15 @@ class DataSystems:
         if needed > self.ntypes:
             raise UserError(f"the data hold {needed} types, the model {self.ntypes}", where, "extend model/type_map")
         self.nbatches = [
-            sum(max(1, s.set_frames(k) // b) for k in range(len(s.set_names)))
+            sum(max(1, s.set_frames(k) // (b * shard[1])) for k in range(len(s.set_names)))
             for s, b in zip(self.systems, self.batch_sizes)
         ]
         self.probs = system_probabilities(
             self.nbatches, section.get("auto_prob", "prob_sys_size"), section.get("sys_probs"), where
         )
         # The order of draws (system, then its frames) is the public one, so the same seed gives the same batches.
-        self.rng = np.random.RandomState(None if seed is None else [rank, seed % 2**32])
-        self._cursors = [_Cursor(s, b) for s, b in zip(self.systems, self.batch_sizes)]
+        self.rng = np.random.RandomState(None if seed is None else [0, seed % 2**32])
+        self._cursors = [_Cursor(s, b if self.merged else b * shard[1]) for s, b in zip(self.systems, self.batch_sizes)]
         self._positions = [c.state() for c in self._cursors]
         self.names = [s.name for s in self.systems]
 
@@ -128,9 +134,10 @@ class DataSystems:
         """A batch of one system drawn at random (or of several with ``mixed:N``); see :meth:`batch_of`."""
         if not self.merged:
             return self.batch_of(self._draw_system())
-        return self._finish(
-            merge_frames([self._raw_batch(self._draw_system()) for _ in range(self.merged)], self.requirements)
-        )
+        draws = [self._draw(self._draw_system()) for _ in range(self.merged * self.shard[1])]
+        rank = self.shard[0]
+        own = draws[rank * self.merged : (rank + 1) * self.merged]
+        return self._finish(merge_frames([self._load(*draw) for draw in own], self.requirements))
 
     def _draw_system(self):
         return int(self.rng.choice(len(self.systems), p=self.probs))
@@ -145,12 +152,22 @@ class DataSystems:
             each requirement its array and ``find_<key>``; ``system`` names the source. Of mixed types also
             ``real_natoms_vec`` (nf, 2 + ntypes), the atoms of every type in each frame.
         """
-        return self._finish(self._raw_batch(isys))
+        system, iset, frames = self._draw(isys)
+        return self._finish(self._load(system, iset, self._part(frames, self.batch_sizes[isys])))
 
-    def _raw_batch(self, isys):
+    def _draw(self, isys):
+        """System, set and frames of the next batch of a system, over all ranks."""
         iset, frames = self._cursors[isys].draw(self.rng)
         self._positions[isys] = self._cursors[isys].state()
-        return self._load(self.systems[isys], iset, frames)
+        return self.systems[isys], iset, frames
+
+    def _part(self, frames, size):
+        """The frames of this rank; from a set with too few for all ranks, frames are given out again from the first."""
+        rank, ranks = self.shard
+        if ranks == 1:
+            return frames
+        size = min(size, max(1, len(frames) // ranks))
+        return frames[(rank * size + np.arange(size)) % len(frames)]
 
     def _load(self, system, iset, frames):
         coord, box, types = system.coordinates(iset, frames)
@@ -176,8 +193,8 @@ class DataSystems:
         return batch
 
     def stat_batches(self, n):
-        """For every system `n` consecutive batches of its stream (they count as drawn)."""
-        return [[self.batch_of(i) for _ in range(n)] for i in range(len(self.systems))]
+        """For every system `n` consecutive batches of its stream (they count as drawn), with the frames of all ranks."""
+        return [[self._finish(self._load(*self._draw(i))) for _ in range(n)] for i in range(len(self.systems))]
 
     def all_frames(self, isys, max_frames=None):
         """All frames of a system (all sets, file order of frames) as one batch."""

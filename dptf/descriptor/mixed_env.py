@@ -117,13 +117,13 @@ class EdgeEnv(MixedEnv):
 
     def edge_force(self, gradient):
         """Forces (nf, nall*3) of a derivative in the vectors."""
-        return op_module.dptf_edge_force(gradient, self.nlist_node, self.natoms)
+        return op_module.dptf_vector_force(gradient, self.nlist_node, self.natoms)
 
     def force_and_virial(self, scalar):
         """As :meth:`PublicEnv.force_and_virial`."""
         g = self.edge_gradient(scalar)
         rij = tf.reshape(self.op_rij, [-1, self.natoms[0] * 3 * self.nsel])
-        return self.edge_force(g), *op_module.dptf_edge_virial(g, rij, self.nlist_node, self.natoms)
+        return self.edge_force(g), *op_module.dptf_vector_virial(g, rij, self.nlist_node, self.natoms)
 
 
 class Block:

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from dptf.errors import UserError
 from dptf.ops import tf
 
@@ -42,14 +44,40 @@ _FUNCTIONS = {
 }
 
 
+#: Codes of the package's own ops; see ``lib/include/dptf/activation.h``.
+_CODES = {
+    "none": 0, "linear": 0, "tanh": 1, "gelu": 2, "gelu_tf": 2, "relu": 3, "relu6": 4, "softplus": 5, "sigmoid": 6, "silu": 7,
+}  # fmt: skip
+_SILUT = 8
+
+
+def _threshold(key):
+    """Threshold of 'silut', 'silut:T' and their synonyms 'custom_silu...'; None for other names."""
+    base, _, number = key.partition(":")
+    if base not in ("silut", "custom_silu"):
+        return None
+    try:
+        return float(number or 3.0)
+    except ValueError:
+        return None
+
+
+def activation_code(name):
+    """(code, threshold) of a valid name for the package's own ops; the threshold as two float32 numbers that add up to it."""
+    key = str(name).lower()
+    if key in _CODES:
+        return _CODES[key], []
+    threshold = _threshold(key)
+    high = float(np.float32(threshold))
+    return _SILUT, [high, threshold - high]
+
+
 def get_activation(name, where="activation_function"):
     """The function for a name (case-insensitive; None and 'none' are the identity; 'silut' and 'silut:T')."""
     key = str(name).lower()
     if key in _FUNCTIONS:
         return _FUNCTIONS[key]
-    if key.partition(":")[0] == "silut":
-        try:
-            return _silut(float(key.partition(":")[2] or 3.0))
-        except ValueError:
-            pass
+    threshold = _threshold(key)
+    if threshold is not None:
+        return _silut(threshold)
     raise UserError(f"'{name}' is not an activation", where, f"one of {', '.join(_FUNCTIONS)}, silut, silut:T")

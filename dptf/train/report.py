@@ -1,8 +1,12 @@
 """What a training run shows: the learning-curve file, a progress line on terminals, TensorBoard scalars."""
 
+import logging
+import os
 import shutil
 import time
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class Lcurve:
@@ -11,30 +15,45 @@ class Lcurve:
     Parameters
     ----------
     path : str
-    metrics : list of str
-    with_validation : bool
+    columns : list of (str, str, bool)
+        Metric, suffix of the branch, and whether there is validation data.
     append : bool
-        Continue a file (the header is repeated).
+        Continue a file (the header is repeated); rows from `step` on, which a run wrote before it broke off, are dropped.
+    step : int
     """
 
-    def __init__(self, path, metrics, with_validation, append):
-        self._metrics, self._val = metrics, with_validation
+    def __init__(self, path, columns, append, step=0):
+        self._columns = columns
+        if append:
+            _drop_rows(path, step)
         self._file = open(path, "a" if append else "w", buffering=1)
         head = f"# {'step':5s}"
-        for m in metrics:
-            head += f"   {m + '_val':>11s} {m + '_trn':>11s}" if with_validation else f"   {m + '_trn':>11s}"
+        for m, tail, val in columns:
+            head += f"   {m + '_val' + tail:>11s} {m + '_trn' + tail:>11s}" if val else f"   {m + '_trn' + tail:>11s}"
         self._file.write(head + f"   {'lr':8s}\n")
         self._file.write("# If there is no available reference data, rmse_*_{val,trn} will print nan\n")
 
     def row(self, step, train, valid, lr):
         """One line; values in the units of the loss (eV per atom, eV/Å)."""
         line = f"{step:7d}"
-        for m in self._metrics:
-            line += f"   {valid[m]:11.2e} {train[m]:11.2e}" if self._val else f"   {train[m]:11.2e}"
+        for m, tail, val in self._columns:
+            line += f"   {valid[m + tail]:11.2e} {train[m + tail]:11.2e}" if val else f"   {train[m + tail]:11.2e}"
         self._file.write(line + f"   {lr:8.1e}\n")
 
     def close(self):
         self._file.close()
+
+
+def _drop_rows(path, step):
+    path = Path(path)
+    if not path.exists():
+        return
+    rows = path.read_text().splitlines(keepends=True)
+    kept = [r for r in rows if r.startswith("#") or (r.split()[0].isdigit() and int(r.split()[0]) < step)]
+    if len(kept) < len(rows):
+        scratch = path.with_name(f".{path.name}.tmp")
+        scratch.write_text("".join(kept))
+        os.replace(scratch, path)
 
 
 class Progress:
@@ -45,7 +64,8 @@ class Progress:
         self._on = stream.isatty()
         self._last, self._begin, self._first = 0.0, time.time(), None
 
-    def update(self, step, loss):
+    def update(self, step, loss, waited):
+        """Show a step; `waited` are the seconds spent waiting for data so far."""
         if not self._on:
             return
         now = time.time()
@@ -56,17 +76,18 @@ class Progress:
         self._last = now
         rate = (step - self._first) / max(now - self._begin, 1e-9)
         left = int((self._stop - step) / rate) if rate else 0
+        share = 100.0 * waited / max(now - self._begin, 1e-9)
         width = 24
         done = width * step // max(self._stop, 1)
         self._stream.write(
             f"\r[{'#' * done}{'.' * (width - done)}] {step}/{self._stop}  {rate:.1f} steps/s  loss {loss:.3e}  "
-            f"eta {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} "
+            f"data {share:.1f} %  eta {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} "
         )
         self._stream.flush()
 
     def clear(self):
         if self._on:
-            self._stream.write("\r" + " " * 100 + "\r")
+            self._stream.write("\r" + " " * 120 + "\r")
             self._stream.flush()
 
 
@@ -97,3 +118,43 @@ class TensorBoard:
         )
         self._writers[where].add_summary(summary, step)
         self._writers[where].flush()
+
+
+class Timer:
+    """Wall times for the log: per interval, and the average without the first interval."""
+
+    def __init__(self, step):
+        self.first = self.last_step = step
+        self.begin = time.time()
+        self.busy, self.intervals, self._data = 0.0, [], 0.0
+
+    def update(self, seconds):
+        """Add the time of a step."""
+        self.busy += seconds
+
+    def report(self, step, stop, prefetch, wanted):
+        """Log the interval that ends here."""
+        now = time.time()
+        wall, steps = now - self.begin, step - self.last_step
+        share = 100.0 * (prefetch.waited - self._data) / max(wall, 1e-9)
+        self.intervals.append((self.busy, steps))
+        if wanted:
+            left = int((stop - step) * wall / max(steps, 1))
+            eta = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
+            finish = time.strftime("%Y-%m-%d %H:%M", time.localtime(now + left))
+            log.info(
+                "Batch %7d: total wall time = %.2f s, eta = %s at %s, data wait %.1f %%", step, wall, eta, finish, share
+            )
+        self.begin, self.busy, self.last_step, self._data = now, 0.0, step, prefetch.waited
+
+    def summary(self):
+        """Log the average."""
+        rows = self.intervals[1:] or self.intervals
+        steps = sum(n for _, n in rows)
+        if steps:
+            skipped = self.intervals[0][1] if len(self.intervals) > 1 else 0
+            log.info(
+                "average training time: %.4f s/batch (exclude first %d batches)",
+                sum(b for b, _ in rows) / steps,
+                skipped,
+            )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dptf.errors import UserError
+from dptf.parallel.world import start
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def train(
 
     source = read_input(input_file)
     config = normalize_input(source)
-    _one_process()
+    world = start()
     options = config["training"]
     # TensorFlow takes seconds to import; the data are checked and scanned meanwhile.
     loader = threading.Thread(target=_import_tensorflow, daemon=True)
@@ -73,13 +74,14 @@ def train(
                 "leave out --skip-neighbor-stat, or give numbers",
             )  # fmt: skip
     else:
-        distance = _neighbor_statistics(paths, model_section)
-    if source.converted:
+        distance = _neighbor_statistics(paths, model_section, world)
+    if world.chief and source.converted:
         write_atomic("input_v2_compat.json", json.dumps(source.data, indent=4) + "\n")
         log.info("the input has an old layout; its current form is in input_v2_compat.json")
-    write_atomic(output, json.dumps(config, indent=4) + "\n")
+    if world.chief:
+        write_atomic(output, json.dumps(config, indent=4) + "\n")
     loader.join()
-    _train(config, init_model, restart, init_frz_model, distance)
+    _train(config, init_model, restart, init_frz_model, distance, world)
     log.info("finished training")
     log.info("wall time: %.3f s", time.time() - begin)
 
@@ -89,18 +91,6 @@ def _import_tensorflow():
         import dptf.ops  # noqa: F401
     except ImportError:
         pass  # raised again, with its message, where the module is used
-
-
-def _one_process():
-    from os import environ
-
-    for name in ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
-        size = environ.get(name, "")
-        if size.isdigit() and int(size) > 1:
-            raise UserError(
-                f"started as {size} processes ({name}), but this version trains in one", None,
-                "run dp train without mpirun or horovodrun; it uses all cores of the machine",
-            )  # fmt: skip
 
 
 def write_atomic(path, text):
@@ -113,15 +103,15 @@ def write_atomic(path, text):
         raise UserError(f"cannot be written ({err.strerror})", str(path)) from None
 
 
-def _neighbor_statistics(paths, model_section):
+def _neighbor_statistics(paths, model_section, world):
     """Resolve automatic sel in place; returns the smallest distance."""
-    from dptf.data.neighbor_stat import neighbor_stat
+    from dptf.data.neighbor_stat import spread_neighbor_stat
     from dptf.data.sel import update_sel
 
     log.info("Calculate neighbor statistics... (add --skip-neighbor-stat to skip this step)")
 
     def stat(rcut, one_type):
-        distance, counts = neighbor_stat(paths, rcut, model_section.get("type_map"), one_type=one_type)
+        distance, counts = spread_neighbor_stat(world, paths, rcut, model_section.get("type_map"), one_type=one_type)
         log.info("Neighbor statistics: training data with minimal neighbor distance: %f", distance)
         log.info("Neighbor statistics: training data with maximum neighbor size: %s (cutoff radius: %f)", counts, rcut)
         return distance, counts
@@ -171,11 +161,11 @@ def _stored_nets(checkpoint):
     return {k: v for k, v in values.items() if "/table" in k} if is_compressed(values) else None
 
 
-def _train(config, init_model, restart, init_frz_model, distance):
-    from dptf.data import DataSystems
+def _train(config, init_model, restart, init_frz_model, distance, world):
     from dptf.loss import make_loss
     from dptf.model import build_model
     from dptf.nn.table import is_compressed
+    from dptf.train.branch import Branch
     from dptf.train.checkpoint import Checkpoint
     from dptf.train.schedule import Schedule
     from dptf.train.stat_file import StatFile
@@ -187,32 +177,15 @@ def _train(config, init_model, restart, init_frz_model, distance):
         # Compression needs the smallest distance; a continued run must not lose it.
         known = checkpoint.constants().get("train_attr/min_nbor_dist")
         distance = None if known is None else float(known)
+    if options.get("seed") is None:
+        options["seed"] = world.broadcast(None if world.size == 1 else int.from_bytes(os.urandom(4), "little"))
     model = build_model(config["model"], min_nbor_dist=distance)
     values = _frozen_values(init_frz_model, model) if init_frz_model else _stored_nets(checkpoint)
     model.compressed = values is not None and is_compressed(values)
     loss = make_loss(config.get("loss") or {}, float(config["learning_rate"]["start_lr"]))
-    requirements = loss.label_requirements() + model.data_requirements()
-    data_args = {"type_map": model.type_map or None, "ntypes": model.ntypes}
-    training = DataSystems(
-        options["training_data"], requirements=requirements, seed=options.get("seed"),
-        where="training/training_data", **data_args,
-    )  # fmt: skip
-    if training.mixed_type and not getattr(model, "descriptor", model).any_order:
-        raise UserError(
-            f"'{config['model']['descriptor']['type']}' cannot be trained with mixed-type data or batch_size mixed:N",
-            "model/descriptor/type", "use a descriptor with type embedding (se_atten, dpa2, dpa3)",
-        )  # fmt: skip
-    log.info("\n%s", training.summary("Training"))
-    validation = None
-    if options.get("validation_data"):
-        validation = DataSystems(
-            options["validation_data"], requirements=requirements, seed=options.get("seed"),
-            where="training/validation_data", **data_args,
-        )  # fmt: skip
-        log.info("\n%s", validation.summary("Validation"))
-    _report_missing_labels(loss, training)
-    training.check_all(seconds=3)
-    n = model.fitting.numb_fparam
+    training, validation = _data(options, model, loss, world)
+    branch = Branch("", model, loss, training, validation, options)
+    n = getattr(model.fitting, "numb_fparam", 0)
     log.info("training with %d frame parameter(s)", n) if n else log.info("training without frame parameter")
     if options.get("numb_steps") is None:
         import math
@@ -222,10 +195,10 @@ def _train(config, init_model, restart, init_frz_model, distance):
     if not (checkpoint or values):
         log.info("data stating... (this step may take long time)")
         batches = training.stat_batches(config["model"].get("data_stat_nbatch", 10))
-        stat = StatFile(options["stat_file"], model.type_map) if options.get("stat_file") else None
+        stat = StatFile(options["stat_file"], model.type_map) if options.get("stat_file") and world.chief else None
         model.statistics(batches, stat)
-    trainer = Trainer(config, model, loss, schedule, training, validation, values)
-    log.info("built training%s", "" if trainer.spacing is None else " (embedding nets tabulated in every step)")
+    trainer = Trainer(config, [branch], schedule, values, world)
+    log.info("built training%s", "" if branch.spacing is None else " (embedding nets tabulated in every step)")
     if checkpoint:
         trainer.restore(checkpoint, keep_step=restart is not None)
         log.info("%s from model %s", "restart" if restart else "initialize", restart or init_model)
@@ -233,11 +206,39 @@ def _train(config, init_model, restart, init_frz_model, distance):
         log.info("initialize from frozen model %s", init_frz_model)
     else:
         log.info("initialize model from scratch")
+    trainer.synchronise()
     trainer.run(append=restart is not None)
-    if options.get("change_bias_after_training"):
+    if options.get("change_bias_after_training") and world.chief:
         from dptf.train.bias import change_bias_after_training
 
         change_bias_after_training(trainer)
+
+
+def _data(options, model, loss, world):
+    """Training and validation data of a model; the validation data are for rank 0 alone."""
+    from dptf.data import DataSystems
+
+    requirements = loss.label_requirements() + model.data_requirements()
+    common = {
+        "type_map": model.type_map or None, "ntypes": model.ntypes, "requirements": requirements,
+        "seed": options.get("seed"),
+    }  # fmt: skip
+    training = DataSystems(
+        options["training_data"], shard=(world.rank, world.size), where="training/training_data", **common
+    )
+    if training.mixed_type and not getattr(model, "descriptor", model).any_order:
+        raise UserError(
+            f"'{model.section['descriptor']['type']}' cannot be trained with mixed-type data or batch_size mixed:N",
+            "model/descriptor/type", "use a descriptor with type embedding (se_atten, dpa2, dpa3)",
+        )  # fmt: skip
+    log.info("\n%s", training.summary("Training"))
+    validation = None
+    if options.get("validation_data"):
+        validation = DataSystems(options["validation_data"], where="training/validation_data", **common)
+        log.info("\n%s", validation.summary("Validation"))
+    _report_missing_labels(loss, training)
+    training.check_all(seconds=3)
+    return training, validation
 
 
 def _report_missing_labels(loss, data):

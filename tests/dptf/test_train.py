@@ -195,6 +195,7 @@ def test_open_boundary_fparam_and_missing_virial(folder):
 
 def test_launcher_without_a_collective_backend_stops(systems, folder, monkeypatch, capsys):
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "horovod.tensorflow", None)
     write_input(folder, systems)
     assert main(["train", "input.json"]) == 1
     assert "2 processes" in capsys.readouterr().err

@@ -61,14 +61,39 @@ def test_state_continues_the_stream_exactly(make):
         data(paths[:1]).set_state(a.state())
 
 
-def test_ranks_and_seeds_draw_differently(make):
-    path = make(sets=(50,))
-    section = {"systems": path, "batch_size": 5}
+def test_seeds_draw_differently(make):
+    section = {"systems": make(sets=(50,)), "batch_size": 5}
     draws = [
-        DataSystems(section, ["O", "H"], [ENERGY], seed=seed, rank=rank).next_batch()["energy"].ravel().tolist()
-        for seed, rank in ((1, 0), (1, 1), (2, 0), (1, 0), (1 + 2**32, 0))
+        DataSystems(section, ["O", "H"], [ENERGY], seed=seed).next_batch()["energy"].ravel().tolist()
+        for seed in (1, 2, 1, 1 + 2**32)
     ]
-    assert draws[0] == draws[3] == draws[4] and draws[0] != draws[1] and draws[0] != draws[2]
+    assert draws[0] == draws[2] == draws[3] != draws[1]
+
+
+@pytest.mark.parametrize("rule", [3, "mixed:3"])
+def test_ranks_share_out_what_one_would_draw(make, rule):
+    paths = [make("a", sets=(30,)), make("b", sets=(12, 30))]
+    whole = 6 if rule == 3 else "mixed:6"
+    one = DataSystems({"systems": paths, "batch_size": whole}, ["O", "H"], [ENERGY], seed=4)
+    ranks = [
+        DataSystems({"systems": paths, "batch_size": rule}, ["O", "H"], [ENERGY], seed=4, shard=(r, 2)) for r in (0, 1)
+    ]
+    assert ranks[0].total_batches == one.total_batches or rule != 3
+    for _ in range(20):
+        parts = [r.next_batch() for r in ranks]
+        batch = one.next_batch()
+        assert np.array_equal(batch["energy"], np.concatenate([p["energy"] for p in parts]))
+        assert np.array_equal(batch["coord"], np.concatenate([p["coord"] for p in parts]))
+    assert str(ranks[0].state()) == str(ranks[1].state())
+
+
+def test_a_set_too_small_for_all_ranks_is_given_out_again(make):
+    path = make(sets=(2,))
+    ranks = [
+        DataSystems({"systems": path, "batch_size": 2}, ["O", "H"], [ENERGY], seed=4, shard=(r, 3)) for r in range(3)
+    ]
+    parts = [r.next_batch()["energy"].ravel().tolist() for r in ranks]
+    assert [len(p) for p in parts] == [1, 1, 1] and parts[0] == parts[2] != parts[1]
 
 
 def test_missing_labels_have_a_flag_and_the_default(make):

@@ -25,7 +25,7 @@ def run(*tensors):
 def test_sums(case):
     g, rij, nlist, natoms = case
     with tf.Graph().as_default():
-        force, virial, atomic = run(op_module.dptf_edge_force(g, nlist, natoms), *op_module.dptf_edge_virial(*case))
+        force, virial, atomic = run(op_module.dptf_vector_force(g, nlist, natoms), *op_module.dptf_vector_virial(*case))
     want, want_atomic = np.zeros((NF, NALL, 3)), np.zeros((NF, NALL, 9))
     for f in range(NF):
         for k, j in enumerate(nlist[f]):
@@ -45,8 +45,8 @@ def test_adjoints(case):
     rng = np.random.default_rng(5)
     with tf.Graph().as_default():
         x = tf.constant(g)
-        force = op_module.dptf_edge_force(x, nlist, natoms)
-        virial, atomic = op_module.dptf_edge_virial(x, rij, nlist, natoms)
+        force = op_module.dptf_vector_force(x, nlist, natoms)
+        virial, atomic = op_module.dptf_vector_virial(x, rij, nlist, natoms)
         total = sum(tf.reduce_sum(t * rng.normal(size=s)) for t, s in (
             (force, (NF, NALL * 3)), (virial, (NF, 9)), (atomic, (NF, NALL * 9)),
         ))  # fmt: skip
@@ -58,4 +58,4 @@ def test_adjoints(case):
 def test_shapes_are_checked(case):
     g, _, nlist, natoms = case
     with tf.Graph().as_default(), pytest.raises(tf.errors.InvalidArgumentError, match="shapes do not fit"):
-        run(op_module.dptf_edge_force(g[:, 3:], nlist, natoms))
+        run(op_module.dptf_vector_force(g[:, 3:], nlist, natoms))

@@ -1,0 +1,114 @@
+"""Gradients of the ops over ragged edges and angles; imported by `dptf.ops`, which loads them."""
+
+import contextlib
+
+_weights = [True]
+
+
+@contextlib.contextmanager
+def geometry_only():
+    """While gradients with respect to positions alone are taken: those of weights are not computed."""
+    _weights.append(False)
+    try:
+        yield
+    finally:
+        _weights.pop()
+
+
+def register(tf, op_module):
+    """Register the gradients of the ragged ops."""
+    m = op_module
+
+    @tf.RegisterGradient("DptfEdgeForce")
+    def _edge_force(op, grad_force, grad_virial):
+        return [m.dptf_edge_force_grad(grad_force, grad_virial, *op.inputs[1:]), None, None, None, None]
+
+    # -- bilinear maps: their derivatives are maps of the same kind ---------------------------------------------------
+
+    @tf.RegisterGradient("DptfMoments")
+    def _moments(op, gh):
+        w, x, *rows = op.inputs
+        return [m.dptf_moments_to_w(gh, x, *rows), m.dptf_moments_to_x(w, gh, *rows), None, None, None, None]
+
+    @tf.RegisterGradient("DptfMomentsToX")
+    def _moments_to_x(op, gx):
+        w, h, *rows = op.inputs
+        return [m.dptf_moments_to_w(h, gx, *rows), m.dptf_moments(w, gx, *rows), None, None, None, None]
+
+    @tf.RegisterGradient("DptfMomentsToW")
+    def _moments_to_w(op, gw):
+        h, x, *rows = op.inputs
+        return [m.dptf_moments(gw, x, *rows), m.dptf_moments_to_x(gw, h, *rows), None, None, None, None]
+
+    @tf.RegisterGradient("DptfSpread")
+    def _spread(op, gy):
+        return [m.dptf_segment_sum(gy, op.inputs[1]), None]
+
+    @tf.RegisterGradient("DptfSegmentSum")
+    def _segment_sum(op, gy):
+        return [m.dptf_spread(gy, op.inputs[1]), None]
+
+    @tf.RegisterGradient("DptfTakeRows")
+    def _take_rows(op, gy):
+        return [m.dptf_put_rows(gy, op.inputs[1], tf.shape(op.inputs[0])[0]), None]
+
+    @tf.RegisterGradient("DptfPutRows")
+    def _put_rows(op, gx):
+        return [m.dptf_take_rows(gx, op.inputs[1]), None, None]
+
+    @tf.RegisterGradient("DptfPairDot")
+    def _pair_dot(op, gg):
+        u, v, start = op.inputs
+        return [m.dptf_pair_apply(gg, v, start, right=False), m.dptf_pair_apply(gg, u, start, right=True), None]
+
+    @tf.RegisterGradient("DptfPairApply")
+    def _pair_apply(op, gu):
+        g, v, start = op.inputs
+        right = op.get_attr("right")
+        pair = (v, gu) if right else (gu, v)
+        return [m.dptf_pair_dot(*pair, start), m.dptf_pair_apply(g, gu, start, right=not right), None]
+
+    # -- the message step ---------------------------------------------------------------------------------------------
+
+    def attrs(op):
+        return {k: op.get_attr(k) for k in ("local", "activation", "threshold")}
+
+    @tf.RegisterGradient("DptfMessage")
+    def _message(op, g_out, g_y):
+        weights = _weights[-1]
+        dx, du, dv, dw, dweight, dskip, drho = m.dptf_message_grad(g_out, g_y, *op.inputs, weights=weights, **attrs(op))
+        if not weights:
+            dweight = dskip = drho = None
+        return [dx, dweight, du, dv, dw, dskip, drho, None, None, None, None]
+
+    @tf.RegisterGradient("DptfMessageGrad")
+    def _message_grad(op, tx, tu, tv, tw, *rest):
+        if op.get_attr("weights"):
+            raise LookupError("second derivatives in weights of the message step do not exist")
+        dx, du, dv, dw, dweight, dskip, drho, dg_out, dg_y = m.dptf_message_grad_grad(
+            tx, tu, tv, tw, *op.inputs, **attrs(op)
+        )
+        return [dg_out, dg_y, dx, dweight, du, dv, dw, dskip, drho, None, None, None, None]
+
+    # -- exchange between processes -----------------------------------------------------------------------------------
+
+    @tf.RegisterGradient("DptfHalo")
+    def _halo(op, gy):
+        return [halo(gy, *op.inputs[1:], adjoint=True), None, None]
+
+    @tf.RegisterGradient("DptfHaloGrad")
+    def _halo_grad(op, gx):
+        return [halo(gx, *op.inputs[1:]), None, None]
+
+    def halo(x, natoms, mesh, adjoint=False):
+        # Every process must exchange in the same order: each exchange waits for the one made before it.
+        graph = tf.get_default_graph()
+        before = graph.get_collection_ref("dptf_halo")
+        with tf.control_dependencies(before[-1:]):
+            y = (m.dptf_halo_grad if adjoint else m.dptf_halo)(x, natoms, mesh)
+        before.append(y.op)
+        return y
+
+    for name in ("DptfRaggedEdges", "DptfEdgeForceGrad", "DptfEdgeAtomVirial", "DptfMessageGradGrad"):
+        tf.NotDifferentiable(name)
+    return halo

@@ -1,0 +1,50 @@
+"""From a loss to an update of the variables."""
+
+from dptf.errors import UserError
+from dptf.ops import tf
+
+
+def scaled_rate(section, size):
+    """Factor of the learning rate in a run of `size` ranks."""
+    rule = (section or {}).get("scale_by_worker", "linear")
+    return {"linear": float(size), "sqrt": float(size) ** 0.5, "none": 1.0}[rule]
+
+
+class Adam:
+    """Adam on gradients that are averaged over the ranks.
+
+    Parameters
+    ----------
+    section : dict
+        ``optimizer`` of the normalised input.
+    lr : tensor
+        Learning rate, scaled for the number of ranks.
+    max_norm : float, optional
+        Gradients whose norm over all variables is larger are scaled down to it.
+    """
+
+    def __init__(self, section, lr, max_norm=None):
+        self._adam = tf.train.AdamOptimizer(
+            lr, beta1=section.get("adam_beta1", 0.9), beta2=section.get("adam_beta2", 0.999)
+        )
+        self._max_norm = max_norm
+
+    def minimize(self, branch, variables, global_step, world, flag):
+        """Update for one branch.
+
+        Returns
+        -------
+        list of tensors
+            Loss of this rank, mean loss of the ranks, mean of the flag, and the update.
+        """
+        pairs = [(g, v) for g, v in zip(tf.gradients(branch.objective, variables), variables) if g is not None]
+        if not pairs:
+            raise UserError("every part of the model is frozen (trainable: false)", "model", "nothing can be trained")
+        grads = [tf.convert_to_tensor(g) for g, _ in pairs]
+        *grads, mean_loss, mean_flag = world.average([*grads, branch.objective, flag])
+        if self._max_norm:
+            grads, _ = tf.clip_by_global_norm(grads, self._max_norm)
+        # Variables are updated in place: none may change while a gradient still has to read it.
+        grads = tf.tuple(grads)
+        update = self._adam.apply_gradients(list(zip(grads, [v for _, v in pairs])), global_step=global_step)
+        return [branch.objective, mean_loss, mean_flag, update]

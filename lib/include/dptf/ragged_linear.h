@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+
+#include "dptf/parallel.h"
+
+namespace dptf {
+
+/// Bilinear and linear maps over ragged rows. Every map's derivatives are maps of this file again, so they
+/// can be differentiated any number of times. Sums run in the order of the rows.
+
+/// Rows r of owner o (start[o] <= r < start[o+1]) look at x[index[r]] (index null: x[r]). t_start and t_rows
+/// list the rows by index.
+struct RaggedRows {
+  int64_t owners = 0, rows = 0, n_x = 0, width = 0;
+  const int *start = nullptr, *index = nullptr, *t_start = nullptr, *t_rows = nullptr;
+};
+
+/// h[o, c, :] = sum_r w[r, c] x[index[r], :], c < 3.
+template <typename T>
+void moments(const RaggedRows& p, const T* w, const T* x, T* h, const ParallelFor& parallel);
+/// x[i, :] = sum over r with index[r] = i and c of w[r, c] h[owner(r), c, :].
+template <typename T>
+void moments_to_x(const RaggedRows& p, const T* w, const T* h, T* x, const ParallelFor& parallel);
+/// w[r, c] = h[owner(r), c, :] . x[index[r], :].
+template <typename T>
+void moments_to_w(const RaggedRows& p, const T* h, const T* x, T* w, const ParallelFor& parallel);
+
+/// y[r] = x[owner(r)].
+template <typename T>
+void spread(int64_t owners, int64_t width, const int* start, const T* x, T* y, const ParallelFor& parallel);
+/// y[o] = sum over the rows of o of x[r].
+template <typename T>
+void segment_sum(int64_t owners, int64_t width, const int* start, const T* x, T* y,
+                 const ParallelFor& parallel);
+
+/// Products of all ordered pairs of rows of a group: out[first + j n + k] = u_j . v_k for the n rows of a
+/// group, whose pairs begin at `first`, the sum of n^2 over the groups before.
+template <typename T>
+void pair_dot(int64_t groups, const int* start, const T* u, const T* v, T* out, const ParallelFor& parallel);
+/// left: out_j = sum_k g_jk v_k; right: out_k = sum_j g_jk v_j.
+template <typename T>
+void pair_apply(int64_t groups, const int* start, const T* g, const T* v, bool right, T* out,
+                const ParallelFor& parallel);
+
+}  // namespace dptf

@@ -1,0 +1,64 @@
+"""Training on two ranks, through the launchers that users type."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from toy import write_input, write_system
+
+from dptf.cli.main import main
+from dptf.parallel.install import installed
+from dptf.train.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Train one rank on the whole batch in this process; the folder can run commands on two ranks."""
+    if not installed():
+        pytest.skip("Horovod is not installed (make horovod)")
+    root = tmp_path_factory.mktemp("parallel")
+    systems = [write_system(root / "a", nframes=12), write_system(root / "b", seed=1, sets=2, nframes=8)]
+    common = {
+        "learning_rate__scale_by_worker": "none", "training__numb_steps": 10,
+        "training__validation_data": {"systems": [str(systems[0])], "batch_size": 1},
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as m:
+        m.chdir(root)
+        whole = {"systems": [str(s) for s in systems], "batch_size": 4}
+        write_input(root, systems, training__training_data=whole, training__save_ckpt="one/m", **common)
+        assert main(["train", "input.json"]) == 0
+    os.rename(root / "lcurve.out", root / "one.out")
+    write_input(root, systems, **common)
+    env = dict(os.environ)
+    env["PATH"] = os.path.dirname(sys.executable) + os.pathsep + env["PATH"]
+    env["PYTHONPATH"] = str(Path(__file__).parents[3]) + os.pathsep + env.get("PYTHONPATH", "")
+
+    def command(*words):
+        return subprocess.run(words, cwd=root, env=env, capture_output=True, text=True, timeout=300)
+
+    command.root = root
+    return command
+
+
+@pytest.mark.parametrize("launcher", [["horovodrun", "-np", "2"], ["horovodrun", "--gloo", "-np", "2"]])
+def test_two_ranks_with_half_the_batch_equal_one_rank(run, launcher):
+    name = "gloo" if "--gloo" in launcher else "mpi"
+    done = run(*launcher, "dp", "train", "input.json", "-m", "workers", "-l", f"{name}/log.txt", "-o", f"{name}.json")
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = Checkpoint(run.root / "one/m-10").values(), Checkpoint(run.root / "model.ckpt-10").values()
+    for key, value in one.items():
+        np.testing.assert_allclose(two[key], value, rtol=0, atol=1e-12, err_msg=key)
+    # Validation is evaluated once, by rank 0: the column is that of the run on one rank.
+    curves = [np.genfromtxt(run.root / f, names=True) for f in ("one.out", "lcurve.out")]
+    assert curves[0]["rmse_f_val"].tolist() == curves[1]["rmse_f_val"].tolist()
+    logs = [(run.root / name / f"log_{r}.txt").read_text() for r in (0, 1)]
+    assert "saved checkpoint" in logs[0] and "saved checkpoint" not in logs[1]
+    assert all("weights at step 0: 2 ranks hold the same numbers" in text for text in logs)
+    assert f"over {'Gloo' if name == 'gloo' else 'MPI'}" in logs[1]

@@ -1,0 +1,93 @@
+"""Worlds without a launcher, and launches that must not go on."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from dptf.env import threads
+from dptf.errors import UserError
+from dptf.parallel import install, world
+from dptf.parallel.launcher import launched, local_size
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch):
+    for name in (
+        "HOROVOD_RANK",
+        "HOROVOD_SIZE",
+        "OMPI_COMM_WORLD_SIZE",
+        "OMPI_COMM_WORLD_RANK",
+        "PMI_RANK",
+        "PMI_SIZE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_one_process_is_a_world():
+    w = world.start()
+    assert (w.rank, w.size, w.chief) == (0, 1, True)
+    assert w.gather(3) == [3] and w.broadcast("x") == "x" and w.average([1, 2]) == [1, 2]
+
+
+@pytest.mark.parametrize("names", [("HOROVOD_RANK", "HOROVOD_SIZE"), ("PMI_RANK", "PMI_SIZE")])
+def test_the_launcher_is_read(monkeypatch, names):
+    for name, value in zip(names, "23"):
+        monkeypatch.setenv(name, value)
+    assert launched() == (2, 3)
+
+
+def test_ranks_of_a_machine_share_its_cores(monkeypatch):
+    for name in ("DP_INTRA_OP_PARALLELISM_THREADS", "TF_INTRA_OP_PARALLELISM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert threads()[0] == 0
+    monkeypatch.setenv("PMI_SIZE", "1000")
+    monkeypatch.setenv("MPI_LOCALNRANKS", "1000")
+    assert local_size() == 1000 and threads()[0] == 1
+    monkeypatch.setenv("DP_INTRA_OP_PARALLELISM_THREADS", "3")
+    assert threads()[0] == 3
+
+
+def fake_horovod(monkeypatch, size):
+    module = types.SimpleNamespace(init=lambda: None, size=lambda: size)
+    monkeypatch.setitem(sys.modules, "horovod", types.SimpleNamespace(tensorflow=module))
+    monkeypatch.setitem(sys.modules, "horovod.tensorflow", module)
+
+
+def test_no_backend_stops_with_one_line(monkeypatch):
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setenv("PMI_RANK", "0")
+    monkeypatch.setitem(sys.modules, "horovod.tensorflow", None)
+    with pytest.raises(UserError, match="started as 2 processes, but Horovod does not work here"):
+        world.start()
+    monkeypatch.setenv("PMI_RANK", "1")
+    monkeypatch.setattr(world.time, "sleep", lambda s: None)
+    with pytest.raises(SystemExit) as end:
+        world.start()
+    assert end.value.code == 1
+
+
+def test_a_backend_that_sees_another_world_stops(monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    fake_horovod(monkeypatch, size=1)
+    with pytest.raises(UserError, match="started 2 processes, but Horovod sees 1"):
+        world.start()
+
+
+def test_checksum_sees_every_bit():
+    a = np.arange(6.0)
+    b = a.copy()
+    b[3] = np.nextafter(b[3], 10)
+    assert world.checksum([a]) == world.checksum([a.copy()]) != world.checksum([b])
+
+
+def test_the_installer_refuses_a_source_it_does_not_know(tmp_path):
+    for name, old, _ in install.EDITS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"before\n        {old}\nafter\n")
+    install.edit(tmp_path)
+    assert "HYDRA" in (tmp_path / install.EDITS[1][0]).read_text()
+    assert "xla_mpi_ops" not in (tmp_path / install.EDITS[0][0]).read_text()
+    with pytest.raises(UserError, match="does not hold the line"):
+        install.edit(tmp_path)
