@@ -39,6 +39,7 @@ REGISTER_OP("DptfRaggedEdges")
     .Output("center: int32")
     .Output("neighbor: int32")
     .Output("atom: int32")
+    .Output("slot: int32")
     .Output("in_start: int32")
     .Output("in_edge: int32")
     .Output("a_start: int32")
@@ -130,10 +131,10 @@ class RaggedEdgesOp : public OpKernel {
                                   i, TensorShape({static_cast<int64_t>(from.size()) / 3, 3}), &out));
       std::copy(from.begin(), from.end(), out->flat<T>().data());
     }
-    const std::vector<int>* arrays[] = {&edges.start,       &edges.center,  &edges.neighbor, &edges.atom,
-                                        &edges.in_start,    &edges.in_edge, &edges.a_start,  &edges.a_edge,
-                                        &edges.angle_start, &edges.angle_k};
-    for (int i = 0; i < 10; ++i) {
+    const std::vector<int>* arrays[] = {&edges.start,  &edges.center,      &edges.neighbor, &edges.atom,
+                                        &edges.slot,   &edges.in_start,    &edges.in_edge,  &edges.a_start,
+                                        &edges.a_edge, &edges.angle_start, &edges.angle_k};
+    for (int i = 0; i < 11; ++i) {
       Tensor* out;
       OP_REQUIRES_OK(context, context->allocate_output(
                                   2 + i, TensorShape({static_cast<int64_t>(arrays[i]->size())}), &out));

@@ -9,7 +9,7 @@ from dptf.config.problems import nearest
 # Values of the ``type`` keys that work.
 TYPES = {
     "model": {"standard", "pairtab", "linear_ener", "frozen"},
-    "descriptor": {"se_e2_a", "se_e2_r", "se_e3", "se_atten", "se_atten_v2", "hybrid"},
+    "descriptor": {"se_e2_a", "se_e2_r", "se_e3", "se_atten", "se_atten_v2", "dpa3", "hybrid"},
     "fitting_net": {"ener"},
     "loss": {"ener"},
     "learning_rate": {"exp", "cosine", "wsd"},
@@ -23,6 +23,7 @@ REFUSED = {
     },
     "model[standard]": {"bridging_method": (None, "none")},
     "descriptor[se_e3]": {"exclude_types": ([],)},
+    "descriptor[dpa3]": {"add_chg_spin_ebd": (False,), "default_chg_spin": (None,)},
     "fitting_net": {"default_fparam": (None,), "dim_case_embd": (0,)},
     "loss": {
         "start_pref_h": (0,), "limit_pref_h": (0,), "use_default_pf": (False,), "f_use_norm": (False,),

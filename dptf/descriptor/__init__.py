@@ -11,6 +11,7 @@ KINDS = {
     "se_e3": ("se_e3", "SeE3"),
     "se_atten": ("se_atten", "SeAtten"),
     "se_atten_v2": ("se_atten", "SeAtten"),
+    "dpa3": ("dpa3", "DPA3"),
     "hybrid": ("hybrid", "Hybrid"),
 }
 #: The same for models with a type embedding.

@@ -121,6 +121,15 @@ class Hybrid(Descriptor):
         for p in self.parts:
             p.type_map = names
 
+    @property
+    def rotation_needed(self):
+        return self.parts[0].rotation_needed
+
+    @rotation_needed.setter
+    def rotation_needed(self, wanted):
+        for p in self.parts:
+            p.rotation_needed = wanted
+
     def statistics(self, batches, stat_file=None):
         """Normalisation of every part."""
         for p in self.parts:

@@ -40,6 +40,9 @@ class Descriptor:
     fitting_sees_types = True
 
     where = "model/descriptor"
+    #: Set by the model: whether ``rot_mat`` will be read.
+    rotation_needed = False
+
     dim_rot = 0
     rot_mat = None
     table_error = None

@@ -17,7 +17,7 @@ from dptf.ops import tf
 log = logging.getLogger(__name__)
 
 _COMMON = [
-    "model_type", "descrpt_attr/rcut", "descrpt_attr/ntypes", "descrpt_attr/sel", "descrpt_attr/original_sel",
+    "model_type", "descrpt_attr/rcut", "descrpt_attr/message_width", "descrpt_attr/ntypes", "descrpt_attr/sel", "descrpt_attr/original_sel",
     "model_attr/tmap", "model_attr/model_type", "model_attr/model_version", "train_attr/min_nbor_dist",
     "train_attr/training_script", "t_mesh",
 ]  # fmt: skip
@@ -59,9 +59,11 @@ def frozen_graph(script, values, *, min_nbor_dist=None):
     model.compressed = is_compressed(values)
     with tf.Graph().as_default() as graph:
         model.constants(json.dumps(script, separators=(",", ":")))
-        model.build(model.placeholders(), Parameters(values, constant=True))
+        params = Parameters(values, constant=True)
+        model.build(model.placeholders(), params)
         names = {n.name for n in graph.as_graph_def().node}
-        wanted = [n for n in _COMMON + _OUTPUTS[model.model_type] if n in names]
+        # Weights that no output reads (of the last edges of DPA-3) are part of the model for other backends.
+        wanted = [n for n in [*_COMMON, *_OUTPUTS[model.model_type], *sorted(params.used)] if n in names]
         return tf.graph_util.extract_sub_graph(graph.as_graph_def(), wanted)
 
 

@@ -55,6 +55,7 @@ class StandardModel:
         )  # fmt: skip
         if section.get("preset_out_bias"):
             self.fitting.preset_bias(section["preset_out_bias"])
+        self.descriptor.rotation_needed = self.model_type in ("dipole", "polar")
         self.rcut = self.descriptor.rcut
 
     @property

@@ -23,7 +23,7 @@ class Edges:
     """
 
     NAMES = (
-        "vec", "local", "start", "center", "neighbor", "atom", "in_start", "in_edge", "a_start", "a_edge",
+        "vec", "local", "start", "center", "neighbor", "atom", "slot", "in_start", "in_edge", "a_start", "a_edge",
         "angle_start", "angle_k",
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ struct Neighbor {
 
 /// Edges of one center; `angles` of them, the first ones, form angles.
 struct Row {
-  std::vector<int> index;
+  std::vector<int> index, slot;
   int angles = 0, lost = 0;
 };
 
@@ -50,6 +50,7 @@ Row make_row(const EdgeQuery& q, const std::vector<char>& excluded, const Frame&
     const Neighbor& c = found[slot];
     if (excluded[f.type[center] * q.ntypes + f.type[c.index]]) continue;
     row.index.push_back(c.index);
+    row.slot.push_back(static_cast<int>(slot));
     if (c.d2 < a2) slot < q.a_sel ? ++row.angles : ++row.lost;
   }
   return row;
@@ -70,7 +71,9 @@ void copy_frame(const EdgeQuery& q, int64_t frame, const Frame& f, const std::ve
       int64_t e = out.start[base + i];
       const double* r = f.coord + 3 * i;
       for (int d = 0; d < 3; ++d) out.local[3 * (base + i) + d] = r[d];
-      for (int j : rows[i].index) {
+      for (size_t n = 0; n < rows[i].index.size(); ++n) {
+        const int j = rows[i].index[n];
+        out.slot[e] = rows[i].slot[n];
         for (int d = 0; d < 3; ++d) out.vec[3 * e + d] = f.coord[3 * static_cast<int64_t>(j) + d] - r[d];
         out.center[e] = static_cast<int>(base + i);
         out.neighbor[e] = static_cast<int>(frame * own_rows + (owner ? owner[j] : j));
@@ -211,7 +214,7 @@ RaggedEdges ragged_edges(const EdgeQuery& q, const T* coord, const T* box, const
   out.start[n] = checked(edges);
   out.vec.resize(3 * edges);
   out.local.resize(3 * n);
-  for (auto* v : {&out.center, &out.neighbor, &out.atom}) v->resize(edges);
+  for (auto* v : {&out.center, &out.neighbor, &out.atom, &out.slot}) v->resize(edges);
   for (int64_t f = 0; f < q.nf; ++f) {
     const int* owner = q.list ? q.mapping : (frames[f].mapping.empty() ? nullptr : frames[f].mapping.data());
     copy_frame(q, f, {frames[f].coord.data(), frames[f].type.data()}, rows[f], owner, out, parallel);

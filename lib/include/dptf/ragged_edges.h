@@ -31,8 +31,10 @@ struct RaggedEdges {
   std::vector<double> local;  // [nf*nloc, 3] positions of the centers as used (wrapped into the cell)
   std::vector<int> start;     // [nf*nloc + 1] first edge of every center
   std::vector<int> center, neighbor, atom;  // [n_edge] rows of node features; neighbor as row of [nf*nall]
-  std::vector<int> in_start, in_edge;       // edges by the row of their neighbor
-  std::vector<int> a_start, a_edge;         // [nf*nloc + 1], [n_angle_edge] edges that form angles
+  std::vector<int>
+      slot;  // [n_edge] rank of the edge among all neighbors of its center, excluded ones counted
+  std::vector<int> in_start, in_edge;  // edges by the row of their neighbor
+  std::vector<int> a_start, a_edge;    // [nf*nloc + 1], [n_angle_edge] edges that form angles
   std::vector<int> angle_start,
       angle_k;       // [n_angle_edge + 1], [n_angle] third atom of angle (j, k), as angle edge
   int64_t lost = 0;  // neighbors and angle neighbors beyond e_sel and a_sel
