@@ -10,8 +10,8 @@ from dptf.config.problems import nearest
 TYPES = {
     "model": {"standard", "pairtab", "linear_ener", "frozen"},
     "descriptor": {"se_e2_a", "se_e2_r", "se_e3", "se_atten", "se_atten_v2", "dpa3", "hybrid"},
-    "fitting_net": {"ener"},
-    "loss": {"ener"},
+    "fitting_net": {"ener", "dipole", "polar", "dos", "property"},
+    "loss": {"ener", "tensor", "dos", "property"},
     "learning_rate": {"exp", "cosine", "wsd"},
     "optimizer": {"Adam"},
 }
@@ -28,6 +28,8 @@ REFUSED = {
     "loss": {
         "start_pref_h": (0,), "limit_pref_h": (0,), "use_default_pf": (False,), "f_use_norm": (False,),
     },
+    "fitting_net[dipole]": {"numb_fparam": (0,), "numb_aparam": (0,)},
+    "fitting_net[polar]": {"numb_fparam": (0,), "numb_aparam": (0,)},
     "loss[ener]": {"loss_func": ("mse",)},
     "loss[ener_spin]": {"loss_func": ("mse",)},
     "optimizer": {"weight_decay": (0, 0.0)},

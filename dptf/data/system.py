@@ -188,6 +188,11 @@ class System:
 
     def _selected(self, req):
         """File indices of the atoms that carry a quantity, None for all."""
+        if self.mixed and req.type_sel is not None:
+            raise UserError(
+                f"'{req.key}' is wanted for selected types only, which mixed-type data do not allow", self.name,
+                "select all types, or split the data by composition",
+            )  # fmt: skip
         return None if req.type_sel is None else np.flatnonzero(np.isin(self.types, req.type_sel))
 
     def _rows(self, req):

@@ -34,6 +34,13 @@ class DosFitting(Fitting):
             self.bias = known.reshape(self.bias.shape)
             return
         counts, labels = frame_labels(batches, "dos", self.ntypes)
+        if not len(counts):  # atomic labels alone: their sums
+            summed = [
+                [{**b, "dos": b["atom_dos"].reshape(len(b["type"]), -1, self.numb_dos).sum(axis=1),
+                  "find_dos": b["find_atom_dos"]} for b in system if "atom_dos" in b]
+                for system in batches
+            ]  # fmt: skip
+            counts, labels = frame_labels(summed, "dos", self.ntypes)
         if not len(counts):
             log.warning("no system has a DOS: the bias of all types is 0")
             return

@@ -1,13 +1,29 @@
 """Losses, made from the ``loss`` section."""
 
+import importlib
+
 from dptf.errors import UserError
 
+#: Type name -> module and class.
+KINDS = {
+    "ener": ("ener", "EnergyLoss"),
+    "tensor": ("tensor", "TensorLoss"),
+    "dos": ("dos", "DosLoss"),
+    "property": ("property", "PropertyLoss"),
+}
+#: Losses by what the model predicts.
+_OF_MODEL = {"ener": ("ener",), "dipole": ("tensor",), "polar": ("tensor",), "dos": ("dos",), "property": ("property",)}
 
-def make_loss(section, start_lr):
-    """The loss of a normalised section."""
-    from dptf.loss.ener import EnergyLoss
 
-    kind = section.get("type", "ener")
-    if kind != "ener":
-        raise UserError(f"loss '{kind}' cannot be used with this model by this version", "loss/type", "use ener")
-    return EnergyLoss(section, start_lr)
+def make_loss(section, start_lr, model):
+    """The loss of a normalised section for a model."""
+    wanted = _OF_MODEL.get(model.model_type, ("ener",))
+    kind = section.get("type", wanted[0])
+    if kind not in wanted:
+        raise UserError(
+            f"loss '{kind}' does not go with a model of type '{model.model_type}'", "loss/type",
+            f"use {' or '.join(wanted)}",
+        )  # fmt: skip
+    module, name = KINDS[kind]
+    cls = getattr(importlib.import_module(f"dptf.loss.{module}"), name)
+    return cls(section, start_lr) if kind == "ener" else cls(section, start_lr, model.fitting)

@@ -6,7 +6,7 @@ virials divided by the number of atoms (squared: intensive_ener_virial).
 
 from dptf.data.requirement import DataRequirement
 from dptf.errors import UserError
-from dptf.nn.parameters import global_dtype
+from dptf.loss.base import Loss
 from dptf.ops import tf
 
 #: term -> label key
@@ -14,7 +14,7 @@ _LABELS = {"e": "energy", "f": "force", "v": "virial", "ae": "atom_ener", "pf": 
 _ORDER = ("e", "ae", "f", "v", "pf", "gf")
 
 
-class EnergyLoss:
+class EnergyLoss(Loss):
     """Energy loss of a normalised ``loss`` section.
 
     Attributes
@@ -24,7 +24,7 @@ class EnergyLoss:
     """
 
     def __init__(self, section, start_lr):
-        self.start_lr = start_lr
+        super().__init__(start_lr)
         self.pref = {
             k: (float(section.get(f"start_pref_{k}", 0.0)), float(section.get(f"limit_pref_{k}", 0.0))) for k in _ORDER
         }
@@ -74,13 +74,13 @@ class EnergyLoss:
             out.append(DataRequirement("atom_ener_coeff", 1, atomic=True, default=1.0))
         return out
 
+    def wanted_labels(self):
+        """Keys that a term compares, except the energy, which others may do without."""
+        return {req.key for req in self.label_requirements()} - {"energy"}
+
     def metric_names(self):
         """Columns: total first, then the terms."""
         return ["rmse"] + [f"rmse_{k}" for k in self.terms]
-
-    def _prefactor(self, k, lr, find):
-        start, limit = self.pref[k]
-        return tf.cast(find, tf.float64) * (limit + (start - limit) * tf.cast(lr, tf.float64) / self.start_lr)
 
     def _mean(self, k, diff, delta=None):
         """Mean square, or mean Huber function, in float64."""
@@ -127,7 +127,7 @@ class EnergyLoss:
             find = labels["find_" + ("force" if k in ("f", "gf") else key)]
             if k in ("pf", "gf"):
                 find = find * labels["find_force"] * labels[f"find_{key}"]
-            pref = self._prefactor(k, lr, find)
+            pref = self._scheduled(self.pref[k], lr, find)
             if k == "e":
                 energy = outputs["energy"]
                 if self.use_coeff:
@@ -162,14 +162,5 @@ class EnergyLoss:
                 diff = tf.cast(tf.einsum("fig,fi->fg", drdq, raw), tf.float64)
                 loss += pref * tf.reduce_mean(diff * diff)
                 value = tf.sqrt(tf.reduce_mean(diff * diff))
-            metrics[f"rmse_{k}"] = tf.where(find > 0, value, tf.constant(float("nan"), tf.float64))
+            metrics[f"rmse_{k}"] = self._metric(find, value)
         return loss, {"rmse": tf.sqrt(loss), **metrics}
-
-    def placeholders(self):
-        """Flat label inputs by key, with their find flags."""
-        out = {}
-        for req in self.label_requirements():
-            dtype = tf.float64 if req.high_prec else global_dtype()
-            out[req.key] = tf.placeholder(dtype, [None], name=f"t_{req.key}")
-            out[f"find_{req.key}"] = tf.placeholder(tf.float32, [], name=f"t_find_{req.key}")
-        return out

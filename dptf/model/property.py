@@ -15,18 +15,25 @@ class PropertyModel(StandardModel):
         Returns
         -------
         dict of tensors
-            property (nf, task_dim) float64, atom_property (nf, nloc, task_dim).
+            property (nf, task_dim) float64, atom_property (nf, nloc, task_dim); counted (nf, 1), the atoms that have
+            one; and out_stat, the bias and deviation of the outputs.
         """
         types = atype[:, : natoms[0]]
         values = self._affine(atomic, types, params, suffix)
         values = tf.identity(values, name=f"o_atom_property{suffix}")
         total = tf.reduce_sum(tf.cast(values, tf.float64), axis=1)
+        counted = tf.cast(types >= 0, tf.float64)
+        kept = self._kept(tf.maximum(types, 0), tf.float64)
+        counted = counted if kept is None else counted * kept
+        counted = tf.maximum(tf.reduce_sum(counted, axis=1, keepdims=True), 1.0)
         if self.fitting.intensive:
-            counted = tf.cast(types >= 0, tf.float64)
-            kept = self._kept(tf.maximum(types, 0), tf.float64)
-            counted = counted if kept is None else counted * kept
-            total /= tf.maximum(tf.reduce_sum(counted, axis=1, keepdims=True), 1.0)
-        return {"property": tf.identity(total, name=f"o_property{suffix}"), "atom_property": values}
+            total /= counted
+        return {
+            "property": tf.identity(total, name=f"o_property{suffix}"),
+            "atom_property": values,
+            "counted": counted,
+            "out_stat": self._out_stat(params, suffix),
+        }
 
     def _out_stat(self, params, suffix, width=1):
         """Bias and deviation found from the labels; without distinguish_types those of type 0 hold for all."""

@@ -5,7 +5,15 @@ from dptf.ops import tf
 
 
 class TensorModel(StandardModel):
-    """Tensor model of a ``model`` section."""
+    """Tensor model of a ``model`` section.
+
+    Attributes
+    ----------
+    derivatives : bool
+        Whether ``build`` makes the derivatives; training does not use them.
+    """
+
+    derivatives = True
 
     def outputs(self, atomic, natoms, atype, params, suffix):
         """Tensors and their derivatives (m components: 3 or 9).
@@ -26,6 +34,8 @@ class TensorModel(StandardModel):
         flat = tf.reshape(atomic, [nframes, tf.shape(chosen)[1] * width], name=f"o_{name}{suffix}")
         rows = tf.reshape(flat, [nframes, -1, width])
         total = tf.reduce_sum(tf.cast(rows, tf.float64), axis=1, name=f"o_global_{name}{suffix}")
+        if not self.derivatives:
+            return {name: flat, f"global_{name}": total}
         parts = [self.descriptor.force_and_virial(tf.reduce_sum(rows[:, :, k]), suffix) for k in range(width)]
         shapes = zip(("force", "virial", "atom_virial"), (3 * natoms[1], 9, 9 * natoms[1]), zip(*parts))
         derivatives = {

@@ -7,7 +7,7 @@ import numpy as np
 from dptf.errors import UserError
 from dptf.plot.canvas import COLORS, figure, save
 
-#: metric of an energy model: (title, factor from the unit of the file, unit)
+#: metric: (title, factor from the unit of the file, unit)
 _TITLES = {
     "rmse": ("square root of the loss", 1.0, ""),
     "rmse_e": ("energy", 1e3, "meV/atom"),
@@ -16,6 +16,16 @@ _TITLES = {
     "rmse_ae": ("atomic energy", 1e3, "meV"),
     "rmse_pf": ("weighted force", 1e3, "meV/Å"),
     "rmse_gf": ("generalized force", 1.0, ""),
+    "rmse_lc": ("tensor of atoms", 1.0, ""),
+    "rmse_gl": ("tensor of frames, per atom", 1.0, ""),
+    "rmse_dos": ("density of states, per atom", 1.0, ""),
+    "rmse_ados": ("atomic density of states", 1.0, ""),
+    "rmse_cdf": ("running sum of the density of states, per atom", 1.0, ""),
+    "rmse_acdf": ("running sum of atomic densities of states", 1.0, ""),
+    "mae": ("property, mean absolute error", 1.0, ""),
+    "mse": ("property, mean square error", 1.0, ""),
+    "rmse_prop": ("property, root mean square error", 1.0, ""),
+    "mape": ("property, mean relative error", 1.0, ""),
 }
 
 

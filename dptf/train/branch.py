@@ -28,6 +28,7 @@ class Branch:
         self.training, self.validation = training, validation
         self.validation_batches = (section.get("validation_data") or {}).get("numb_btch", 1)
         self.spacing = None
+        model.derivatives = loss.needs_derivatives
 
     @property
     def label(self):
@@ -118,7 +119,7 @@ class Branch:
         sums, weights = None, 0.0
         for _ in range(self.validation_batches):
             batch = self.validation.next_batch()
-            n = float(batch["natoms_vec"][0])
+            n = self.loss.weight(batch)
             values = np.array(list(self.evaluate(*self.args(batch, lr)).values())) * n
             sums, weights = values if sums is None else sums + values, weights + n
         return dict(zip(self.loss.metric_names(), sums / weights))

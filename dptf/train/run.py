@@ -182,7 +182,7 @@ def _train(config, init_model, restart, init_frz_model, distance, world):
     model = build_model(config["model"], min_nbor_dist=distance)
     values = _frozen_values(init_frz_model, model) if init_frz_model else _stored_nets(checkpoint)
     model.compressed = values is not None and is_compressed(values)
-    loss = make_loss(config.get("loss") or {}, float(config["learning_rate"]["start_lr"]))
+    loss = make_loss(config.get("loss") or {}, float(config["learning_rate"]["start_lr"]), model)
     training, validation = _data(options, model, loss, world)
     branch = Branch("", model, loss, training, validation, options)
     n = getattr(model.fitting, "numb_fparam", 0)
@@ -242,9 +242,10 @@ def _data(options, model, loss, world):
 
 
 def _report_missing_labels(loss, data):
+    wanted = loss.wanted_labels()
     for req in loss.label_requirements():
         missing = data.missing_labels(req.key)
-        if len(missing) == len(data.names) and req.default == 0.0 and req.key != "energy":
+        if len(missing) == len(data.names) and req.default == 0.0 and req.key in wanted:
             raise UserError(
                 f"no system has {req.key}.npy, but the loss asks for it", "loss",
                 f"set the prefactor of {req.key} to 0, or add the labels",

@@ -59,6 +59,36 @@ def write_mixed_system(path, nframes=6, seed=0):
     return path, types
 
 
+def write_tensors(path, chosen=(0,)):
+    """Add dipoles, polarizabilities, densities of states and a property to a system, smooth functions of the near neighbors.
+
+    Atomic tensors are those of the `chosen` types; the density of states has 4 points, the property 2 components.
+    """
+    types = np.loadtxt(path / "type.raw", dtype=int)
+    for folder in sorted(path.glob("set.*")):
+        coord = np.load(folder / "coord.npy")
+        coord = coord.reshape(len(coord), -1, 3)
+        box = np.load(folder / "box.npy").reshape(-1, 3, 3)
+        d = coord[:, None] - coord[:, :, None]
+        s = d @ np.linalg.inv(box)[:, None]
+        d = (s - np.rint(s)) @ box[:, None]
+        r = np.linalg.norm(d, axis=-1)
+        w = np.where((r > 1e-9) & (r < 3.0), (1 - np.minimum(r, 3.0) / 3.0) ** 3, 0.0)
+        dipole = np.einsum("fij,fijk->fik", w, d)
+        polar = np.einsum("fij,fija,fijb->fiab", w, d, d) + (1.0 + types)[:, None, None] * np.eye(3)
+        level = w.sum(axis=2)
+        dos = level[..., None] * np.array([0.1, 0.4, 0.3, 0.2]) + types[:, None]
+        keep = np.isin(types, chosen)
+        nf = len(coord)
+        for key, value in (("dipole", dipole), ("polarizability", polar)):
+            np.save(folder / f"atomic_{key}.npy", value[:, keep].reshape(nf, -1))
+            np.save(folder / f"{key}.npy", value[:, keep].sum(axis=1).reshape(nf, -1))
+        np.save(folder / "atom_dos.npy", dos.reshape(nf, -1))
+        np.save(folder / "dos.npy", dos.sum(axis=1))
+        np.save(folder / "gap.npy", dos.mean(axis=1)[:, :2])
+    return path
+
+
 def write_input(folder, systems, **changes):
     """A small input; `changes` are ``section__key=value`` (``training__numb_steps=5``)."""
     config = {
