@@ -61,11 +61,12 @@ class LinearModel(EnergyModel):
         tf.constant(self.fitting.numb_fparam, dtype=tf.int32, name=f"fitting_attr{suffix}/dfparam")
         tf.constant(self.fitting.numb_aparam, dtype=tf.int32, name=f"fitting_attr{suffix}/daparam")
         parts = [m.build(inputs, params, f"{suffix}_model{k}", tabulated=tabulated) for k, m in enumerate(self.models)]
-        total = {
-            key: tf.add_n([w * part[key] for w, part in zip(self.weights, parts)], name=f"o_{key}{suffix}")
-            for key in _OUTPUTS
-        }
-        return total
+        total = {key: tf.add_n([w * part[key] for w, part in zip(self.weights, parts)]) for key in _OUTPUTS}
+        if self.section.get("total_bias"):  # of imported models
+            atype = tf.reshape(inputs["type"], [-1, inputs["natoms"][1]])[:, : inputs["natoms"][0]]
+            total["atom_energy"] = self._out_affine(total["atom_energy"], atype, params, suffix)
+            total["energy"] = tf.reduce_sum(tf.cast(total["atom_energy"], tf.float64), axis=1)
+        return {key: tf.identity(value, name=f"o_{key}{suffix}") for key, value in total.items()}
 
 
 def _weights(weights, count):

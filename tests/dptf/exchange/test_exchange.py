@@ -147,7 +147,7 @@ def change(path, value):
 @pytest.mark.parametrize(
     "edit, words",
     [
-        (change(["model", "type"], "zbl"), "model type 'zbl'"),
+        (change(["model", "type"], "inner_potential"), "model type 'inner_potential'"),
         (change(["model", "descriptor", "type"], "dpa9"), "descriptor 'dpa9' cannot be exchanged"),
         (change(["model", "descriptor", "@version"], 9), "model/descriptor: @version is 9"),
         (change(["model", "descriptor", "new_physics"], 1), "unknown key 'new_physics'"),
