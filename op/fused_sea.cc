@@ -18,10 +18,10 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-// embed: for each net and layer matrix, bias, idt (empty without); fit: the same for each type. davg, dstd:
-// [ntypes, ntypes, 4] (center, neighbor). affine: [3, ntypes], E_i = (net + bias) scale + shift. fparam,
-// aparam: [2, dim], average and inverse deviation. Stateful only so that one kernel serves all fetches of a
-// session.
+// embed: for each net and layer matrix, bias, idt (empty without), or with embed_layers = 0 for each net its
+// table and table_info; fit: matrix, bias, idt for each type and layer. davg, dstd: [ntypes, ntypes, 4]
+// (center, neighbor). affine: [3, ntypes], E_i = (net + bias) scale + shift. fparam, aparam: [2, dim],
+// average and inverse deviation. Stateful only so that one kernel serves all fetches of a session.
 REGISTER_OP("DptfFusedSea")
     .Attr("T: {float, double}")
     .Attr("compute: {float, double}")
@@ -99,10 +99,19 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   const auto a = numbers(affine), f = numbers(fparam), p = numbers(aparam);
   if (static_cast<int>(m->davg.size()) != nt * nt * 4 || m->dstd.size() != m->davg.size() ||
       static_cast<int>(m->net_of.size()) != nt * nt || static_cast<int>(a.size()) != 3 * nt ||
-      embed_layers < 1 || fit_layers < 2 || embed.size() % (3 * embed_layers) ||
+      embed_layers < 0 || fit_layers < 2 || embed.size() % (embed_layers ? 3 * embed_layers : 2) ||
       static_cast<int>(fit.size()) != nt * fit_layers * 3)
     return invalid_argument("the constants of DptfFusedSea do not fit each other");
-  for (size_t n = 0; n < embed.size() / (3 * embed_layers); ++n) {
+  for (size_t n = 0; embed_layers == 0 && n < embed.size() / 2; ++n) {
+    EmbedNet net;
+    const std::vector<double> info = numbers(embed[2 * n + 1]);
+    net.stored = numbers(embed[2 * n]);
+    if (info.size() != 6 || embed[2 * n].dims() != 2 || net.stored.empty() || net.stored.size() % 6)
+      return invalid_argument("table ", n, " is no table");
+    net.grid = TableGrid<double>::from_info(info.data(), embed[2 * n].dim_size(0), false);
+    m->nets.push_back(std::move(net));
+  }
+  for (size_t n = 0; embed_layers && n < embed.size() / (3 * embed_layers); ++n) {
     EmbedNet net;
     net.activation = embed_activation;
     for (int l = 0; l < embed_layers; ++l) {

@@ -4,15 +4,12 @@
 #include "tensorflow/core/framework/tensor.pb.h"
 
 namespace dptf {
-namespace {
 
-std::string base_name(std::string input) {
+std::string GraphIndex::base_name(std::string input) {
   if (!input.empty() && input[0] == '^') input.erase(0, 1);
   const size_t colon = input.rfind(':');
   return colon == std::string::npos ? input : input.substr(0, colon);
 }
-
-}  // namespace
 
 GraphIndex::GraphIndex(const tensorflow::GraphDef& graph) {
   for (const auto& n : graph.node()) {
@@ -77,14 +74,26 @@ std::vector<const tensorflow::NodeDef*> GraphIndex::consumers(const std::string&
   return out;
 }
 
-const tensorflow::NodeDef* GraphIndex::only(const std::set<std::string>& ops) const {
-  const tensorflow::NodeDef* found = nullptr;
-  for (const auto& [name, n] : nodes_) {
-    if (!ops.count(n->op())) continue;
-    if (found) return nullptr;
-    found = n;
-  }
+std::vector<const tensorflow::NodeDef*> GraphIndex::all(const std::set<std::string>& ops) const {
+  std::vector<const tensorflow::NodeDef*> found;
+  for (const auto& [name, n] : nodes_)
+    if (ops.count(n->op())) found.push_back(n);
   return found;
+}
+
+const tensorflow::NodeDef* GraphIndex::only(const std::set<std::string>& ops) const {
+  const auto found = all(ops);
+  return found.size() == 1 ? found[0] : nullptr;
+}
+
+std::string GraphIndex::source(const std::string& input) const {
+  std::string name = base_name(input);
+  const tensorflow::NodeDef* n = node(name);
+  while (n && n->op() == "Identity") {
+    name = base_name(n->input(0));
+    n = node(name);
+  }
+  return name;
 }
 
 }  // namespace dptf

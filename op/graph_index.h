@@ -31,6 +31,12 @@ class GraphIndex {
   std::vector<const tensorflow::NodeDef*> consumers(const std::string& name) const;
   /// The only node with one of these ops; nullptr when there is none or more than one.
   const tensorflow::NodeDef* only(const std::set<std::string>& ops) const;
+  /// All nodes with one of these ops, by name.
+  std::vector<const tensorflow::NodeDef*> all(const std::set<std::string>& ops) const;
+  /// Name of the node behind an input, seen through Identity nodes.
+  std::string source(const std::string& input) const;
+  /// Name of the node that an input names (^name, name:1).
+  static std::string base_name(std::string input);
 
  private:
   std::map<std::string, const tensorflow::NodeDef*> nodes_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
 
 #include "dptf/activation.h"
@@ -148,30 +149,113 @@ std::vector<double> stat_pair(const GraphIndex& g, const std::string& key, int64
   return out;
 }
 
+bool one_sided(const GraphIndex& g) { return g.node("filter_type_all/matrix_1_0") != nullptr; }
+
+bool is_compressed(const GraphIndex& g) { return !g.all({"TabulateFusionSeA", "TabulateFusion"}).empty(); }
+
+/// All embedding nets; sets net_of [nt, nt] and returns their width.
+int64_t push_nets(const GraphIndex& g, int nt, const SeaVariant& variant, NodeDef* node,
+                  std::vector<int>* net_of) {
+  const bool one = one_sided(g);
+  int layers = 0, nets = 0;
+  int64_t width = 0;
+  std::string a_bias;
+  for (int ti = 0; ti < (one ? 1 : nt); ++ti)
+    for (int tj = 0; tj < nt; ++tj) {
+      const std::string scope = "filter_type_" + (one ? std::string("all") : std::to_string(ti));
+      const auto [n, w] = push_embedding(g, scope, "_" + std::to_string(tj), node);
+      if (n == 0) {
+        // Two-sided graphs have no net for a pair that is left out.
+        if (one) no("there is no net for neighbor type " + std::to_string(tj));
+        continue;
+      }
+      if ((layers && n != layers) || (width && w != width)) no("the embedding nets differ in size");
+      layers = n;
+      width = w;
+      a_bias = scope + "/bias_1_" + std::to_string(tj);
+      if (one)
+        for (int t = 0; t < nt; ++t) (*net_of)[t * nt + tj] = variant.excluded.count({t, tj}) ? -1 : nets;
+      else
+        (*net_of)[ti * nt + tj] = nets;
+      ++nets;
+    }
+  if (!nets) no("there is no embedding net of se_e2_a");
+  (*node->mutable_attr())["embed_layers"].set_i(layers);
+  (*node->mutable_attr())["embed_activation"].set_i(activation_after(g, a_bias));
+  return width;
+}
+
+/// First slot of the block of neighbors that an op of a compressed graph reads, from the slice before it.
+int64_t first_slot(const GraphIndex& g, const NodeDef* op) {
+  const NodeDef* n = g.node(GraphIndex::base_name(op->input(3)));
+  while (n && (n->op() == "Reshape" || n->op() == "Identity" || n->op() == "Cast"))
+    n = g.node(GraphIndex::base_name(n->input(0)));
+  if (!n || (n->op() != "Slice" && n->op() != "StridedSlice"))
+    no("the input of " + op->name() + " is not a slice");
+  const auto begin = g.constant(GraphIndex::base_name(n->input(1)));
+  if (!begin || begin->size() != 2) no("the slice " + n->name() + " has no constant start");
+  return static_cast<int64_t>(begin->values[1]) / 4;
+}
+
+/// The same for the tables of a compressed graph.
+int64_t push_tables(const GraphIndex& g, const std::vector<int>& sel, const SeaVariant& variant,
+                    NodeDef* node, std::vector<int>* net_of) {
+  const int nt = static_cast<int>(sel.size());
+  int nets = 0;
+  int64_t width = 0;
+  for (const NodeDef* op : g.all({"TabulateFusionSeA", "TabulateFusion"})) {
+    const std::string scope = op->name().substr(0, op->name().rfind('/'));
+    int ti = -1;
+    if (scope.rfind("filter_type_", 0) != 0) no("the table of " + op->name() + " is of another descriptor");
+    if (scope != "filter_type_all") ti = std::atoi(scope.c_str() + 12);
+    const int64_t first = first_slot(g, op);
+    int tj = 0;
+    for (int64_t start = 0; tj < nt && (start != first || sel[tj] == 0); start += sel[tj++]) {
+    }
+    if (tj >= nt || ti >= nt) no("the block of " + op->name() + " is not one of a neighbor type");
+    const auto table = g.constant(g.source(op->input(0))), info = g.constant(g.source(op->input(1)));
+    if (!table || !info || table->shape.size() != 2 || table->shape[1] % 6 || info->size() != 6)
+      no("the table of " + op->name() + " is not a constant");
+    if (width && width != table->shape[1] / 6) no("the tables differ in width");
+    width = table->shape[1] / 6;
+    push(node, "embed", tensor_of(table->values, TensorShape({table->shape[0], table->shape[1]})));
+    push(node, "embed", tensor_of(info->values));
+    for (int t = ti < 0 ? 0 : ti; t < (ti < 0 ? nt : ti + 1); ++t)
+      (*net_of)[t * nt + tj] = variant.excluded.count({t, tj}) ? -1 : nets;
+    ++nets;
+  }
+  (*node->mutable_attr())["embed_layers"].set_i(0);
+  (*node->mutable_attr())["embed_activation"].set_i(0);
+  return width;
+}
+
 const NodeDef* env_op(const GraphIndex& g) {
   const NodeDef* env = g.only({"ProdEnvMatA", "DescrptSeA", "DescrptNorot"});
   if (!env) no("there is not exactly one environment op of se_e2_a");
   return env;
 }
 
-bool one_sided(const GraphIndex& g) { return g.node("filter_type_all/matrix_1_0") != nullptr; }
-
 }  // namespace
 
-bool sea_may_mask_pairs(const GraphIndex& g) { return one_sided(g); }
+bool sea_may_mask_pairs(const GraphIndex& g) {
+  return one_sided(g) || (is_compressed(g) && !g.node("filter_type_0/TabulateFusionSeA"));
+}
 
 SeaPrecision sea_precision(const GraphIndex& g) {
   SeaPrecision out;
   out.all_single = true;
   bool found = false;
-  for (const char* name : {"filter_type_all/matrix_1_0", "filter_type_0/matrix_1_0",
-                           "filter_type_0/matrix_1_1", "layer_0_type_0/matrix", "t_coord"}) {
+  std::vector<std::string> names = {"filter_type_all/matrix_1_0", "filter_type_0/matrix_1_0",
+                                    "filter_type_0/matrix_1_1", "layer_0_type_0/matrix", "t_coord"};
+  for (const NodeDef* op : g.all({"TabulateFusionSeA", "TabulateFusion"}))
+    names.push_back(g.source(op->input(0)));
+  for (const std::string& name : names) {
     const NodeDef* n = g.node(name);
     if (!n || !n->attr().count("dtype")) continue;
     const bool single = n->attr().at("dtype").type() == tensorflow::DT_FLOAT;
     out.any_single = out.any_single || single;
     // Single-precision positions alone do not make the nets so.
-    if (std::string(name) != "t_coord") out.all_single = out.all_single && single, found = true;
+    if (name != "t_coord") out.all_single = out.all_single && single, found = true;
   }
   out.all_single = out.all_single && found;
   return out;
@@ -230,34 +314,10 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
   set_tensor(&node, "davg", tensor_of(davg, stat_shape));
   set_tensor(&node, "dstd", tensor_of(dstd, stat_shape));
 
-  const bool one = one_sided(g);
   std::vector<int> net_of(nt * nt, -1);
-  int layers = 0, nets = 0;
-  int64_t width = 0;
-  std::string a_bias;
-  for (int ti = 0; ti < (one ? 1 : nt); ++ti)
-    for (int tj = 0; tj < nt; ++tj) {
-      const std::string scope = "filter_type_" + (one ? std::string("all") : std::to_string(ti));
-      const auto [n, w] = push_embedding(g, scope, "_" + std::to_string(tj), &node);
-      if (n == 0) {
-        // Two-sided graphs have no net for a pair that is left out.
-        if (one) no("there is no net for neighbor type " + std::to_string(tj));
-        continue;
-      }
-      if ((layers && n != layers) || (width && w != width)) no("the embedding nets differ in size");
-      layers = n;
-      width = w;
-      a_bias = scope + "/bias_1_" + std::to_string(tj);
-      if (one)
-        for (int t = 0; t < nt; ++t) net_of[t * nt + tj] = variant.excluded.count({t, tj}) ? -1 : nets;
-      else
-        net_of[ti * nt + tj] = nets;
-      ++nets;
-    }
-  if (!nets) no("there is no embedding net of se_e2_a");
+  const int64_t width = is_compressed(g) ? push_tables(g, sel, variant, &node, &net_of)
+                                         : push_nets(g, nt, variant, &node, &net_of);
   for (int n : net_of) attr["net_of"].mutable_list()->add_i(n);
-  attr["embed_layers"].set_i(layers);
-  attr["embed_activation"].set_i(activation_after(g, a_bias));
 
   const auto df = g.constant("fitting_attr/dfparam"), da = g.constant("fitting_attr/daparam");
   const int64_t dfparam = df ? static_cast<int64_t>(df->values[0]) : 0;

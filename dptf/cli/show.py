@@ -11,7 +11,12 @@ def add_parser(subparsers):
     """Add the subcommand."""
     parser = subparsers.add_parser("show", help="tell what a frozen model is")
     parser.add_argument("INPUT", help="frozen model, .dp or .yaml file")
-    parser.add_argument("ATTRIBUTES", nargs="+", choices=_ATTRIBUTES, help="what to tell")
+    parser.add_argument("ATTRIBUTES", nargs="*", help=f"what to tell: {', '.join(_ATTRIBUTES)}")
+    parser.add_argument(
+        "--runtime",
+        action="store_true",
+        help="also tell which kernels run the model here, and why none of the fast ones if so",
+    )
     return parser
 
 
@@ -19,6 +24,12 @@ def run(args):
     """Log one line (or a tree) for each attribute."""
     from dptf.errors import UserError
 
+    unknown = [name for name in args.ATTRIBUTES if name not in _ATTRIBUTES]
+    if unknown or not (args.ATTRIBUTES or args.runtime):
+        raise UserError(
+            f"'{unknown[0]}' is nothing that can be told" if unknown else "nothing is asked for", "dp show",
+            f"name some of {', '.join(_ATTRIBUTES)}, or give --runtime",
+        )  # fmt: skip
     if "model-branch" in args.ATTRIBUTES:
         raise UserError("only multi-task models have branches", "model-branch", "leave it out")
     if args.INPUT.lower().endswith((".dp", ".yaml", ".yml")):
@@ -29,6 +40,16 @@ def run(args):
     for name in args.ATTRIBUTES:
         for line in describe[name]().splitlines():
             log.info("%s", line)
+    if args.runtime:
+        log.info("Runtime: %s", _runtime(args.INPUT))
+
+
+def _runtime(name):
+    from dptf.cli.model_files import model_file
+    from dptf.graph.load import load_graph_def
+    from dptf.graph.rewrite import rewrite_graph
+
+    return rewrite_graph(load_graph_def(model_file(name)))[1]
 
 
 def _describe_graph(name):

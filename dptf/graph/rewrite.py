@@ -2,7 +2,6 @@
 
 import ctypes
 import logging
-import os
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +45,14 @@ def rewrite_graph(graph_def, precision=None, *, plain=False):
 
     if plain:
         return graph_def, "graph run as it is (on request)"
-    if os.environ.get("DPTF_PLAIN", "0") not in ("", "0"):
-        return graph_def, "graph run as it is (DPTF_PLAIN is set)"
-    precision = precision or os.environ.get("DPTF_PRECISION") or ""
-    if precision not in ("", "float32", "float64"):
-        raise UserError(f"'{precision}' is not a precision", "DPTF_PRECISION", "use float32 or float64")
+    if precision not in (None, "", "float32", "float64"):
+        raise UserError(f"'{precision}' is not a precision", "precision", "use float32 or float64")
     lib = _library()
     data = graph_def.SerializeToString()
     out, report, size = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t()
     code = lib.dptf_rewrite_graph(
         data, len(data), ctypes.byref(out), ctypes.byref(size), ctypes.byref(report),
-        b"float32" if precision == "float32" else b"",
+        (precision or "").encode(),
     )  # fmt: skip
     text = ctypes.string_at(report.value).decode()
     if code == 0:
@@ -65,5 +61,9 @@ def rewrite_graph(graph_def, precision=None, *, plain=False):
         graph_def = fused
         lib.dptf_free(out)
     lib.dptf_free(report)
+    if code == 2:
+        raise UserError(text)
+    if code and precision == "float32":
+        log.warning("float32 was asked for, but the %s", text)
     log.debug("%s", text)
     return graph_def, text

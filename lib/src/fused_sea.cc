@@ -19,8 +19,9 @@ namespace {
 /// Centers whose fitting nets are evaluated together. Their descriptors, contractions and neighbors fit the
 /// second-level cache, and the matrix kernel sees enough rows.
 constexpr int kBlock = 32;
-/// Relative error of value and slope. Finer tables would only be larger: the hot part has to stay in the second-level cache,
-/// and in float32 the slope is a difference of rounded nodes, which grows with their density.
+/// Relative error of value and slope. Finer tables would only be larger: the hot part has to stay in the
+/// second-level cache, and in float32 the slope is a difference of rounded nodes, which grows with their
+/// density.
 template <typename C>
 constexpr double kTableTolerance = std::is_same_v<C, double> ? 1e-13 : 3e-8;
 /// Beyond this error a net is not tabulated.
@@ -87,6 +88,7 @@ FusedSea<C>::FusedSea(const SeaModel& model) : m_(model) {
     }
     if (low > high) low = 0, high = 1;  // every pair that would use it is excluded
     tables_.push_back(embed_table<C>(m_.nets[net], low, high, kTableTolerance<C>, kMaxNodes));
+    if (m_.nets[net].is_stored()) stored_reach(static_cast<int>(net), low);
   }
   if (table_error() > kTableLimit<C>)
     throw std::invalid_argument("the embedding nets cannot be tabulated (relative error " +
@@ -140,6 +142,19 @@ FusedSea<C>::FusedSea(const SeaModel& model) : m_(model) {
       layers.push_back(std::move(out));
     }
     fitting_.emplace_back(layers);
+  }
+}
+
+/// A stored net is looked up where its fine part is; closer neighbors are evaluated one by one.
+template <typename C>
+void FusedSea<C>::stored_reach(int net, double low) {
+  const EmbedTable<C>& table = tables_.back();
+  const double end = table.x0 + table.h * static_cast<double>(table.n_nodes - 1);
+  if (low < table.x0 - 1e-9) m_.min_distance = m_.rcut;
+  for (int p = 0; p < m_.ntypes * m_.ntypes; ++p) {
+    if (m_.net_of[p] != net) continue;
+    const double largest = end * m_.dstd[4 * p] + m_.davg[4 * p];  // of w(r) / r
+    m_.min_distance = std::max(m_.min_distance, 1 / std::max<double>(largest, 1 / m_.rcut));
   }
 }
 
@@ -260,6 +275,7 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
     run.avg = &avg_[4 * p];
     run.inv_std = &inv_std_[4 * p];
     run.nodes = table.nodes.data();
+    run.powers = table.powers;
     run.n_nodes = table.n_nodes;
     run.stride = stride_;
     run.x0 = static_cast<C>(table.x0);
@@ -295,6 +311,7 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
         const C x = (static_cast<C>(weight / r) - single.avg[0]) * single.inv_std[0];
         tables_[m_.net_of[ti * nt + tj]].exact_piece(x, w.piece.data());
         single.nodes = w.piece.data();
+        single.powers = false;
         single.n_nodes = 2;
         single.x0 = x;
         f(tj, single);

@@ -8,6 +8,8 @@ import pytest
 from dptf.graph.freeze import frozen_graph
 from dptf.graph.rewrite import rewrite_graph
 from dptf.infer import DeepPot
+from dptf.model import build_model
+from dptf.nn.table import TableSettings
 from dptf.ops import sel_overflow, tf
 from tests.op import env_reference as ref
 from tests.op.test_prod_env_mat import list_of_engine, mesh_by_pointer, mesh_by_value
@@ -18,9 +20,9 @@ OUTPUTS = ["o_energy", "o_force", "o_virial", "o_atom_energy", "o_atom_virial"]
 
 def make_model(
     sel=(20, 20), one_side=True, resnet_dt=False, exclude=(), activation="tanh", fparam=0, aparam=0, precision="float64",
-    width=(6, 12, 24), axis=5, hidden=(14, 14, 14), seed=0,
+    width=(6, 12, 24), axis=5, hidden=(14, 14, 14), seed=0, step=None,
 ):  # fmt: skip
-    """Frozen graph with random weights; averages and deviations differ between blocks."""
+    """Frozen graph with random weights; averages and deviations differ between blocks. With a step it is compressed."""
     rng = np.random.default_rng(seed)
     nnei = sum(sel)
     section = {
@@ -58,6 +60,8 @@ def make_model(
             values[f"fitting_attr/t_{key}_avg"] = rng.normal(size=dim)
             values[f"fitting_attr/t_{key}_istd"] = rng.uniform(0.5, 2, size=dim)
     values["fitting_attr/t_bias_atom_e"] = np.array([-1.5, 0.75])
+    if step is not None:
+        build_model(section).descriptor.compress(values, TableSettings(step, min_distance=1.0))
     return frozen_graph({"model": section}, values)
 
 
@@ -273,6 +277,7 @@ def test_single_precision(precision):
     graph = make_model(precision=precision, resnet_dt=True)
     fused, report = fuse(graph, precision="float32" if precision == "float64" else None)
     assert "(float32," in report
+    assert ("errors of float32 on a test configuration: energy" in report) == (precision == "float64")
     plain, fused = Runner(graph), Runner(fused)
     for name in ("liquid", "triclinic", "sel overflows"):
         coord, types, box, _ = GEOMETRIES[name]
@@ -281,6 +286,38 @@ def test_single_precision(precision):
         agree(found, expected, 3e-6)
         if precision == "float64":
             assert np.abs(found["o_force"] - expected["o_force"]).max() > 1e-9
+
+
+COMPRESSED = {
+    "one side": {},
+    "two sides": {"one_side": False},
+    "time steps": {"resnet_dt": True, "width": (6, 6, 12)},
+    "exclusions": {"exclude": [(0, 1)]},
+    "exclusions, two sides": {"one_side": False, "exclude": [(0, 0)]},
+    "a type without slots": {"sel": (0, 30), "one_side": False},
+    "coarse": {"step": 0.1},
+    "float32": {"precision": "float32"},
+    "parameters": {"fparam": 2, "aparam": 1},
+}
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_compressed(name):
+    """Stored tables are read as the public ops read them, within their fine part, beyond it, and beyond their end."""
+    options = {"step": 0.02} | COMPRESSED[name]
+    graph = make_model(**options)
+    assert any(n.op == "TabulateFusionSeA" for n in graph.node)
+    plain, fused = Runner(graph), Runner(fuse(graph)[0])
+    for geometry in ("liquid", "triclinic"):
+        coord, types, box, _ = GEOMETRIES[geometry]
+        coord = coord.copy()
+        for k, r in enumerate((0.9, 0.5, 0.2, 0.05)):
+            coord[2 * k + 1] = coord[2 * k] + r * np.array([0.6, 0.0, 0.8])
+        feeds = feeds_of(coord, types, box)
+        n = feeds["natoms"][0]
+        rng = np.random.default_rng(3)
+        feeds |= {"fparam": rng.normal(size=2), "aparam": rng.normal(size=n)} if "fparam" in options else {}
+        agree(fused.run(feeds), plain.run(feeds), 1e-4 if "precision" in options else 1e-10)
 
 
 def test_a_graph_that_does_more_is_kept():
@@ -319,8 +356,11 @@ def test_switches(monkeypatch, tmp_path):
     path = tmp_path / "model.pb"
     path.write_bytes(graph.SerializeToString())
     assert DeepPot(path).runtime_report().startswith("fused se_e2_a kernels (float64,")
+    assert DeepPot(path, precision="float32").runtime_report().startswith("fused se_e2_a kernels (float32,")
+    assert DeepPot(path, plain=True).runtime_report() == "graph run as it is (on request)"
     monkeypatch.setenv("DPTF_PRECISION", "float32")
     assert DeepPot(path).runtime_report().startswith("fused se_e2_a kernels (float32,")
+    assert DeepPot(path, precision="float64").runtime_report().startswith("fused se_e2_a kernels (float64,")
     monkeypatch.setenv("DPTF_PLAIN", "1")
     assert DeepPot(path).runtime_report() == "graph run as it is (DPTF_PLAIN is set)"
     monkeypatch.setenv("DPTF_PLAIN", "0")
@@ -330,7 +370,8 @@ def test_switches(monkeypatch, tmp_path):
 
 
 def test_golden_models_are_fused(golden):
-    for name in ("se_e2_a", "se_e2_a_two_side", "se_e2_a_exclude", "se_e2_a_fparam_aparam"):
+    names = ["se_e2_a", "se_e2_a_two_side", "se_e2_a_exclude"]
+    for name in [*names, "se_e2_a_fparam_aparam", *(f"{n}.compressed" for n in names)]:
         report = DeepPot(golden / "pb" / f"{name}.pb").runtime_report()
         assert report.startswith("fused se_e2_a kernels"), f"{name}: {report}"
 

@@ -73,6 +73,7 @@ class FusedSea {
     std::vector<C> a;  // [4, stride]: what one empty slot adds
   };
 
+  void stored_reach(int net, double low);
   template <typename T>
   int64_t evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& out, int64_t frame, int parts,
                          const ParallelFor& parallel);

@@ -18,7 +18,8 @@ struct NeighborRun {
   int64_t n = 0;
   T rs = 0, rc = 0, range = 0;                 // switch, Å; range is rc - rs as formed in float32
   const T *avg = nullptr, *inv_std = nullptr;  // [4]
-  const T* nodes = nullptr;                    // [n_nodes, 3, stride]
+  const T* nodes = nullptr;                    // see EmbedTable
+  bool powers = false;
   int64_t n_nodes = 0, stride = 0;
   T x0 = 0, h = 1, inv_h = 1;
 };

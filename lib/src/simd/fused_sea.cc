@@ -21,13 +21,25 @@ DPTF_INLINE void normalised_row(const NeighborRun<T>& run, const T d[3], T r[4],
   }
 }
 
-/// Node rows of the piece that holds x, and the place in it.
+/// The six rows of the piece that holds x, and their weights for the value (w) and the slope (v, not with
+/// nullptr).
 template <typename T>
-DPTF_INLINE const T* piece_of(const NeighborRun<T>& run, T x, T* t) {
+DPTF_INLINE const T* piece_of(const NeighborRun<T>& run, T x, T w[6], T* v) {
   const T u = (x - run.x0) * run.inv_h;
   int64_t k = static_cast<int64_t>(u);
   k = k < 0 ? 0 : (k > run.n_nodes - 2 ? run.n_nodes - 2 : k);
-  *t = u - static_cast<T>(k);
+  if (run.powers) {
+    const T h = x - run.x0 - static_cast<T>(k) * run.h;
+    T power = 1;
+    for (int p = 0; p < 6; ++p, power *= h) {
+      w[p] = power;
+      if (v) v[p] = p ? static_cast<T>(p) * w[p - 1] : T(0);
+    }
+    return run.nodes + 6 * k * run.stride;
+  }
+  const T t = u - static_cast<T>(k);
+  hermite_weights(t, run.h, 0, w);
+  if (v) hermite_weights(t, run.h, 1, v);
   return run.nodes + 3 * k * run.stride;
 }
 
@@ -61,11 +73,10 @@ DPTF_INLINE void contract_columns(int64_t n, const RunScratch<T>& s, int64_t str
 template <typename T>
 void sea_forward(const NeighborRun<T>& run, const RunScratch<T>& s, T* a) {
   for (int64_t k = 0; k < run.n; ++k) {
-    T r[4], dr[12], t;
+    T r[4], dr[12];
     normalised_row(run, run.begin[k].d, r, dr);
-    s.piece[k] = piece_of(run, r[0], &t);
     T* w = s.weights + 10 * k;
-    hermite_weights(t, run.h, 0, w);
+    s.piece[k] = piece_of<T>(run, r[0], w, nullptr);
     for (int c = 0; c < 4; ++c) w[6 + c] = r[c];
   }
   // The stride is a multiple of the longest vector.
@@ -109,11 +120,9 @@ template <typename T>
 void sea_backward(const NeighborRun<T>& run, const T* da, T* force) {
   const int64_t stride = run.stride;
   for (int64_t k = 0; k < run.n; ++k) {
-    T r[4], dr[12], t, w[6], v[6];
+    T r[4], dr[12], w[6], v[6];
     normalised_row(run, run.begin[k].d, r, dr);
-    const T* y = piece_of(run, r[0], &t);
-    hermite_weights(t, run.h, 0, w);
-    hermite_weights(t, run.h, 1, v);
+    const T* y = piece_of<T>(run, r[0], w, v);
     Vec<T> s[4] = {}, sx = {};
     for (int64_t c = 0; c < stride; c += kLanes<T>) {
       Vec<T> g = w[0] * load(y + c), dg = v[0] * load(y + c);

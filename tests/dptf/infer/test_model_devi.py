@@ -176,6 +176,12 @@ def test_show(model_dir, capsys):
         main(["show", str(model_dir.parent / "exchange/se_e2_a_exclude.dp"), "type-map", "size", "observed-type"]) == 0
     )
     assert "observed types is 2" in capsys.readouterr().err
+    assert main(["show", str(model_dir / "se_e2_a.pb"), "--runtime"]) == 0
+    assert "Runtime: fused se_e2_a kernels (float64" in capsys.readouterr().err
+    assert main(["show", str(model_dir / "dipole.pb"), "type-map", "--runtime"]) == 0
+    assert "Runtime: graph run as it is: " in capsys.readouterr().err
+    for wrong in ([], ["colour"]):
+        assert main(["show", str(model_dir / "se_e2_a.pb"), *wrong]) == 1
     assert main(["show", str(model_dir / "se_e2_a.pb"), "model-branch"]) == 1
     assert "only multi-task models have branches" in capsys.readouterr().err
     logging.getLogger("dptf").handlers.clear()

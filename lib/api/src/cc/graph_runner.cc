@@ -46,11 +46,6 @@ class QuietStart {
 
 /// Calls dptf_rewrite_graph of the op library, if it has one; see op/rewrite_*.cc.
 bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std::string* report) {
-  const char* plain = std::getenv("DPTF_PLAIN");
-  if (plain && *plain && std::strcmp(plain, "0")) {
-    *report = "graph run as it is (DPTF_PLAIN is set)";
-    return false;
-  }
   using Rewrite = int (*)(const char*, size_t, char**, size_t*, char**, const char*);
   using Free = void (*)(char*);
   const auto call = reinterpret_cast<Rewrite>(dlsym(RTLD_DEFAULT, "dptf_rewrite_graph"));
@@ -67,6 +62,7 @@ bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std
   const bool done = code == 0 && out && fused->ParseFromArray(out, static_cast<int>(n));
   release(out);
   release(text);
+  if (code == 2) throw deepmd_exception(*report);
   return done;
 }
 
