@@ -64,7 +64,8 @@ def setup(level="INFO", path=None, mpi_log="master"):
     if size > 1 and mpi_log == "workers":
         path = path.with_name(f"{path.stem}_{rank}{path.suffix}" if path.suffix else f"{path.name}.{rank}")
     shared = size > 1 and mpi_log == "collect"
-    if not shared or rank == 0:
+    # A run that is continued under supervision goes on in its file.
+    if (not shared or rank == 0) and not os.environ.get("DPTF_CONTINUED"):
         path.write_text("")
     file = _AppendHandler(path)
     file.setFormatter(logging.Formatter(f"[%(asctime)s] DEEPMD{tag} %(levelname)-7s %(name)-45s %(message)s"))

@@ -19,6 +19,15 @@ def add_parser(subparsers):
     )
     parser.add_argument("-o", "--output", default="out.json", help="file for the completed input")
     parser.add_argument("--skip-neighbor-stat", action="store_true", help="do not scan the data for neighbors")
+    parser.add_argument(
+        "--launcher",
+        metavar="COMMAND",
+        help="start the processes of the run with this, e.g. 'mpirun -np 4', and watch them",
+    )
+    parser.add_argument(
+        "--retries", type=int, default=0, metavar="N",
+        help="when a process is lost (killed, out of memory, a node gone), go on from the last checkpoint, N times at most",
+    )  # fmt: skip
     parser.add_argument("--model-branch", default="", help="not used by this backend")
     parser.add_argument("--force-load", action="store_true", help="not used by this backend")
 
@@ -26,6 +35,11 @@ def add_parser(subparsers):
 def run(args):
     """Train."""
     from dptf.errors import UserError
+
+    if args.launcher or args.retries:
+        from dptf.parallel.supervise import supervise
+
+        return supervise(args)
     from dptf.train.run import train
 
     if args.finetune:

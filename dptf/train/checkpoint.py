@@ -1,9 +1,11 @@
 """Checkpoints with the public file names, written so that an interruption leaves the previous ones intact.
 
 ``<prefix>-<step>.{data-00000-of-00001,index,meta,state}``, step-less links to the newest, and the ``checkpoint`` state file,
-which is replaced last: it never names files that are not complete. ``.state`` holds the data stream (JSON).
+which is replaced last: it never names files that are not complete. ``.state`` holds the data stream (JSON), a checksum of
+``.meta``, and a last line with the checksum of itself; TensorFlow guards the other two files.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -25,6 +27,10 @@ def _encode(value):
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(type(value))
+
+
+def _sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 def _sync(path):
@@ -64,7 +70,8 @@ class CheckpointWriter:
         temporary = target.with_name(f".{target.name}.tmp")
         self._saver.save(session, str(temporary), write_meta_graph=False, write_state=False)
         Path(f"{temporary}.meta").write_bytes(self._meta)
-        Path(f"{temporary}.state").write_text(json.dumps(state, default=_encode))
+        text = json.dumps({**state, "meta_sha256": _sha256(self._meta)}, default=_encode)
+        Path(f"{temporary}.state").write_text(f"{text}\n{_sha256(text.encode())}\n")
         for suffix in _SUFFIXES:
             _sync(f"{temporary}{suffix}")
         for suffix in _SUFFIXES:
@@ -86,13 +93,9 @@ class CheckpointWriter:
                 shutil.copyfile(target.with_name(source), temporary)
             os.replace(temporary, link)
 
-    def _steps(self):
-        pattern = re.compile(re.escape(self.prefix.name) + r"-(\d+)\.index$")
-        return sorted(int(m[1]) for p in self.prefix.parent.iterdir() if (m := pattern.match(p.name)))
-
     def _prune(self, newest):
         # Checkpoints beyond the current step belong to a longer, abandoned run: they are not ours to delete.
-        steps = [s for s in self._steps() if s <= newest]
+        steps = [s for s in steps_on_disk(self.prefix) if s <= newest]
         old = steps[: -self.keep] if self.keep > 0 else []
         for step in old:
             for suffix in _SUFFIXES:
@@ -109,6 +112,26 @@ class CheckpointWriter:
         os.replace(temporary, path)
 
 
+def steps_on_disk(prefix):
+    """Steps of the checkpoints with a prefix, ascending."""
+    prefix = Path(prefix)
+    pattern = re.compile(re.escape(prefix.name) + r"-(\d+)\.index$")
+    if not prefix.parent.is_dir():
+        return []
+    return sorted(int(m[1]) for p in prefix.parent.iterdir() if (m := pattern.match(p.name)))
+
+
+def newest_intact(prefix, steps):
+    """The newest of some steps whose files are whole, as a prefix for ``--restart``; None if there is none."""
+    for step in sorted(steps, reverse=True):
+        try:
+            Checkpoint(f"{prefix}-{step}", suggest=False).verify()
+        except UserError:
+            continue
+        return f"{prefix}-{step}"
+    return None
+
+
 class Checkpoint:
     """A checkpoint on disk, checked before anything of it is used.
 
@@ -116,10 +139,12 @@ class Checkpoint:
     ----------
     path : str
         Prefix (``model.ckpt`` or ``model.ckpt-1000``), or a directory with a ``checkpoint`` file.
+    suggest : bool
+        Look for an intact one to name in the message about a damaged one.
     """
 
-    def __init__(self, path):
-        path = str(path)
+    def __init__(self, path, *, suggest=True):
+        path, self._suggest = str(path), suggest
         if os.path.isdir(path):
             state = tf.train.get_checkpoint_state(path)
             if state is None:
@@ -139,16 +164,22 @@ class Checkpoint:
             raise self._damaged(err) from None
 
     def _damaged(self, err):
-        first = str(err).splitlines()[0][:120]
-        folder, name = os.path.dirname(self.prefix) or ".", os.path.basename(self.prefix)
-        base = re.sub(r"-\d+$", "", os.path.basename(os.path.realpath(self.prefix + ".index"))[: -len(".index")])
-        others = [
-            p.name[: -len(".index")] for p in sorted(Path(folder).glob(f"{base}-*.index")) if p.name != f"{name}.index"
-        ]
-        return UserError(
-            f"the checkpoint is damaged or incomplete ({first})", self.prefix,
-            f"use an earlier one: {', '.join(others)}" if others else "train again, or restore a copy",
-        )  # fmt: skip
+        first = (str(err).splitlines() or ["?"])[0][:120]
+        fix = None
+        if self._suggest:
+            index = os.path.realpath(self.prefix + ".index")
+            name = re.sub(r"-\d+$", "", os.path.basename(index)[: -len(".index")])
+            base = os.path.join(os.path.dirname(self.prefix), name)
+            here = int(m[1]) if (m := re.search(r"-(\d+)\.index$", index)) else -1
+            intact = newest_intact(base, [s for s in steps_on_disk(base) if s != here])
+            fix = f"the newest intact one is {intact}" if intact else "train again, or restore a copy"
+        return UserError(f"the checkpoint is damaged or incomplete ({first})", self.prefix, fix)
+
+    def verify(self):
+        """Read everything; a damaged file is an error."""
+        self.values()
+        self.state()
+        self.constants()
 
     def values(self):
         """All arrays by variable name."""
@@ -184,18 +215,25 @@ class Checkpoint:
         if not os.path.exists(path):
             return None
         try:
-            return json.loads(Path(path).read_text())
+            text, *rest = Path(path).read_text().split("\n")
+            state = json.loads(text)
         except ValueError as err:
             raise self._damaged(err) from None
+        if rest and rest[0] != _sha256(text.encode()):
+            raise self._damaged(f"{os.path.basename(path)} was changed")
+        return state
 
     def constants(self):
         """String and scalar constants of the saved graph by node name (training script, smallest distance)."""
         path = self.prefix + ".meta"
         if not os.path.exists(path):
             raise UserError("the graph of the checkpoint is missing", path)
-        meta = tf.MetaGraphDef()
+        meta, data = tf.MetaGraphDef(), Path(path).read_bytes()
+        wanted = (self.state() or {}).get("meta_sha256")
+        if wanted is not None and wanted != _sha256(data):
+            raise self._damaged(f"{os.path.basename(path)} was changed")
         try:
-            meta.ParseFromString(Path(path).read_bytes())
+            meta.ParseFromString(data)
         except Exception as err:  # the protobuf library has its own hierarchy
             raise self._damaged(err) from None
         out = {}

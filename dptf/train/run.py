@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dptf.errors import UserError
+from dptf.parallel.supervise import noted_failure
 from dptf.parallel.world import start
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,13 @@ def train(
         For every mistake in input, data or files.
     """
     begin = time.time()
+    with noted_failure():
+        _run(input_file, init_model, restart, init_frz_model, use_pretrain_script, output, skip_neighbor_stat)
+    log.info("finished training")
+    log.info("wall time: %.3f s", time.time() - begin)
+
+
+def _run(input_file, init_model, restart, init_frz_model, use_pretrain_script, output, skip_neighbor_stat):
     from dptf.config.load import normalize_input, read_input
 
     source = read_input(input_file)
@@ -82,8 +90,6 @@ def train(
         write_atomic(output, json.dumps(config, indent=4) + "\n")
     loader.join()
     _train(config, init_model, restart, init_frz_model, distance, world)
-    log.info("finished training")
-    log.info("wall time: %.3f s", time.time() - begin)
 
 
 def _import_tensorflow():

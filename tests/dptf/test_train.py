@@ -136,11 +136,21 @@ def test_freeze_and_init_frz_model(full_run, folder):
     assert np.abs(a["layer_0_type_0/matrix"] - b["layer_0_type_0/matrix"]).max() < 0.02
 
 
+def flip(path):
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
         (lambda f: (f / "model.ckpt-20.data-00000-of-00001").write_bytes(b"x" * 100), "damaged"),
         (lambda f: (f / "model.ckpt-20.index").write_bytes(b"garbage"), "damaged"),
+        (lambda f: flip(f / "model.ckpt-20.state"), "model.ckpt-20.state was changed"),
+        (lambda f: flip(f / "model.ckpt-20.meta"), "model.ckpt-20.meta was changed"),
+        (lambda f: flip(f / "model.ckpt-20.data-00000-of-00001"), "damaged"),
         (lambda f: (f / "model.ckpt-20.meta").write_bytes(b"\xff\xfe garbage"), "damaged"),
         (lambda f: (f / "model.ckpt-20.data-00000-of-00001").unlink(), "missing"),
     ],
@@ -154,7 +164,8 @@ def test_damaged_checkpoint(full_run, folder, capsys, damage, message):
     assert code == 1
     err = capsys.readouterr().err
     assert message in err and "model.ckpt-20" in err and "Traceback" not in err
-    if not (folder / "model.ckpt-20.meta").read_bytes().startswith(b"\xff"):
+    assert "missing" in message or "the newest intact one is model.ckpt-10" in err
+    if (folder / "model.ckpt-20.meta").read_bytes() == (full_run / "model.ckpt-20.meta").read_bytes():
         assert (folder / "lcurve.out").read_bytes() == before
 
 
@@ -200,3 +211,22 @@ def test_launcher_without_a_collective_backend_stops(systems, folder, monkeypatc
     assert main(["train", "input.json"]) == 1
     assert "2 processes" in capsys.readouterr().err
     assert not list(folder.glob("model.ckpt*"))
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_and_resumed(tmp_path):
+    from kill_resume import kill_and_resume
+
+    kills, different = kill_and_resume(tmp_path, kills=2, steps=120)
+    assert kills == 2 and not different
+
+
+def test_supervision_repeats_what_can_be_repeated(systems, folder, capfd):
+    write_input(folder, systems, training__numb_steps=2, learning_rate__start_lr=-1.0)
+    assert main(["train", "input.json", "--retries", "3"]) == 1
+    assert "attempt" not in capfd.readouterr().err  # a mistake of the user is not repeated
+    write_input(folder, systems, training__numb_steps=2)
+    command = "--launcher", f"{sys.executable} -c 'import os; os.abort()'"
+    assert main(["train", "input.json", "--retries", "1", *command]) == 1
+    err = capfd.readouterr().err
+    assert "attempt 1 of 1 starts it again" in err and "lost a process 2 time(s)" in err

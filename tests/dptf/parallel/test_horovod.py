@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from toy import write_input, write_system
 
 from dptf.cli.main import main
 from dptf.parallel.install import installed
-from dptf.train.checkpoint import Checkpoint
+from dptf.train.checkpoint import Checkpoint, steps_on_disk
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ def run(tmp_path_factory):
     def command(*words):
         return subprocess.run(words, cwd=root, env=env, capture_output=True, text=True, timeout=300)
 
-    command.root = root
+    command.root, command.env, command.systems = root, env, systems
     return command
 
 
@@ -62,3 +63,44 @@ def test_two_ranks_with_half_the_batch_equal_one_rank(run, launcher):
     assert "saved checkpoint" in logs[0] and "saved checkpoint" not in logs[1]
     assert all("weights at step 0: 2 ranks hold the same numbers" in text for text in logs)
     assert f"over {'Gloo' if name == 'gloo' else 'MPI'}" in logs[1]
+
+
+def rank_process(folder, rank):
+    """Process id of a rank that runs in a folder."""
+    for path in Path("/proc").iterdir():
+        try:
+            if path.name.isdigit() and f"PMI_RANK={rank}".encode() in (path / "environ").read_bytes().split(b"\0"):
+                if os.readlink(path / "cwd") == str(folder) and b"train" in (path / "cmdline").read_bytes():
+                    return int(path.name)
+        except OSError:
+            continue
+    return None
+
+
+def test_a_lost_worker_does_not_end_the_run(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = 120
+    common = {
+        "learning_rate__scale_by_worker": "none", "training__numb_steps": steps, "training__save_freq": 10,
+        "training__disp_freq": 10,
+    }  # fmt: skip
+    whole = {"systems": [str(s) for s in run.systems], "batch_size": 3}
+    write_input(tmp_path, run.systems, training__training_data=whole, training__save_ckpt="one/m", **common)
+    assert main(["train", "input.json"]) == 0
+    data = whole | {"batch_size": 1}
+    write_input(tmp_path, run.systems, training__training_data=data, **common)
+    options = ["--launcher", "mpirun -np 3", "--retries", "2"]
+    job = subprocess.Popen(
+        [sys.executable, "-m", "dptf", "train", "input.json", *options], env=run.env, stderr=subprocess.PIPE, text=True
+    )
+    while job.poll() is None and len(steps_on_disk("model.ckpt")) < 2:
+        time.sleep(0.02)
+    os.kill(rank_process(tmp_path, 1), 9)
+    text = job.communicate()[1]
+    assert job.returncode == 0, text[-2000:]
+    assert "attempt 1 of 2 continues from model.ckpt-" in text
+    one, three = Checkpoint(f"one/m-{steps}").values(), Checkpoint(f"model.ckpt-{steps}").values()
+    for key, value in one.items():
+        np.testing.assert_allclose(three[key], value, rtol=0, atol=1e-12, err_msg=key)
+    rows = np.genfromtxt("lcurve.out", names=True)["step"]
+    assert rows.tolist() == list(range(0, steps + 1, 10))
