@@ -12,6 +12,10 @@ def add_parser(subparsers):
         help="checkpoint prefix, or folder with a file 'checkpoint'",
     )
     parser.add_argument("-o", "--output", default="frozen_model", help="output file; .pb is added if missing")
+    parser.add_argument(
+        "--head", "--model-branch", default="", metavar="NAME", help="task of a checkpoint with several"
+    )
+    parser.add_argument("--ema", action="store_true", help="take the moving average of the weights")
     parser.add_argument("-n", "--node-names", help="comma-separated output nodes instead of those of the model type")
 
 
@@ -22,5 +26,6 @@ def run(args):
     from dptf.graph.freeze import freeze
 
     output = args.output if args.output.lower().endswith(".pb") else args.output + ".pb"
-    freeze(args.checkpoint_folder, output, args.node_names.split(",") if args.node_names else None)
+    nodes = args.node_names.split(",") if args.node_names else None
+    freeze(args.checkpoint_folder, output, nodes, head=args.head, averaged=args.ema)
     logging.getLogger(__name__).info("wrote %s", output)

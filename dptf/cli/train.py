@@ -11,9 +11,7 @@ def add_parser(subparsers):
     )
     start.add_argument("-r", "--restart", metavar="PREFIX", help="continue a run from its checkpoint")
     start.add_argument("-f", "--init-frz-model", metavar="PB", help="start from the weights of a frozen model")
-    start.add_argument(
-        "-t", "--finetune", metavar="PB", help="fine-tune a frozen model (needs a descriptor of the se_atten kind)"
-    )
+    start.add_argument("-t", "--finetune", metavar="MODEL", help="fine-tune a frozen model or checkpoint on other data")
     parser.add_argument(
         "--use-pretrain-script", action="store_true", help="take the model section from the checkpoint or model"
     )
@@ -28,13 +26,14 @@ def add_parser(subparsers):
         "--retries", type=int, default=0, metavar="N",
         help="when a process is lost (killed, out of memory, a node gone), go on from the last checkpoint, N times at most",
     )  # fmt: skip
-    parser.add_argument("--model-branch", default="", help="not used by this backend")
+    parser.add_argument(
+        "--model-branch", "--head", default="", metavar="NAME", help="branch to fine-tune; RANDOM for a new fitting net"
+    )
     parser.add_argument("--force-load", action="store_true", help="not used by this backend")
 
 
 def run(args):
     """Train."""
-    from dptf.errors import UserError
 
     if args.launcher or args.retries:
         from dptf.parallel.supervise import supervise
@@ -42,9 +41,7 @@ def run(args):
         return supervise(args)
     from dptf.train.run import train
 
-    if args.finetune:
-        raise UserError("fine-tuning is not available for this descriptor", "--finetune", "use --init-frz-model")
     train(
         args.INPUT, init_model=args.init_model, restart=args.restart, init_frz_model=args.init_frz_model,
-        use_pretrain_script=args.use_pretrain_script, output=args.output, skip_neighbor_stat=args.skip_neighbor_stat,
+        finetune=args.finetune, model_branch=args.model_branch, use_pretrain_script=args.use_pretrain_script, output=args.output, skip_neighbor_stat=args.skip_neighbor_stat,
     )  # fmt: skip

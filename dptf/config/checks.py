@@ -21,6 +21,7 @@ def check_meaning(config, problems):
     _loss(config, problems)
     _learning_rate(config, problems)
     _training(config["training"], problems)
+    _validating(config, problems)
 
 
 def _loss(config, problems):
@@ -122,6 +123,30 @@ def _training(training, problems):
     for name in ("training_data", "validation_data"):
         if isinstance(training.get(name), dict):
             _data_section(training[name], ("training", name), problems)
+
+
+def _validating(config, problems):
+    section, training = config.get("validating"), config["training"]
+    decay = training.get("ema_decay")
+    if decay is not None and not 0 <= decay < 1:
+        problems.add(("training", "ema_decay"), f"is {decay}; it must lie in [0, 1)")
+    if not section or not (section["full_validation"] or section["ema_full_validation"]):
+        return
+
+    def bad(key, text):
+        problems.add(("validating", key), text)
+
+    if section["ema_full_validation"] and not training.get("enable_ema"):
+        bad("ema_full_validation", "needs training/enable_ema: true")
+    if not training.get("validation_data"):
+        bad("full_validation", "needs training/validation_data")
+    if not re.fullmatch(r"[EFV]:(MAE|RMSE)", section["validation_metric"]):
+        bad("validation_metric", f"is '{section['validation_metric']}'; choose E, F or V, then :MAE or :RMSE")
+    for key in ("validation_freq", "max_best_ckpt"):
+        if section[key] < 1:
+            bad(key, f"is {section[key]}; it must be at least 1")
+    if section["full_val_start"] < 0:
+        bad("full_val_start", f"is {section['full_val_start']}; it must not be negative")
 
 
 def _data_section(data, path, problems):

@@ -52,7 +52,7 @@ def read_input(path):
 def _refuse_other_packages(data, where):
     model = data.get("model")
     if isinstance(model, dict) and "model_dict" in model:
-        raise UserError("multi-task training (model/model_dict) is not available", where, "give one model")
+        raise UserError("holds several tasks (model/model_dict); here one model is expected", where)
     if "nvnmd" in data:
         raise UserError("training for fixed-point hardware (nvnmd) is not available", where, "remove the section")
 

@@ -38,15 +38,13 @@ REFUSED = {
 
 # Keys that do not change the result here, with the values about which nothing needs to be said.
 NO_EFFECT = {
-    "model": {"finetune_head": ()},
-    "model[standard]": {"model_branch_alias": ([],)},
     "training": {
-        "stat_file_mode": ("update",), "save_dir": (None,), "ckpt_keep_ratio": (None,), "enable_ema": (False,), "ema_decay": (0.999,),
+        "stat_file_mode": ("update",), "save_dir": (None,), "ckpt_keep_ratio": (None,),
         "ema_ckpt_keep": (None,), "disp_avg": (False,), "acc_freq": (1,), "zero_stage": (0,), "enable_compile": (False,),
         "enable_tf32": (False,), "neighbor_graph_method": ("auto",), "enable_profiler": (False,),
     },
     "training_data": {"min_pair_dist": (0, 0.0)},
-    "validating": {"full_validation": (False,), "ema_full_validation": (False,)},
+    "validating": {"compiled_infer": (False,), "tf32_infer": (False,), "amp_infer": (False,)},
 }  # fmt: skip
 
 

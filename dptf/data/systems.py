@@ -212,6 +212,14 @@ class DataSystems:
             out["find_" + req.key] = min(p["find_" + req.key] for p in parts)
         return out
 
+    def frames_in_chunks(self, isys, size):
+        """All frames of a system as batches of at most `size` frames."""
+        system = self.systems[isys]
+        for iset in range(len(system.set_names)):
+            n = system.set_frames(iset)
+            for start in range(0, n, size):
+                yield self._finish(self._load(system, iset, np.arange(start, min(start + size, n))))
+
     def check_all(self, seconds=np.inf):
         """Read the data once and look for faults, for at most so many seconds.
 

@@ -67,15 +67,17 @@ def frozen_graph(script, values, *, min_nbor_dist=None):
         return tf.graph_util.extract_sub_graph(graph.as_graph_def(), wanted)
 
 
-def freeze(checkpoint=".", output="frozen_model.pb", node_names=None):
-    """``dp freeze``: checkpoint prefix or folder to a ``.pb`` file; returns its path."""
+def freeze(checkpoint=".", output="frozen_model.pb", node_names=None, *, head="", averaged=False):
+    """``dp freeze``: checkpoint prefix or folder to a ``.pb`` file; returns its path.
+
+    `head` chooses the task of a checkpoint with several; `averaged` takes the moving average of the weights.
+    """
     from dptf.train.checkpoint import Checkpoint
+    from dptf.train.heads import task_of
 
     source = Checkpoint(checkpoint)
-    distance = source.constants().get("train_attr/min_nbor_dist")
-    graph = frozen_graph(
-        source.training_script(), source.values(), min_nbor_dist=None if distance is None else float(distance)
-    )
+    script, values, distance = task_of(source, head, averaged)
+    graph = frozen_graph(script, values, min_nbor_dist=distance)
     if node_names:
         missing = [n for n in node_names if n not in {x.name for x in graph.node}]
         if missing:

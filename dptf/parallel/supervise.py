@@ -80,10 +80,11 @@ def supervise(args):
     An attempt that ends with an error of input or data is not repeated; one that lost a process is, from the newest
     checkpoint that this run wrote and that is whole.
     """
-    from dptf.config.load import load_input
+    from dptf.config.load import read_input
     from dptf.train.checkpoint import newest_intact
 
-    prefix = load_input(args.INPUT)["training"]["save_ckpt"]
+    training = read_input(args.INPUT).data.get("training")
+    prefix = (training if isinstance(training, dict) else {}).get("save_ckpt", "model.ckpt")
     before, restart = _stamps(prefix), None
     env = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="dptf-") as folder:

@@ -7,6 +7,7 @@ import numpy as np
 from dptf.errors import UserError
 from dptf.nn.tabulated import DEFAULT_SPACING
 from dptf.ops import tf
+from dptf.train.sharing import TaskParameters
 
 
 class Branch:
@@ -27,7 +28,7 @@ class Branch:
         self.name, self.model, self.loss = name, model, loss
         self.training, self.validation = training, validation
         self.validation_batches = (section.get("validation_data") or {}).get("numb_btch", 1)
-        self.spacing = None
+        self.spacing, self.sharing = None, None
         model.derivatives = loss.needs_derivatives
 
     @property
@@ -37,7 +38,11 @@ class Branch:
 
     def variable_name(self, name):
         """Name in the training graph of a variable of the model."""
-        return name
+        return self.sharing.name(self.name, name) if self.name else name
+
+    def names(self):
+        """Names of the model's variables, as it has them alone."""
+        return sorted(self._params.used)
 
     def choose_spacing(self, wish):
         """Grid spacing of the tabulated embedding, or None to evaluate the nets in every slot."""
@@ -66,6 +71,7 @@ class Branch:
         script : str, optional
             Normalised input, stored as a constant.
         """
+        self._params = TaskParameters(params, self.sharing, self.name) if self.name else params
         with tf.name_scope(self.name) if self.name else contextlib.nullcontext():
             inputs = self.model.placeholders()
             labels = self.loss.placeholders()
@@ -74,14 +80,18 @@ class Branch:
             )
             tabulated = None if self.spacing is None else self.spacing_in
             self.model.constants(script)
-            self.outputs = self.model.build(inputs, params, tabulated=tabulated)
+            self.outputs = self.model.build(inputs, self._params, tabulated=tabulated)
             self.objective, self.metrics = self.loss.build(self.outputs, labels, inputs["natoms"], lr)
             self.table_error = self.model.descriptor.table_error if tabulated is not None else None
+        self.trainable = [v for v in tf.trainable_variables() if v.op.name in self._global_names()]
         self.inputs = dict(inputs)
         # Only what a batch provides is fed: find flags and labels of terms without a prefactor do not exist here.
         self._feeds = {**inputs, **labels}
         self._feeds["natoms_vec"] = self._feeds.pop("natoms")
         self._lr = lr
+
+    def _global_names(self):
+        return {self.variable_name(n) for n in self._params.used}
 
     @property
     def feed_list(self):

@@ -18,6 +18,7 @@ from dptf.errors import UserError
 from dptf.ops import tf
 
 DATA_SUFFIX = ".data-00000-of-00001"
+_ATTRIBUTES = {"train_attr", "model_attr", "model_type"}
 _SUFFIXES = (DATA_SUFFIX, ".index", ".meta", ".state")
 
 
@@ -50,10 +51,12 @@ class CheckpointWriter:
         ``training/save_ckpt``.
     keep : int
         Number of checkpoints to keep, those of an interrupted run included; 0 or less keeps all.
+    announce : bool
+        Name them in the ``checkpoint`` file of the folder, and link the newest.
     """
 
-    def __init__(self, prefix, keep):
-        self.prefix, self.keep = Path(prefix), keep
+    def __init__(self, prefix, keep, announce=True):
+        self.prefix, self.keep, self._announce = Path(prefix), keep, announce
         self.prefix.parent.mkdir(parents=True, exist_ok=True)
         self._meta = None
         self.saved_step = None
@@ -63,6 +66,10 @@ class CheckpointWriter:
         with graph.as_default():
             self._saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
             self._meta = tf.train.export_meta_graph(clear_devices=True).SerializeToString()
+
+    def share(self, other):
+        """Use the variables that another writer uses."""
+        self._saver, self._meta = other._saver, other._meta
 
     def save(self, session, step, state):
         """Write checkpoint `step`; returns its path."""
@@ -76,11 +83,18 @@ class CheckpointWriter:
             _sync(f"{temporary}{suffix}")
         for suffix in _SUFFIXES:
             os.replace(f"{temporary}{suffix}", f"{target}{suffix}")
-        self._link(target)
-        kept = self._prune(step)
-        self._write_state_file(kept, target.name)
         self.saved_step = step
+        if self._announce:
+            self._link(target)
+        kept = self._prune(step)
+        if self._announce:
+            self._write_state_file(kept, target.name)
         return str(target)
+
+    def remove(self, step):
+        """Delete a checkpoint."""
+        for suffix in _SUFFIXES:
+            Path(f"{self.prefix}-{step}{suffix}").unlink(missing_ok=True)
 
     def _link(self, target):
         for suffix in _SUFFIXES:
@@ -98,8 +112,7 @@ class CheckpointWriter:
         steps = [s for s in steps_on_disk(self.prefix) if s <= newest]
         old = steps[: -self.keep] if self.keep > 0 else []
         for step in old:
-            for suffix in _SUFFIXES:
-                Path(f"{self.prefix}-{step}{suffix}").unlink(missing_ok=True)
+            self.remove(step)
         return [s for s in steps if s not in old]
 
     def _write_state_file(self, steps, newest):
@@ -188,14 +201,19 @@ class Checkpoint:
         except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as err:
             raise self._damaged(err) from None
 
-    def restore(self, session, graph):
-        """Assign every variable of the graph; a missing or mismatching one is named before anything is assigned."""
+    def restore(self, session, graph, optional=None):
+        """Assign every variable of the graph; a missing or mismatching one is named before anything is assigned.
+
+        Variables whose names begin with `optional` may be missing; returns whether none of them is.
+        """
         with graph.as_default():
             variables = tf.global_variables()
-        wrong = []
+        wrong, absent = [], set()
         for v in variables:
             name, shape = v.op.name, v.shape.as_list()
-            if name not in self.shapes:
+            if name not in self.shapes and optional and name.startswith(optional):
+                absent.add(name)
+            elif name not in self.shapes:
                 wrong.append(f"{name} is missing")
             elif self.shapes[name] != shape:
                 wrong.append(f"{name} has shape {self.shapes[name]}, the input asks for {shape}")
@@ -207,7 +225,9 @@ class Checkpoint:
             )  # fmt: skip
         values = self.values()
         for v in variables:
-            v.load(values[v.op.name], session)
+            if v.op.name not in absent:
+                v.load(values[v.op.name], session)
+        return not absent
 
     def state(self):
         """The saved data stream, or None for checkpoints without one (those of the public package)."""
@@ -238,7 +258,7 @@ class Checkpoint:
             raise self._damaged(err) from None
         out = {}
         for node in meta.graph_def.node:
-            if node.op == "Const" and node.name.split("/")[0] in ("train_attr", "model_attr", "model_type"):
+            if node.op == "Const" and _ATTRIBUTES & set(node.name.split("/")[:2]):
                 out[node.name] = tf.make_ndarray(node.attr["value"].tensor)
         return out
 

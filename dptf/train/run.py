@@ -2,13 +2,16 @@
 
 import json
 import logging
+import math
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from dptf.config import multitask
 from dptf.errors import UserError
 from dptf.parallel.supervise import noted_failure
 from dptf.parallel.world import start
@@ -22,11 +25,13 @@ def train(
     init_model=None,
     restart=None,
     init_frz_model=None,
+    finetune=None,
+    model_branch="",
     use_pretrain_script=False,
     output="out.json",
     skip_neighbor_stat=False,
 ):
-    """Train a model.
+    """Train a model, or several that share parts.
 
     Parameters
     ----------
@@ -36,6 +41,10 @@ def train(
         Checkpoint prefix: start from its variables at step 0, or continue it exactly.
     init_frz_model : str, optional
         Frozen model whose weights and statistics are the starting point.
+    finetune : str, optional
+        Frozen model or checkpoint to fine-tune: its nets are taken over and the energy bias follows the new data.
+    model_branch : str
+        Branch of the model to fine-tune; ``RANDOM`` for a new fitting net.
     use_pretrain_script : bool
         Take the model section from the checkpoint or frozen model.
     output : str
@@ -49,47 +58,131 @@ def train(
         For every mistake in input, data or files.
     """
     begin = time.time()
+    origin = _Origin(init_model, restart, init_frz_model, finetune, model_branch, use_pretrain_script)
     with noted_failure():
-        _run(input_file, init_model, restart, init_frz_model, use_pretrain_script, output, skip_neighbor_stat)
+        _run(input_file, origin, output, skip_neighbor_stat)
     log.info("finished training")
     log.info("wall time: %.3f s", time.time() - begin)
 
 
-def _run(input_file, init_model, restart, init_frz_model, use_pretrain_script, output, skip_neighbor_stat):
-    from dptf.config.load import normalize_input, read_input
+class _Origin:
+    """Where a run starts from."""
+
+    def __init__(self, init_model=None, restart=None, frozen=None, finetune=None, branch="", use_script=False):
+        self.prefix, self.restart = restart or init_model, restart is not None
+        self.frozen, self.finetune, self.branch, self.use_script = frozen, finetune, branch, use_script
+        self.pretrained, self.plans, self.checkpoint = None, {}, None
+
+    def rewrite(self, data):
+        """Input with the model section that the origin prescribes."""
+        from dptf.train.start import Pretrained, adopt
+
+        if self.finetune:
+            self.pretrained = Pretrained(self.finetune)
+            data, self.plans = adopt(data, self.pretrained, self.branch)
+        elif self.use_script:
+            if not (self.prefix or self.frozen):
+                raise UserError("--use-pretrain-script needs --init-model, --restart, --init-frz-model or --finetune")
+            config = Pretrained(self.prefix or self.frozen).config
+            model = {k: v for k, v in config["model"].items() if k != "compress"}
+            data = {**data, "model": model}
+        return data
+
+    def values(self, model):
+        """Arrays that the graph is built with, for a run of one model; None to begin with fresh ones."""
+        from dptf.nn.table import is_compressed
+        from dptf.train.start import frozen_values
+
+        if self.frozen:
+            return frozen_values(self.frozen, model)
+        if self.pretrained is not None and not self.pretrained.heads:
+            values = self.pretrained.values(model=model)
+            return values if is_compressed(values) else None
+        values = self.checkpoint.values() if self.checkpoint is not None else {}
+        return {k: v for k, v in values.items() if "/table" in k} if is_compressed(values) else None
+
+
+def _run(input_file, origin, output, skip_neighbor_stat):
+    from dptf.config.load import read_input
 
     source = read_input(input_file)
-    config = normalize_input(source)
     world = start()
-    options = config["training"]
     # TensorFlow takes seconds to import; the data are checked and scanned meanwhile.
     loader = threading.Thread(target=_import_tensorflow, daemon=True)
     loader.start()
-    from dptf.data import expand_systems
-    from dptf.data.sel import needs_statistics
-
-    section = options["training_data"]
-    paths = expand_systems(section["systems"], section.get("rglob_patterns"), "training/training_data/systems")
-    if use_pretrain_script:
-        config["model"] = _pretrained_section(init_model or restart, init_frz_model)
-    model_section = config["model"]
-    distance = None
-    if skip_neighbor_stat:
-        automatic = needs_statistics(model_section)
-        if automatic:
-            raise UserError(
-                "an automatic sel needs the neighbor statistics", automatic[0],
-                "leave out --skip-neighbor-stat, or give numbers",
-            )  # fmt: skip
-    else:
-        distance = _neighbor_statistics(paths, model_section, world)
+    if origin.finetune or origin.use_script:
+        loader.join()
+        source = replace(source, data=origin.rewrite(source.data))
+    parts = _normalise(source)
+    distances = {}
+    for task, part in parts.items():
+        if task:
+            log.info("task %s", task)
+        distances[task] = _sel(part, world, skip_neighbor_stat)
+    multi = multitask.is_multitask(source.data)
+    if multi:
+        _agree_on_sel(source.data, parts)
+    config = multitask.join(source.data, parts) if multi else parts[""]
     if world.chief and source.converted:
         write_atomic("input_v2_compat.json", json.dumps(source.data, indent=4) + "\n")
         log.info("the input has an old layout; its current form is in input_v2_compat.json")
     if world.chief:
         write_atomic(output, json.dumps(config, indent=4) + "\n")
     loader.join()
-    _train(config, init_model, restart, init_frz_model, distance, world)
+    _train(config, parts, origin, distances, world)
+
+
+def _normalise(source):
+    """Complete inputs by task; the only one of an ordinary input has an empty name."""
+    from dptf.config.load import Input, normalize_input
+
+    if not multitask.is_multitask(source.data):
+        return {"": normalize_input(source)}
+    multitask.check(source.data)
+    return {
+        task: normalize_input(Input(data, f"{source.path} (task {task})", multitask.line_map(source.lines, task)))
+        for task, data in multitask.split(source.data).items()
+    }
+
+
+def _sel(config, world, skip):
+    """Resolve automatic ``sel`` in place; returns the smallest distance in the data, None when it is not looked for."""
+    from dptf.data import expand_systems
+    from dptf.data.sel import needs_statistics
+
+    section = config["training"]["training_data"]
+    paths = expand_systems(section["systems"], section.get("rglob_patterns"), "training/training_data/systems")
+    if not skip:
+        return _neighbor_statistics(paths, config["model"], world)
+    automatic = needs_statistics(config["model"])
+    if automatic:
+        raise UserError(
+            "an automatic sel needs the neighbor statistics", automatic[0],
+            "leave out --skip-neighbor-stat, or give numbers",
+        )  # fmt: skip
+    return None
+
+
+def _agree_on_sel(data, parts):
+    """A shared descriptor has the slots that the most crowded of its tasks needs."""
+    tied = multitask.links(data)
+    for name in data["model"].get("shared_dict", {}):
+        users = [t for t in parts if tied[t].get("descriptor", ("",))[0] == name]
+        for task in users[1:]:
+            _largest_sel(parts[users[0]]["model"]["descriptor"], parts[task]["model"]["descriptor"])
+        for task in users[1:]:
+            _largest_sel(parts[task]["model"]["descriptor"], parts[users[0]]["model"]["descriptor"])
+
+
+def _largest_sel(into, other):
+    for key, value in into.items():
+        if isinstance(value, dict):
+            _largest_sel(value, other[key])
+        elif key == "list":
+            for a, b in zip(value, other[key]):
+                _largest_sel(a, b)
+        elif key.endswith("sel"):
+            into[key] = np.maximum(value, other[key]).tolist()
 
 
 def _import_tensorflow():
@@ -125,99 +218,109 @@ def _neighbor_statistics(paths, model_section, world):
     return update_sel(model_section, stat)
 
 
-def _pretrained_section(checkpoint, frozen):
-    if checkpoint:
-        from dptf.train.checkpoint import Checkpoint
+def _train(config, parts, origin, distances, world):
+    from dptf.train.bias import change_bias
+    from dptf.train.checkpoint import Checkpoint
+    from dptf.train.schedule import Schedule
+    from dptf.train.sharing import Sharing
+    from dptf.train.start import transplant
+    from dptf.train.trainer import Trainer
 
-        return Checkpoint(checkpoint).training_script()["model"]
-    if frozen:
-        section = json.loads(_frozen_constants(frozen)["train_attr/training_script"].item())["model"]
-        section.pop("compress", None)  # how a compressed graph was made
-        return section
-    raise UserError("--use-pretrain-script needs --init-model, --restart or --init-frz-model")
+    options = config["training"]
+    if origin.prefix:
+        origin.checkpoint = Checkpoint(origin.prefix)
+    if options.get("seed") is None:
+        options["seed"] = world.broadcast(None if world.size == 1 else int.from_bytes(os.urandom(4), "little"))
+    sharing, values, branches = Sharing(config), None, []
+    for task, part in parts.items():
+        part["training"]["seed"] = options["seed"]
+        branch, known = _branch(task, part, origin, distances[task], world)
+        branch.sharing = sharing
+        branches.append(branch)
+        values = known or values
+    probs = _steps_and_probabilities(options, branches)
+    schedule = Schedule(config["learning_rate"], options["numb_steps"])
+    if not (origin.checkpoint or values):
+        _statistics(branches, parts, sharing, world)
+    trainer = Trainer(config, branches, schedule, values, world, probs)
+    tabulated = any(b.spacing is not None for b in branches)
+    log.info("built training%s", " (embedding nets tabulated in every step)" if tabulated else "")
+    if origin.checkpoint:
+        trainer.restore(origin.checkpoint, keep_step=origin.restart)
+        log.info("%s from model %s", "restart" if origin.restart else "initialize", origin.prefix)
+    elif origin.pretrained:
+        for branch in branches:
+            transplant(trainer, branch, origin.pretrained, origin.plans[branch.name])
+        for branch in branches:
+            if origin.plans[branch.name].bias and world.chief:
+                change_bias(trainer, branch, origin.plans[branch.name].bias)
+        trainer.average_from_here()
+    elif origin.frozen:
+        log.info("initialize from frozen model %s", origin.frozen)
+    else:
+        log.info("initialize model from scratch")
+    trainer.synchronise()
+    trainer.run(append=origin.restart)
+    if options.get("change_bias_after_training"):
+        for branch in branches if world.chief else []:
+            change_bias(trainer, branch, "change")
+        trainer.synchronise()
+        trainer.save()
 
 
-def _frozen_constants(path):
-    """All constants of a frozen graph by node name."""
-    from dptf.graph.load import load_graph_def
-    from dptf.ops import tf
-
-    return {n.name: tf.make_ndarray(n.attr["value"].tensor) for n in load_graph_def(path).node if n.op == "Const"}
-
-
-def _frozen_values(path, model):
-    """Arrays of a frozen graph; those of tables under their own names."""
-    values = _frozen_constants(path)
-    if values.get("model_type", np.array(b"")).item() == b"compressed_model":
-        from dptf.graph.compress import read_tables
-        from dptf.graph.load import load_graph_def
-
-        values |= read_tables(load_graph_def(path), model.descriptor.stored_names())
-        log.info("the frozen model is compressed: its descriptor stays as it is")
-    return values
-
-
-def _stored_nets(checkpoint):
-    """Tables of a checkpoint of compressed training; None for other checkpoints."""
-    if checkpoint is None:
-        return None
-    from dptf.nn.table import is_compressed
-
-    values = checkpoint.values()
-    return {k: v for k, v in values.items() if "/table" in k} if is_compressed(values) else None
-
-
-def _train(config, init_model, restart, init_frz_model, distance, world):
+def _branch(task, config, origin, distance, world):
+    """A branch with its data, and the arrays that it starts with (or None)."""
     from dptf.loss import make_loss
     from dptf.model import build_model
     from dptf.nn.table import is_compressed
     from dptf.train.branch import Branch
-    from dptf.train.checkpoint import Checkpoint
-    from dptf.train.schedule import Schedule
-    from dptf.train.stat_file import StatFile
-    from dptf.train.trainer import Trainer
 
     options = config["training"]
-    checkpoint = Checkpoint(restart or init_model) if restart or init_model else None
-    if distance is None and checkpoint is not None:
+    if distance is None and origin.checkpoint is not None:
         # Compression needs the smallest distance; a continued run must not lose it.
-        known = checkpoint.constants().get("train_attr/min_nbor_dist")
+        known = origin.checkpoint.constants().get((f"{task}/" if task else "") + "train_attr/min_nbor_dist")
         distance = None if known is None else float(known)
-    if options.get("seed") is None:
-        options["seed"] = world.broadcast(None if world.size == 1 else int.from_bytes(os.urandom(4), "little"))
     model = build_model(config["model"], min_nbor_dist=distance)
-    values = _frozen_values(init_frz_model, model) if init_frz_model else _stored_nets(checkpoint)
+    values = None if task else origin.values(model)
     model.compressed = values is not None and is_compressed(values)
     loss = make_loss(config.get("loss") or {}, float(config["learning_rate"]["start_lr"]), model)
     training, validation = _data(options, model, loss, world)
-    branch = Branch("", model, loss, training, validation, options)
-    n = getattr(model.fitting, "numb_fparam", 0)
+    n = getattr(getattr(model, "fitting", None), "numb_fparam", 0)
     log.info("training with %d frame parameter(s)", n) if n else log.info("training without frame parameter")
+    return Branch(task, model, loss, training, validation, options), values
+
+
+def _steps_and_probabilities(options, branches):
+    """Number of steps where the input gives epochs, and the probability of every task."""
+    epochs = options.get("num_epoch_dict")
+    if epochs:
+        steps = [epochs[b.name] * b.training.total_batches for b in branches]
+        options["numb_steps"] = math.ceil(sum(steps))
+        return steps
     if options.get("numb_steps") is None:
-        import math
+        total = sum(b.training.total_batches for b in branches)
+        options["numb_steps"] = math.ceil(options["numb_epoch"] * total)
+    weights = options.get("model_prob")
+    return [weights[b.name] if weights else len(b.training.systems) for b in branches]
 
-        options["numb_steps"] = math.ceil(options["numb_epoch"] * training.total_batches)
-    schedule = Schedule(config["learning_rate"], options["numb_steps"])
-    if not (checkpoint or values):
-        log.info("data stating... (this step may take long time)")
-        batches = training.stat_batches(config["model"].get("data_stat_nbatch", 10))
-        stat = StatFile(options["stat_file"], model.type_map) if options.get("stat_file") and world.chief else None
-        model.statistics(batches, stat)
-    trainer = Trainer(config, [branch], schedule, values, world)
-    log.info("built training%s", "" if branch.spacing is None else " (embedding nets tabulated in every step)")
-    if checkpoint:
-        trainer.restore(checkpoint, keep_step=restart is not None)
-        log.info("%s from model %s", "restart" if restart else "initialize", restart or init_model)
-    elif values:
-        log.info("initialize from frozen model %s", init_frz_model)
-    else:
-        log.info("initialize model from scratch")
-    trainer.synchronise()
-    trainer.run(append=restart is not None)
-    if options.get("change_bias_after_training") and world.chief:
-        from dptf.train.bias import change_bias_after_training
 
-        change_bias_after_training(trainer)
+def _statistics(branches, parts, sharing, world):
+    """Statistics of the data; those of a shared part are taken over all tasks that share it."""
+    from dptf.train.stat_file import StatFile
+
+    log.info("data stating... (this step may take long time)")
+    drawn = {b.name: b.training.stat_batches(b.model.section.get("data_stat_nbatch", 10)) for b in branches}
+    for branch in branches:
+        model, name = branch.model, parts[branch.name]["training"].get("stat_file")
+        stat = StatFile(name, model.type_map) if name and world.chief else None
+        groups = [sharing.group(branch.name, part) for part in ("descriptor", "fitting_net")]
+        if all(len(g) == 1 for g in groups):
+            model.statistics(drawn[branch.name], stat)
+            continue
+        both = [[system for t in g for system in drawn[t]] for g in groups]
+        model.descriptor.statistics(both[0], stat)
+        model.fitting.statistics(both[1], stat, model.section.get("data_stat_protect", 0.01))
+        model.fitting.output_statistics(drawn[branch.name], stat, model.atom_excluded)
 
 
 def _data(options, model, loss, world):

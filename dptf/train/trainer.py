@@ -1,5 +1,6 @@
 """The training graph and the loop over batches."""
 
+import contextlib
 import json
 import logging
 import math
@@ -15,6 +16,8 @@ from dptf.nn.tabulated import DEFAULT_SPACING
 from dptf.ops import sel_overflow, tf
 from dptf.parallel.world import Solo
 from dptf.train.checkpoint import CheckpointWriter
+from dptf.train.ema import MovingAverage
+from dptf.train.full_validation import FullValidation
 from dptf.train.optimizer import Adam, scaled_rate
 from dptf.train.report import Lcurve, Progress, TensorBoard, Timer
 from dptf.train.stream import Prefetcher, TaskStream
@@ -57,7 +60,7 @@ class Trainer:
     def __init__(self, config, branches, schedule, values=None, world=None, probs=(1.0,)):
         self.config, self.branches, self.schedule = config, branches, schedule
         self.options, self.world = config["training"], world or Solo()
-        self.step, self._values, self._report = 0, values, None
+        self.step, self._values, self._report, self.best = 0, values, None, []
         self.stream = TaskStream([b.training for b in branches], probs, self.options.get("seed"))
         for branch in branches:
             branch.spacing = branch.choose_spacing(self.options.get("tabulated_embedding", "auto"))
@@ -74,7 +77,13 @@ class Trainer:
             flag = tf.placeholder(tf.float64, [], name="stop_flag")
             params = Parameters(self._values)
             script = json.dumps(self.config, separators=(",", ":"))
-            for branch in self.branches:
+            if len(self.branches) > 1:
+                tf.constant(script, name="train_attr/training_script", dtype=tf.string)
+                script = None
+            # Whoever holds shared variables comes first: they start with its values.
+            for branch in sorted(
+                self.branches, key=lambda b: b.variable_name("descrpt_attr/") != f"{b.name}/descrpt_attr/"
+            ):
                 branch.build(params, lr, script)
             global_step = tf.train.get_or_create_global_step()
             self._step_value = tf.placeholder(tf.int64, [])
@@ -83,6 +92,10 @@ class Trainer:
             optimizer = Adam(self.config.get("optimizer", {}), lr * factor, self.options.get("gradient_max_norm"))
             variables = tf.trainable_variables()
             updates = [optimizer.minimize(b, variables, global_step, self.world, flag) for b in self.branches]
+            self._average = None
+            if self.options.get("enable_ema"):
+                self._average = MovingAverage(variables, self.options.get("ema_decay", 0.999))
+                updates = [self._average.after(update) for update in updates]
             init = tf.global_variables_initializer()
             self.variables = tf.global_variables()
         self.session = tf.Session(graph=self.graph, config=self._session_config)
@@ -95,7 +108,9 @@ class Trainer:
 
     def restore(self, checkpoint, *, keep_step):
         """Take all variables from a checkpoint; with `keep_step` also the step and the data stream."""
-        checkpoint.restore(self.session, self.graph)
+        averaged = checkpoint.restore(self.session, self.graph, optional=MovingAverage.PREFIX)
+        if not averaged:
+            self.average_from_here()
         if not keep_step:
             self.session.run(self._set_step, {self._step_value: 0})
             return
@@ -105,6 +120,7 @@ class Trainer:
             log.warning("the checkpoint holds no state of the data stream: batches start anew")
             return
         self.stream.set_state(state["training"])
+        self.best = [list(b) for b in state.get("best", [])]
         validation = state.get("validation")
         for branch, saved in zip(self.branches, validation if isinstance(validation, list) else [validation]):
             if branch.validation is not None and saved:
@@ -113,6 +129,11 @@ class Trainer:
         for branch, saved in zip(self.branches, spacing if isinstance(spacing, list) else [spacing]):
             if branch.spacing is not None and saved:
                 branch.spacing = saved
+
+    def average_from_here(self):
+        """Weights were put in from outside: running averages begin with them."""
+        if self._average is not None:
+            self._average.reset(self.session)
 
     def synchronise(self):
         """Give all ranks what rank 0 holds: variables, step, stream, grids; and prove it."""
@@ -134,19 +155,36 @@ class Trainer:
     def _validation_states(self):
         return [b.validation.state() if b.validation is not None else None for b in self.branches]
 
-    def _state(self, training_state):
+    def state(self, training_state):
+        """What a checkpoint holds beside the variables."""
         validation = self._report.validation_states() if self._report else self._validation_states()
         spacing = [b.spacing for b in self.branches]
         if len(self.branches) == 1:
             validation, spacing = validation[0], spacing[0]
-        return {"training": training_state, "validation": validation, "spacing": spacing}
+        return {"training": training_state, "validation": validation, "spacing": spacing, "best": self.best}
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """The moving average in place of the weights, inside the block."""
+        kept = self.session.run(self._average.variables)
+        for variable, value in zip(self._average.variables, self.session.run(self._average.averages)):
+            variable.load(value, self.session)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._average.variables, kept):
+                variable.load(value, self.session)
+
+    def present_weights(self):
+        """The weights as they are."""
+        return contextlib.nullcontext()
 
     def save(self, training_state=None):
         """Write a checkpoint (rank 0), after a look whether all ranks still agree."""
         if self.world.size > 1:
             self.world.check_equal(self.session.run(self.variables), f"weights at step {self.step}")
         if self.world.chief:
-            self.writer.save(self.session, self.step, self._state(training_state or self.stream.state()))
+            self.writer.save(self.session, self.step, self.state(training_state or self.stream.state()))
             log.info("saved checkpoint %s", self.options["save_ckpt"])
 
     def _verify_table(self, branch, args):
@@ -239,6 +277,8 @@ class Trainer:
             if shown:
                 self._verify_table(branch, args)
                 self._overflow()
+            if self._report and self._report.full and self._report.full.due(self.step):
+                self._report.full.run(consumed)
             if save > 0 and self.step % save == 0 and self.step < stop:
                 if self._report:
                     self._report.progress.clear()
@@ -287,6 +327,7 @@ class _Report:
         self._board = TensorBoard.make(options, t.graph)
         self.progress, self.timer = Progress(self._stop, sys.stderr), Timer(t.step)
         self._latest, self._before = {}, (-1, None)
+        self.full = FullValidation.make(t, append)
 
     def validation_states(self):
         """States of the validation streams before the row of this step: a restart writes that row again."""
@@ -342,6 +383,8 @@ class _Report:
 
     def close(self):
         self._lcurve.close()
+        if self.full:
+            self.full.close()
 
 
 def _catchable():

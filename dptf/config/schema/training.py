@@ -90,8 +90,6 @@ def _elsewhere():
         arg("stat_file_mode", str, ABSENT, note),
         arg("save_dir", [str, NULL], ABSENT, note),
         arg("ckpt_keep_ratio", [float, NULL], ABSENT, note),
-        arg("enable_ema", bool, ABSENT, note),
-        arg("ema_decay", float, ABSENT, note),
         arg("ema_ckpt_keep", [int, NULL], ABSENT, note),
         arg("disp_avg", bool, ABSENT, note),
         arg("acc_freq", int, ABSENT, note),
@@ -132,16 +130,25 @@ def training():
             "tabulated_embedding", [str, bool, int], "auto",
             "Evaluate embedding networks on nodes and interpolate in training steps: auto, true, false, or the number of nodes.",
         ),
+        arg("enable_ema", bool, ABSENT, "Keep a moving average of the weights; dp freeze --ema takes it."),
+        arg("ema_decay", float, ABSENT, "Weight of the old average in every step (default 0.999)."),
         *_elsewhere(),
     ]  # fmt: skip
     return arg("training", dict, doc="How to train.", sub_fields=fields)
 
 
 def validating():
-    names = {
-        "full_validation": bool, "ema_full_validation": bool, "validation_freq": int, "save_best": bool,
-        "save_best_dir": [str, NULL], "max_best_ckpt": int, "validation_metric": str, "full_val_file": str,
-        "full_val_start": NUMBER, "compiled_infer": bool, "tf32_infer": bool, "amp_infer": bool,
-    }  # fmt: skip
-    fields = [arg(name, dtype, ABSENT, "Needs another backend.") for name, dtype in names.items()]
-    return arg("validating", dict, ABSENT, "Full validation during training; needs another backend.", sub_fields=fields)
+    note = "Needs another backend."
+    fields = [
+        arg("full_validation", bool, False, "Evaluate all validation data while training, and keep the best checkpoints."),
+        arg("ema_full_validation", bool, False, "The same with the moving average of the weights (training/enable_ema)."),
+        arg("validation_freq", int, 5000, "Steps between full validations."),
+        arg("save_best", bool, True, "Keep the checkpoints with the smallest error."),
+        arg("save_best_dir", [str, NULL], None, "Folder of these checkpoints; by default that of save_ckpt."),
+        arg("max_best_ckpt", int, 1, "How many of them are kept."),
+        arg("validation_metric", str, "E:MAE", "Error that counts: E, F or V, then :MAE or :RMSE (energies and virials per atom)."),
+        arg("full_val_file", str, "val.log", "File with all errors."),
+        arg("full_val_start", NUMBER, 0.5, "First step with a full validation; below 1 a share of all steps."),
+        *[arg(name, bool, ABSENT, note) for name in ("compiled_infer", "tf32_infer", "amp_infer")],
+    ]  # fmt: skip
+    return arg("validating", dict, ABSENT, "Full validation during training.", sub_fields=fields)

@@ -163,7 +163,7 @@ def test_integral_floats_are_integers(folder):
         ("optimizer/weight_decay", 0.1, "does not support"),
         ("optimizer/type", "AdamW", "optimizer/type"),
         ("nvnmd", {}, "fixed-point"),
-        ("model/model_dict", {}, "multi-task"),
+        ("model/model_dict", {}, "several tasks"),
         ("modle", {}, "modle: unknown key; did you mean 'model'?"),
     ],
 )  # fmt: skip
@@ -241,10 +241,10 @@ def test_keys_without_effect_warn(folder, caplog):
     import logging
 
     logging.getLogger("dptf").propagate = True
-    data = changed("training/enable_ema", True)
+    data = changed("training/disp_avg", True)
     data["validating"] = {"full_validation": False, "validation_freq": 10}
     normalize_input(data)
-    assert {r.message for r in caplog.records} == {"training/enable_ema has no effect in this package"}
+    assert {r.message for r in caplog.records} == {"training/disp_avg has no effect in this package"}
 
 
 def test_enabling_a_type_is_enough(folder, monkeypatch):
