@@ -10,7 +10,7 @@ from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 from dptf.nn.embedding import Seeder, embedding_layers
 from dptf.nn.parameters import get_precision, global_dtype
-from dptf.nn.table import StoredNet, can_store, make_table, table_names
+from dptf.nn.table import StoredNet, check_storable, store_net
 from dptf.nn.tabulated import DEFAULT_SPACING, is_tabulable
 from dptf.ops import op_module, tf
 
@@ -193,30 +193,13 @@ class SmoothDescriptor(Descriptor):
 
     def compress(self, values, settings, suffix=""):
         """Replace the nets among the arrays of a model by tables, in place; see :meth:`Descriptor.compress`."""
-        if not can_store(self.activation):
-            raise UserError(
-                f"nets with activation '{self.activation}' cannot be stored as tables", f"{self.where}/activation_function",
-                "the model runs as it is",
-            )  # fmt: skip
-        if self.precision not in (tf.float32, tf.float64):
-            raise UserError(
-                f"nets of precision {self.precision.name} cannot be stored as tables", f"{self.where}/precision"
-            )
-        dtype = self.precision.as_numpy_dtype
+        check_storable(self.activation, self.precision, self.where)
         for key in self._net_keys():
             scope, tail = self._net_name(key)
-            scope += suffix
-            info, edges = self._table_grid(key, values, settings, suffix)
-            layers = []
-            for k in range(1, len(self.neuron) + 1):
-                try:
-                    w, b = (values.pop(f"{scope}/{name}_{k}{tail}") for name in ("matrix", "bias"))
-                except KeyError as err:
-                    raise UserError("is missing in the graph", err.args[0]) from None
-                idt = values.pop(f"{scope}/idt_{k}{tail}", None)
-                layers.append((w, b, idt if self.resnet_dt else None))
-            names = table_names(scope, tail)
-            values[names[0]], values[names[1]] = make_table(layers, self.activation, edges, dtype), info
+            store_net(
+                values, f"{scope}{suffix}", tail, len(self.neuron), self.activation, self.resnet_dt,
+                self._table_grid(key, values, settings, suffix), self.precision.as_numpy_dtype,
+            )  # fmt: skip
 
     def stored_names(self, suffix=""):
         """(scope, tail) of the nets that a compressed graph holds, in the order in which they are built."""

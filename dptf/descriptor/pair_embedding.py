@@ -6,6 +6,7 @@ what depends on them alone is computed once per pair of types and looked up.
 
 from dptf.nn.activation import get_activation
 from dptf.nn.embedding import apply_embedding, embedding_layers
+from dptf.nn.table import StoredNet
 from dptf.ops import tf
 
 
@@ -41,7 +42,10 @@ class PairEmbedding:
         """Layers of the net and, in strip form, of that of the types (otherwise None)."""
         common = {"resnet_dt": self.resnet_dt, "trainable": trainable}
         n_in = 1 if self.strip else 1 + self.types_in
-        net = embedding_layers(params, scope, "", self.neuron, dtype, seeder, n_in=n_in, **common)
+        if StoredNet.stored(params, scope, ""):
+            net = StoredNet(params, scope, "", dtype)
+        else:
+            net = embedding_layers(params, scope, "", self.neuron, dtype, seeder, n_in=n_in, **common)
         if not self.strip:
             return net, None
         return net, embedding_layers(
@@ -65,16 +69,17 @@ class PairEmbedding:
         -------
         tensor, shape (..., neuron[-1])
         """
-        net, type_net = weights
+        net = weights[0]
         if not self.strip:
             return self._concat(x, tebd, first, second, net)
         g = tf.reshape(apply_embedding(tf.reshape(x, [-1, 1]), net, self.activation), self._out_shape(x))
-        factor = tf.gather(
-            apply_embedding(self.type_rows(tebd), type_net, self.activation), self._row(tebd, first, second)
-        )
-        if damping is not None:
-            factor = factor * damping[..., None]
-        return g * factor + g
+        return g * self.type_factor(tebd, first, second, weights, damping) + g
+
+    def type_factor(self, tebd, first, second, weights, damping=None):
+        """What the types contribute in strip form; arguments and shape as of the embedding."""
+        table = apply_embedding(self.type_rows(tebd), weights[1], self.activation)
+        factor = tf.gather(table, self._row(tebd, first, second))
+        return factor if damping is None else factor * damping[..., None]
 
     def type_rows(self, tebd):
         """Input of the net of the types for all pairs (or first types), second type slowest."""

@@ -12,13 +12,17 @@ of model files of other backends: logits are scaled, the switch is w(r), the des
 
 import math
 
+import numpy as np
+
 from dptf.descriptor.attention import GatedAttention
+from dptf.descriptor.env_adjust import largest_row
 from dptf.descriptor.mixed_base import EnvScale, MixedDescriptor
 from dptf.descriptor.mixed_env import EdgeEnv, PublicEnv
 from dptf.descriptor.pair_embedding import PairEmbedding
 from dptf.errors import UserError
 from dptf.nn.embedding import Seeder
 from dptf.nn.parameters import global_dtype
+from dptf.nn.table import StoredNet, check_storable, store_net
 from dptf.ops import tf
 
 
@@ -48,7 +52,7 @@ class SeAtten(MixedDescriptor):
             raise UserError("there is no neighbor slot", f"{where}/sel", "give a positive number")
         self.rcut, self.rcut_smth = float(section["rcut"]), float(section["rcut_smth"])
         self.neuron, self.axis_neuron = list(section["neuron"]), int(section["axis_neuron"])
-        self.activation = section["activation_function"]
+        self.activation, self.resnet_dt = section["activation_function"], bool(section["resnet_dt"])
         self.exchange_form = is_exchange_form(section)
         strip = v2 or section.get("tebd_input_mode", "concat") == "strip"
         if not v2 and section.get("stripped_type_embedding") is not None:
@@ -72,7 +76,7 @@ class SeAtten(MixedDescriptor):
         )  # fmt: skip
         self.pairs = lambda dim: PairEmbedding(
             self.neuron, dim, strip=strip, two_types=two_types, activation=self.activation,
-            resnet_dt=bool(section["resnet_dt"]),
+            resnet_dt=self.resnet_dt,
         )  # fmt: skip
         hidden = int(section["attn"])
         self.attention = GatedAttention(
@@ -149,9 +153,15 @@ class SeAtten(MixedDescriptor):
         rows = tf.cast(rows, self.precision)
         switch = None if switch is None else tf.cast(switch, self.precision)
         neighbor = self._neighbor_types(atype)
-        g = pairs(rows[..., 0], tebd, neighbor, self.env.center[:, None], nets, switch)
-        g = self.attention(g, mask, switch, rows[..., 1:], 0, layers)
-        a = tf.matmul(g, rows, transpose_a=True) / self.nnei
+        if isinstance(nets[0], StoredNet):
+            factor = pairs.type_factor(tebd, neighbor, self.env.center[:, None], nets, switch)
+            # Rows of excluded neighbors lie among the others.
+            a = nets[0].contract_stripped(rows, tf.reshape(factor, [-1, self.neuron[-1]]), is_sorted=not self.excluded)
+            a = tf.transpose(a, [0, 2, 1]) / self.nnei
+        else:
+            g = pairs(rows[..., 0], tebd, neighbor, self.env.center[:, None], nets, switch)
+            g = self.attention(g, mask, switch, rows[..., 1:], 0, layers)
+            a = tf.matmul(g, rows, transpose_a=True) / self.nnei
         d = tf.matmul(a, a[:, : self.axis_neuron], transpose_b=True)
         self.rot_mat = tf.cast(a[:, :, 1:4], global_dtype())
         d = tf.reshape(d, [-1, self.neuron[-1] * self.axis_neuron])
@@ -159,6 +169,31 @@ class SeAtten(MixedDescriptor):
             d = tf.concat([d, tf.gather(tebd, self.env.center)], axis=1)
         d = tf.reshape(tf.cast(d, global_dtype()), [-1, natoms[0], self.dim_out])
         return tf.identity(d, name=f"o_descriptor{suffix}")
+
+    def compress(self, values, settings, suffix=""):
+        """See :meth:`Descriptor.compress`; the net of the types stays, it is evaluated once per pair of types."""
+        if not self.strip or self.attention.layers:
+            what = "attention layers" if self.attention.layers else "type embeddings that enter by concatenation"
+            raise UserError(
+                f"se_atten with {what} has no compressed form", self.where,
+                "known: tebd_input_mode 'strip' (or se_atten_v2) with attn_layer 0; dptf runs the model as it is",
+            )  # fmt: skip
+        check_storable(self.activation, self.precision, self.where)
+        avg, std = (
+            np.asarray(values[f"descrpt_attr{suffix}/t_{k}"]).reshape(self.ntypes, -1)[:, 0] for k in ("avg", "std")
+        )
+        closest = largest_row(settings.min_distance, self.rcut, self.rcut_smth, self.env_protection)
+        # Rows of excluded neighbors may hold zeros.
+        lower, upper = min((-avg / std).min(), 0.0), max(((closest - avg) / std).max(), 0.0)
+        dtype = self.precision.as_numpy_dtype
+        store_net(
+            values, f"filter_type_all{suffix}", "", len(self.neuron), self.activation, self.resnet_dt,
+            settings.grid(lower, upper, dtype), dtype,
+        )  # fmt: skip
+
+    def stored_names(self, suffix=""):
+        """See :meth:`SmoothDescriptor.stored_names`."""
+        return [(f"filter_type_all{suffix}", "")]
 
     def _environment(self, coord, atype, natoms, box, mesh, davg, dstd, suffix):
         inputs = coord, atype, natoms, box, mesh

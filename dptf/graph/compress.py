@@ -177,9 +177,8 @@ class _Comparison:
     def __init__(self, source, script, values, distance, frames):
         self._cases = _training_frames(script, frames)
         if not self._cases:
-            self._cases = [
-                _generated_frame(int(values["descrpt_attr/ntypes"]), distance, seed) for seed in range(frames)
-            ]
+            rcut, ntypes = float(values["descrpt_attr/rcut"]), int(values["descrpt_attr/ntypes"])
+            self._cases = [_generated_frame(ntypes, distance, rcut, seed) for seed in range(frames)]
         parameters = [values.get(f"fitting_attr/t_{key}_avg") for key in ("fparam", "aparam")]
         self._fparam, self._aparam = parameters
         self._reference = self._evaluate(source)

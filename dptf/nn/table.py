@@ -169,6 +169,32 @@ def make_table(layers, activation, edges, dtype=np.float64):
     return np.stack(parts, axis=2).reshape(len(t), -1).astype(dtype)
 
 
+def check_storable(activation, precision, where):
+    """Refuse nets that no table can stand for."""
+    if not can_store(activation):
+        raise UserError(
+            f"nets with activation '{activation}' cannot be stored as tables", f"{where}/activation_function",
+            "the model runs as it is",
+        )  # fmt: skip
+    if precision not in (tf.float32, tf.float64):
+        raise UserError(f"nets of precision {precision.name} cannot be stored as tables", f"{where}/precision")
+
+
+def store_net(values, scope, tail, depth, activation, resnet_dt, grid, dtype):
+    """Replace the layers of a net among the arrays of a model by its table, in place; `grid` as of `TableSettings`."""
+    info, edges = grid
+    layers = []
+    for k in range(1, depth + 1):
+        try:
+            w, b = (values.pop(f"{scope}/{name}_{k}{tail}") for name in ("matrix", "bias"))
+        except KeyError as err:
+            raise UserError("is missing in the graph", err.args[0]) from None
+        idt = values.pop(f"{scope}/idt_{k}{tail}", None)
+        layers.append((w, b, idt if resnet_dt else None))
+    names = table_names(scope, tail)
+    values[names[0]], values[names[1]] = make_table(layers, activation, edges, dtype), info
+
+
 def table_names(scope, tail):
     """Names of the two arrays of a stored net."""
     return f"{scope}/table{tail}", f"{scope}/table_info{tail}"

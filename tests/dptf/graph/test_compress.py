@@ -21,12 +21,14 @@ from dptf.nn.table import TableSettings, fit_stride, make_table, net_jets
 
 FAMILIES = {
     "se_e2_a": 0.02, "se_e2_a_two_side": 0.02, "se_e2_a_exclude": 0.02, "se_e2_r": 0.02, "hybrid": 0.02, "se_e3": 0.004,
+    "se_atten_strip": 0.01, "se_atten_v2": 0.01,
 }  # fmt: skip
 
 
 def evaluate(path, coord, box, types, **kwargs):
     with DeepPotential(path, **kwargs) as model:
-        return model.eval(coord, box, types, atomic=True)
+        out = model.eval(coord, box, types, atomic=True)
+        return out if isinstance(out, tuple) else (out,)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -53,6 +55,19 @@ def test_families(golden, name, tmp_path):
                 2 * h
             )
             np.testing.assert_allclose(force[0, 0, axis], -slope, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dipole", "polar", "dos"])
+def test_other_properties(golden, name, tmp_path):
+    """The error is measured on generated configurations, since the data of these models are elsewhere."""
+    errors = compress(str(golden / "pb" / f"{name}.pb"), str(tmp_path / "c.pb"), step=0.02, frames=1)
+    assert {"dipole": "dipole", "polar": "polarizability", "dos": "DOS"}[name] in errors
+    assert max(errors.values()) < 1e-11
+    data = np.load(golden / "pb" / f"{name}.npz")
+    found = evaluate(tmp_path / "c.pb", data["coord"], data["box"], data["atype"])
+    for k, value in enumerate(found):
+        expected = data[f"pbc_{name}_{k}"]
+        np.testing.assert_allclose(value, expected, rtol=0, atol=1e-10 * max(1, np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("name", ["se_e2_a", "se_e2_a_exclude", "se_e2_a_two_side", "se_e2_r"])
@@ -225,7 +240,9 @@ def test_training_on_a_public_compressed_graph(golden, tmp_path, monkeypatch):
     np.testing.assert_allclose(np.loadtxt("lcurve.out", ndmin=2)[0], plain, rtol=1e-6)
 
 
-def test_what_cannot_be_compressed(folder):
+def test_what_cannot_be_compressed(folder, golden):
+    with pytest.raises(UserError, match="attention layers has no compressed form"):
+        compress(str(golden / "pb" / "se_atten.pb"), "c.pb")
     graph_def = load_graph_def("frozen_model.pb")
     for node in graph_def.node:
         if node.name == "train_attr/training_script":
