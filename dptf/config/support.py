@@ -9,7 +9,17 @@ from dptf.config.problems import nearest
 # Values of the ``type`` keys that work.
 TYPES = {
     "model": {"standard", "pairtab", "linear_ener", "frozen"},
-    "descriptor": {"se_e2_a", "se_e2_r", "se_e3", "se_atten", "se_atten_v2", "dpa3", "hybrid"},
+    "descriptor": {
+        "se_e2_a",
+        "se_e2_r",
+        "se_e3",
+        "se_atten",
+        "se_atten_v2",
+        "se_a_ebd_v2",
+        "se_e3_tebd",
+        "dpa3",
+        "hybrid",
+    },
     "fitting_net": {"ener", "dipole", "polar", "dos", "property"},
     "loss": {"ener", "tensor", "dos", "property"},
     "learning_rate": {"exp", "cosine", "wsd"},
@@ -19,7 +29,7 @@ TYPES = {
 # Keys that change the result and are not supported, by section (and type), with the values that mean "not used".
 REFUSED = {
     "model": {
-        "modifier": (), "spin": (), "type_embedding": (),
+        "modifier": (), "spin": (),
     },
     "model[standard]": {"bridging_method": (None, "none")},
     "descriptor[se_e3]": {"exclude_types": ([],)},

@@ -12,10 +12,14 @@ KINDS = {
     "se_atten": ("se_atten", "SeAtten"),
     "se_atten_v2": ("se_atten", "SeAtten"),
     "dpa3": ("dpa3", "DPA3"),
+    "se_a_ebd_v2": ("se_a_tebd", "SeAStrip"),
+    "se_e3_tebd": ("se_e3_tebd", "SeE3Tebd"),
     "hybrid": ("hybrid", "Hybrid"),
 }
 #: The same for models with a type embedding.
 TYPED = {
+    "se_e2_a": ("se_a_tebd", "SeATebd"),
+    "se_a_ebd_v2": ("se_a_tebd", "SeAStrip"),
     "se_atten": ("se_atten", "SeAtten"),
     "se_atten_v2": ("se_atten", "SeAtten"),
     "hybrid": ("hybrid", "Hybrid"),
@@ -27,6 +31,7 @@ ALIASES = {
     "se_a_3be": "se_e3",
     "se_t": "se_e3",
     "dpa1": "se_atten",
+    "se_a_tpe_v2": "se_a_ebd_v2",
 }
 
 

@@ -45,7 +45,10 @@ class SeE2A(SmoothDescriptor):
                 env, tf.reshape(self.nlist, [-1, self.nnei]), loc_type, [nets[k] for k in keys], self.activation,
                 sel=self.sel, net_of=self._net_of(keys), spacing=tabulated,
             )  # fmt: skip
-        a = a / self.nnei
+        return self._products(a / self.nnei)
+
+    def _products(self, a):
+        """D of A (n, 4, M), and the rotation matrices."""
         d = tf.matmul(a, a[:, :, : self.axis_neuron], transpose_a=True)
         self.rot_mat = tf.cast(tf.transpose(a[:, 1:4], [0, 2, 1]), global_dtype())
         return d

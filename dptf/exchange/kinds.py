@@ -6,6 +6,7 @@ from dptf.errors import UserError
 
 _DESCRIPTORS = {
     **dict.fromkeys(("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at", "se_a_3be", "se_t"), "se"),
+    "se_e3_tebd": "se_e3_tebd",
     "dpa3": "dpa3",
     "hybrid": "hybrid",
 }

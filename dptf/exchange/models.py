@@ -231,6 +231,8 @@ def _write_standard(section, constants, type_map, path, suffix):
     width = {"dipole": 3, "polar": 9}.get(fitting["type"]) or fitting["dim_out"]
     tree = _common(section, "standard", type_map, _statistics(constants, suffix, ntypes, width))
     fitting["exclude_types"] = sorted({*tree["atom_exclude_types"], *fitting["exclude_types"]})
+    if fitting.get("shift_diag"):
+        tree["atom_exclude_types"] = fitting["exclude_types"]  # else others shift the diagonal of atoms without tensor
     tree |= {"descriptor": descriptor, "fitting": fitting}
     return _write_zbl(section, constants, tree, suffix) if section.get("use_srtab") else tree
 
