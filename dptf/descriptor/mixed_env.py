@@ -47,6 +47,16 @@ class MixedEnv:
         local = tf.reshape(atype[:, : natoms[0]], [-1])
         self.real, self.center = local >= 0, tf.maximum(local, 0)
 
+    def types_or_first(self, atype):
+        """Types of the neighbors, with the lowest type that its frame has in empty slots; int32 (n, nsel).
+
+        Other backends give empty slots the type of the first atom; atoms are sorted by type when it matters.
+        """
+        present = tf.where(atype >= 0, atype, self.ntypes * tf.ones_like(atype))
+        first = tf.minimum(tf.reduce_min(present, axis=1), self.ntypes - 1)
+        per_atom = tf.reshape(tf.tile(first[:, None], [1, self.natoms[0]]), [-1, 1])
+        return tf.where(tf.equal(self.ntype, self.ntypes), tf.broadcast_to(per_atom, tf.shape(self.ntype)), self.ntype)
+
     def by_center(self, table, width):
         """Rows of a table (ntypes, nsel * width) by center type, shape (n, nsel, width)."""
         return tf.reshape(tf.gather(table, self.center), [-1, self.nsel, width])
@@ -148,6 +158,7 @@ class Block:
         self.nlist = tf.where(filled, env.nlist[:, :nsel], -tf.ones_like(filled, tf.int32))
         self.ntype = tf.where(filled, env.ntype[:, :nsel], self.ntypes * tf.ones_like(filled, tf.int32))
 
+    types_or_first = MixedEnv.types_or_first
     by_center = MixedEnv.by_center
     interacting = MixedEnv.interacting
 

@@ -237,10 +237,4 @@ class SeAtten(MixedDescriptor):
 
     def _neighbor_types(self, atype):
         """Rows of the type embedding for the neighbors; an empty slot has the padding row, or that of the first type."""
-        ntype = self.block.ntype
-        if not self.exchange_form:
-            return ntype
-        present = tf.where(atype >= 0, atype, self.ntypes * tf.ones_like(atype))
-        first = tf.minimum(tf.reduce_min(present, axis=1), self.ntypes - 1)  # of each frame
-        per_atom = tf.reshape(tf.tile(first[:, None], [1, self.env.natoms[0]]), [-1, 1])
-        return tf.where(tf.equal(ntype, self.ntypes), tf.broadcast_to(per_atom, tf.shape(ntype)), ntype)
+        return self.block.types_or_first(atype) if self.exchange_form else self.block.ntype

@@ -189,7 +189,9 @@ def write(section, constants, type_map, path, suffix=""):
     if kind not in _WRITERS:
         raise UserError(f"model type '{kind}' cannot be exported", path, f"known: {', '.join(_WRITERS)}")
     for key in ("type_embedding", "spin", "modifier"):
-        if section.get(key):
+        # DPA-1 takes the type embedding of the model into the descriptor.
+        typed = kind == "standard" and section["descriptor"].get("type") in ("se_atten", "dpa1", "se_atten_v2")
+        if section.get(key) and not (key == "type_embedding" and typed):
             raise UserError(f"models with '{key}' cannot be exported by this version", path)
     try:
         return _WRITERS[kind](section, constants, type_map, path, suffix)
@@ -218,8 +220,11 @@ def _common(section, kind, type_map, statistics, version=2):
 
 def _write_standard(section, constants, type_map, path, suffix):
     ntypes = len(type_map)
-    descriptor = kinds.descriptor(section["descriptor"].get("type"), f"{path}: model/descriptor/type").write(
-        section["descriptor"], constants, ntypes, type_map, suffix
+    options = section["descriptor"]
+    if section.get("type_embedding"):
+        options = options | {"type_embedding": section["type_embedding"]}
+    descriptor = kinds.descriptor(options.get("type"), f"{path}: model/descriptor/type").write(
+        options, constants, ntypes, type_map, suffix
     )
     # The names of the fitting without suffix.
     end = re.compile(rf"^([^/]*){re.escape(suffix)}/")

@@ -1,0 +1,195 @@
+"""DPA-2: initial blocks on the environment matrix, then message passing with node and pair features.
+
+Features of neighbors are those of the atoms they are images of. Every environment matrix is made of the vectors from center to
+neighbor, which are the leaves of the chain rule.
+"""
+
+import itertools
+
+from dptf.descriptor.mixed_base import EnvScale, MixedDescriptor
+from dptf.descriptor.mixed_env import EdgeEnv
+from dptf.descriptor.repformer import Edges, RepformerLayer
+from dptf.descriptor.repinit import ThreeBody, TwoBody
+from dptf.errors import UserError
+from dptf.nn.activation import get_activation
+from dptf.nn.embedding import Seeder
+from dptf.nn.layers import apply_linear, linear
+from dptf.nn.parameters import global_dtype
+from dptf.ops import op_module, tf
+
+
+class DPA2(MixedDescriptor):
+    """DPA-2; parameters as the base has them."""
+
+    fitting_sees_types = False
+    has_message_passing = True
+
+    def __init__(self, section, ntypes, where="model/descriptor"):
+        init, former = section["repinit"], section["repformer"]
+        super().__init__(section, ntypes, where, init["tebd_dim"])
+        self.former, self.smooth = former, bool(section.get("smooth", True))
+        self.add_tebd = bool(section.get("add_tebd_to_repinit_out", False))
+        if init["tebd_input_mode"] not in ("concat", "strip"):
+            raise UserError(
+                f"is '{init['tebd_input_mode']}'", f"{where}/repinit/tebd_input_mode", "use concat or strip"
+            )
+        styles = ("res_avg", "res_incr", "res_residual")
+        if former["update_style"] not in styles:
+            raise UserError(
+                f"is '{former['update_style']}'", f"{where}/repformer/update_style", f"use {', '.join(styles)}"
+            )
+        if former["update_residual_init"] not in ("norm", "const"):
+            raise UserError(
+                f"is '{former['update_residual_init']}'", f"{where}/repformer/update_residual_init", "use norm or const"
+            )
+        common = {
+            "tebd_dim": self.tebd_dim, "strip": init["tebd_input_mode"] == "strip", "smooth": self.smooth,
+            "resnet_dt": bool(init["resnet_dt"]), "activation": init["activation_function"], "excluded": self.excluded,
+            "protection": self.env_protection, "set_davg_zero": bool(init["set_davg_zero"]),
+        }  # fmt: skip
+        self.initial = [
+            TwoBody(
+                "repinit", ntypes, rcut=init["rcut"], rcut_smth=init["rcut_smth"], nsel=init["nsel"], neuron=init["neuron"],
+                axis_neuron=init["axis_neuron"], two_types=not init["type_one_side"], **common,
+            )
+        ]  # fmt: skip
+        if init["use_three_body"]:
+            self.initial.append(
+                ThreeBody(
+                    "repinit_three_body", ntypes, rcut=init["three_body_rcut"], rcut_smth=init["three_body_rcut_smth"],
+                    nsel=init["three_body_sel"], neuron=init["three_body_neuron"], two_types=True, **common,
+                )
+            )  # fmt: skip
+        self.scale = EnvScale(
+            "repformer{}", ntypes, float(former["rcut"]), float(former["rcut_smth"]), int(former["nsel"]),
+            set_davg_zero=bool(former["set_davg_zero"]), excluded=self.excluded, protection=self.env_protection,
+        )  # fmt: skip
+        blocks = sorted((float(b.rcut), int(b.nsel)) for b in (*self.initial, self.scale))
+        if any(a[1] > b[1] for a, b in itertools.pairwise(blocks)):
+            raise UserError(
+                "a block with a smaller cutoff has more neighbors than one with a larger cutoff", where,
+                "order nsel (and three_body_sel) as the cutoffs",
+            )  # fmt: skip
+        self.rcut, self.rcut_smth = blocks[-1][0], float(init["rcut_smth"])
+        self.sel = [blocks[-1][1]]
+        self.activation = former["activation_function"]
+
+    @property
+    def scales(self):
+        return [b.scale for b in self.initial] + [self.scale]
+
+    @property
+    def dim_out(self):
+        return self.former["g1_dim"] + (self.tebd_dim if self.concat_output_tebd else 0)
+
+    @property
+    def dim_rot(self):
+        return self.former["g2_dim"]
+
+    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None):
+        """Assemble the descriptor; see :meth:`Descriptor.build`."""
+        self.constants(suffix)
+        dtype, seeder = self.precision, Seeder(self.seed)
+        tebd = tf.cast(self._own_type_table(params, suffix), dtype)
+        self.env = EdgeEnv(
+            coord, atype, natoms, box, mesh, rcut=self.rcut, rcut_smth=self.rcut_smth, nsel=self.nnei, ntypes=self.ntypes,
+            suffix=suffix, excluded=self.pair_excluded,
+        )  # fmt: skip
+        self.nlist, self.rij = self.env.nlist_node, self.env.op_rij
+        self._positions = wrapped(coord, box, mesh, natoms)
+        g1 = self._initial_features(tebd, atype, params, suffix, dtype, seeder)
+        g1 = self._message_passing(g1, params, suffix, dtype, seeder)
+        if self.concat_output_tebd:
+            g1 = tf.concat([g1, tf.gather(tebd, self.env.center)], axis=1)
+        d = tf.reshape(tf.cast(g1, global_dtype()), [-1, natoms[0], self.dim_out])
+        return tf.identity(d, name=f"o_descriptor{suffix}")
+
+    def _initial_features(self, tebd, atype, params, suffix, dtype, seeder):
+        parts = [b.build(self.env, tebd, atype, params, suffix, dtype, seeder, self.trainable) for b in self.initial]
+        g1 = tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
+        width, n1 = sum(b.dim_out for b in self.initial), self.former["g1_dim"]
+        options = {"bias": False, "trainable": self.trainable}
+        if width != n1:
+            g1 = apply_linear(g1, linear(params, f"g1_shape_tranform{suffix}", width, n1, dtype, seeder, **options))
+        if self.add_tebd:
+            layer = linear(params, f"tebd_transform{suffix}", self.tebd_dim, n1, dtype, seeder, **options)
+            g1 = g1 + tf.gather(apply_linear(tebd, layer), self.env.center)
+        return g1
+
+    def _message_passing(self, g1, params, suffix, dtype, seeder):
+        o, scale = self.former, self.scale
+        block = self.env.prefix(scale.rcut, scale.nsel)
+        block.exclude(self.excluded)
+        switch = block.switch(scale.rcut_smth)
+        davg, dstd = scale.tensors(params, suffix)
+        if o["direct_dist"]:
+            vectors = block.rij / scale.rcut
+            radial = block.distance * tf.cast(block.filled, block.distance.dtype) / scale.rcut
+        else:
+            rows = block.rows(switch, self.env_protection, davg, dstd)
+            radial, vectors = rows[..., 0], rows[..., 1:]
+        # Slots beyond the fullest list are empty for every atom; nothing is computed there.
+        used = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(block.filled, tf.int32), axis=1)), 1)
+        used = scale.nsel if self.excluded or self.pair_excluded else used  # their slots are empty in between
+        switch, radial, h2 = (tf.cast(x[:, :used], dtype) for x in (switch, radial, vectors))
+        edges = Edges(
+            block.filled[:, :used], switch, scale.nsel, smooth=self.smooth, sqrt_nnei=bool(o["use_sqrt_nnei"]),
+            neighbors=neighbor_features(block.nlist[:, :used], self.env.natoms),
+        )  # fmt: skip
+        phi = get_activation(o["activation_function"])
+        embed = linear(params, f"repformer{suffix}/g2_embd", 1, o["g2_dim"], dtype, seeder, trainable=self.trainable)
+        g1, g2 = phi(g1), phi(apply_linear(radial[..., None], embed))
+        eps = 1e-5 if o.get("ln_eps") is None else float(o["ln_eps"])
+        for k in range(o["nlayers"]):
+            layer = RepformerLayer(o, f"repformer_layer_{k}{suffix}", last=k + 1 == o["nlayers"], eps=eps)
+            layer.weights(params, dtype, seeder, trainable=self.trainable)
+            g1, g2, h2 = layer(g1, g2, h2, edges)
+        self.rot_mat = tf.cast(tf.transpose(edges.moment(g2, h2), [0, 2, 1]), global_dtype())
+        return g1
+
+    def force_and_virial(self, scalar, suffix="", *, atomic=None):
+        """See :meth:`Descriptor.force_and_virial`.
+
+        The atomic virial of atom k is ``sum_l dE_l/dr_k (x) (r_l - r_k)`` over all atoms l that see it, through messages too.
+        """
+        env = self.env
+        g = env.edge_gradient(scalar)
+        force = env.edge_force(g)
+        rij = tf.reshape(env.op_rij, tf.shape(g))
+        virial, atom_virial = op_module.dptf_edge_virial(g, rij, env.nlist_node, env.natoms)
+        if atomic is None:
+            return force, virial, atom_virial
+        centers = tf.reshape(self._positions, [-1, env.natoms[0], 1, 3])
+        columns = []
+        for b in range(3):
+            q = tf.gradients(atomic, env.leaf, grad_ys=tf.cast(self._positions[:, :, b], atomic.dtype))[0]
+            shape = [-1, env.natoms[0], env.nsel, 3]
+            p = tf.reshape(q, shape) - tf.reshape(g, shape) * centers[..., b : b + 1]
+            columns.append(-env.edge_force(tf.reshape(p, tf.shape(g))))
+        shape = [-1, env.natoms[1], 3]
+        split = tf.stack([tf.reshape(c, shape) for c in columns], axis=-1)
+        return force, virial, atom_virial + tf.reshape(split, tf.shape(atom_virial))
+
+
+def neighbor_features(nlist, natoms):
+    """Function from features of the atoms (n, d) to those of the neighbors (n, k, d), those of the first atom in empty slots."""
+    nframes, k = tf.shape(nlist)[0] // tf.maximum(natoms[0], 1), tf.shape(nlist)[1]
+    index = tf.reshape(tf.maximum(nlist, 0), [nframes, natoms[0], k])
+    index = tf.reshape(index + natoms[0] * tf.range(nframes)[:, None, None], [-1])
+
+    def neighbors(x):
+        d = int(x.shape[1])
+        return tf.reshape(tf.gather(x, index), [-1, k, d])
+
+    return neighbors
+
+
+def wrapped(coord, box, mesh, natoms):
+    """Local positions, those of periodic frames moved into the cell; shape (nf, nloc, 3), Å."""
+    r = tf.reshape(coord[:, : 3 * natoms[0]], [-1, natoms[0], 3])
+    size = tf.size(mesh)
+    periodic = tf.logical_or(tf.equal(size, 6), tf.equal(size, 7))
+    cell = tf.reshape(box, [-1, 3, 3])
+    cell = tf.where(tf.broadcast_to(periodic, tf.shape(cell)), cell, tf.eye(3, dtype=cell.dtype) + tf.zeros_like(cell))
+    shift = tf.matmul(tf.floor(tf.matmul(r, tf.linalg.inv(cell))), cell)
+    return r - shift * tf.cast(periodic, r.dtype)

@@ -1,0 +1,99 @@
+"""Initial blocks of DPA-2: the two-body block (DPA-1 without attention) and the three-body block, in the form of model files.
+
+Both see the first slots of a common list, within cutoffs of their own.
+"""
+
+from dptf.descriptor.mixed_base import EnvScale
+from dptf.descriptor.pair_embedding import PairEmbedding
+from dptf.ops import tf
+
+
+class InitialBlock:
+    """What both blocks have.
+
+    Parameters
+    ----------
+    name : str
+        Scope of the variables.
+    ntypes, nsel : int
+    rcut, rcut_smth : float
+        Å.
+    neuron : list of int
+    tebd_dim : int
+    strip, two_types, smooth, resnet_dt : bool
+    activation : str
+    excluded : set of (int, int)
+    protection : float
+        Å.
+    set_davg_zero : bool
+    """
+
+    def __init__(
+        self, name, ntypes, *, rcut, rcut_smth, nsel, neuron, tebd_dim, strip, two_types, smooth, resnet_dt, activation,
+        excluded, protection, set_davg_zero,
+    ):  # fmt: skip
+        self.name, self.rcut, self.rcut_smth, self.nsel = name, float(rcut), float(rcut_smth), int(nsel)
+        self.strip, self.smooth, self.excluded, self.protection = strip, smooth, excluded, protection
+        self.neuron = [int(n) for n in neuron]
+        self.pairs = PairEmbedding(
+            self.neuron, tebd_dim, strip=strip, two_types=two_types, activation=activation, resnet_dt=resnet_dt
+        )
+        self.scale = EnvScale(
+            f"{name}{{}}", ntypes, self.rcut, self.rcut_smth, self.nsel, set_davg_zero=set_davg_zero, excluded=excluded,
+            protection=protection,
+        )  # fmt: skip
+
+    def slots(self, env, params, suffix, dtype):
+        """Block, rows (n, nsel, 4) and switch (n, nsel); excluded neighbors have zeros in both."""
+        block = env.prefix(self.rcut, self.nsel)
+        switch = block.switch(self.rcut_smth)
+        rows = block.rows(switch, self.protection, *self.scale.tensors(params, suffix))
+        if self.excluded:
+            keep = tf.cast(block.interacting(self.excluded), rows.dtype)
+            rows, switch = rows * keep[:, :, None], switch * keep
+        return block, tf.cast(rows, dtype), tf.cast(switch, dtype)
+
+
+class TwoBody(InitialBlock):
+    """``D = G G[:M<]^T`` with ``G = g^T R / N``.
+
+    Parameters
+    ----------
+    axis_neuron : int
+    """
+
+    def __init__(self, *args, axis_neuron, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.axis_neuron = int(axis_neuron)
+
+    @property
+    def dim_out(self):
+        return self.neuron[-1] * self.axis_neuron
+
+    def build(self, env, tebd, atype, params, suffix, dtype, seeder, trainable):
+        """Features (n, dim_out)."""
+        block, rows, switch = self.slots(env, params, suffix, dtype)
+        nets = self.pairs.weights(params, f"{self.name}{suffix}", dtype, seeder, trainable)
+        neighbor, center = block.types_or_first(atype), block.center[:, None]
+        g = self.pairs(rows[..., 0], tebd, neighbor, center, nets, switch if self.smooth else None)
+        a = tf.matmul(g, rows, transpose_a=True) / self.nsel
+        return tf.reshape(tf.matmul(a, a[:, : self.axis_neuron], transpose_b=True), [-1, self.dim_out])
+
+
+class ThreeBody(InitialBlock):
+    """``D = sum_ab c_ab g(c_ab, T_a, T_b) / N^2`` with c the products of the angular parts of two rows."""
+
+    @property
+    def dim_out(self):
+        return self.neuron[-1]
+
+    def build(self, env, tebd, atype, params, suffix, dtype, seeder, trainable):
+        """Features (n, dim_out)."""
+        block, rows, switch = self.slots(env, params, suffix, dtype)
+        nets = self.pairs.weights(params, f"{self.name}{suffix}", dtype, seeder, trainable)
+        angular, types = rows[..., 1:], block.types_or_first(atype)
+        c = tf.matmul(angular, angular, transpose_b=True)
+        damping = switch[:, :, None] * switch[:, None, :] if self.smooth else None
+        # The first type of a net is that of a, which is the slower index here.
+        g = self.pairs(c, tebd, types[:, :, None], types[:, None, :], nets, damping)
+        return tf.einsum("nab,nabm->nm", c, g) / self.nsel**2
