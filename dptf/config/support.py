@@ -23,7 +23,7 @@ TYPES = {
     "fitting_net": {"ener", "dipole", "polar", "dos", "property"},
     "loss": {"ener", "tensor", "dos", "property"},
     "learning_rate": {"exp", "cosine", "wsd"},
-    "optimizer": {"Adam"},
+    "optimizer": {"Adam", "LKF"},
 }
 
 # Keys that change the result and are not supported, by section (and type), with the values that mean "not used".

@@ -84,11 +84,11 @@ class Branch:
             self.objective, self.metrics = self.loss.build(self.outputs, labels, inputs["natoms"], lr)
             self.table_error = self.model.descriptor.table_error if tabulated is not None else None
         self.trainable = [v for v in tf.trainable_variables() if v.op.name in self._global_names()]
-        self.inputs = dict(inputs)
+        self.inputs, self.labels = dict(inputs), labels
         # Only what a batch provides is fed: find flags and labels of terms without a prefactor do not exist here.
         self._feeds = {**inputs, **labels}
         self._feeds["natoms_vec"] = self._feeds.pop("natoms")
-        self._lr = lr
+        self.inputs_lr = self._lr = lr
 
     def _global_names(self):
         return {self.variable_name(n) for n in self._params.used}

@@ -10,6 +10,18 @@ def scaled_rate(section, size):
     return {"linear": float(size), "sqrt": float(size) ** 0.5, "none": 1.0}[rule]
 
 
+def make_optimizer(config, lr, variables):
+    """The optimizer of a normalised input; `lr` is the scaled learning rate."""
+    section, options = config.get("optimizer", {}), config["training"]
+    if section.get("type", "Adam") == "LKF":
+        from dptf.train.kalman import Kalman
+
+        if options.get("gradient_max_norm"):
+            raise UserError("has no meaning with optimizer LKF", "training/gradient_max_norm", "remove it")
+        return Kalman(section, variables, float(config["learning_rate"]["start_lr"]), options.get("seed"))
+    return Adam(section, lr, options.get("gradient_max_norm"))
+
+
 class Adam:
     """Adam on gradients that are averaged over the ranks.
 
@@ -48,3 +60,10 @@ class Adam:
         grads = tf.tuple(grads)
         update = self._adam.apply_gradients(list(zip(grads, [v for _, v in pairs])), global_step=global_step)
         return [branch.objective, mean_loss, mean_flag, update]
+
+    def initialise(self, session):
+        """Nothing beyond the initial values of the variables."""
+
+    def callable(self, session, branch, update, flag):
+        """Function of the values of ``branch.feed_list`` and the flag that makes a training step."""
+        return session.make_callable(update, feed_list=[*branch.feed_list, flag])

@@ -18,7 +18,7 @@ from dptf.parallel.world import Solo
 from dptf.train.checkpoint import CheckpointWriter
 from dptf.train.ema import MovingAverage
 from dptf.train.full_validation import FullValidation
-from dptf.train.optimizer import Adam, scaled_rate
+from dptf.train.optimizer import make_optimizer, scaled_rate
 from dptf.train.report import Lcurve, Progress, TensorBoard, Timer
 from dptf.train.stream import Prefetcher, TaskStream
 
@@ -89,21 +89,23 @@ class Trainer:
             self._step_value = tf.placeholder(tf.int64, [])
             self._set_step = tf.assign(global_step, self._step_value)
             factor = scaled_rate(self.config.get("learning_rate"), self.world.size)
-            optimizer = Adam(self.config.get("optimizer", {}), lr * factor, self.options.get("gradient_max_norm"))
             variables = tf.trainable_variables()
+            optimizer = make_optimizer(self.config, lr * factor, variables)
             updates = [optimizer.minimize(b, variables, global_step, self.world, flag) for b in self.branches]
             self._average = None
             if self.options.get("enable_ema"):
                 self._average = MovingAverage(variables, self.options.get("ema_decay", 0.999))
                 updates = [self._average.after(update) for update in updates]
+            self._can_trace = not isinstance(updates[0][0], list)
             init = tf.global_variables_initializer()
             self.variables = tf.global_variables()
         self.session = tf.Session(graph=self.graph, config=self._session_config)
         self.session.run(init)
+        optimizer.initialise(self.session)
         self._train = []
         for branch, update in zip(self.branches, updates):
             branch.callables(self.session)
-            self._train.append(self.session.make_callable(update, feed_list=[*branch.feed_list, flag]))
+            self._train.append(optimizer.callable(self.session, branch, update, flag))
         self._updates, self._flag = updates, flag
 
     def restore(self, checkpoint, *, keep_step):
@@ -259,7 +261,7 @@ class Trainer:
             index, batch = pending
             branch = self.branches[index]
             args = branch.args(batch, self.schedule(self.step))
-            traced = self.step + 1 == stop and self.options.get("profiling") and self.world.chief
+            traced = self.step + 1 == stop and self.options.get("profiling") and self.world.chief and self._can_trace
             begin = time.perf_counter()
             values = [*args, float(bool(interrupted))]
             loss, mean_loss, flags, *_ = self._traced_step(index, values) if traced else self._train[index](*values)

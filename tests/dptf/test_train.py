@@ -230,3 +230,21 @@ def test_supervision_repeats_what_can_be_repeated(systems, folder, capfd):
     assert main(["train", "input.json", "--retries", "1", *command]) == 1
     err = capfd.readouterr().err
     assert "attempt 1 of 1 starts it again" in err and "lost a process 2 time(s)" in err
+
+
+def test_kalman_filter_learns_in_few_steps_and_resumes(systems, folder, capsys):
+    options = {"training__numb_steps": 60, "training__save_freq": 30}
+    write_input(folder, systems, **options)
+    config = json.loads((folder / "input.json").read_text()) | {"optimizer": {"type": "LKF", "kf_blocksize": 100}}
+    (folder / "input.json").write_text(json.dumps(config))
+    assert main(["train", "input.json"]) == 0
+    curve = np.genfromtxt("lcurve.out", names=True)
+    assert curve["rmse_f_trn"][-1] < 0.3 * curve["rmse_f_trn"][0] and curve["rmse_e_trn"][-1] < 0.01
+    whole = Checkpoint("model.ckpt-60").values()
+    assert main(["train", "input.json", "--restart", "model.ckpt-30"]) == 0
+    for name, value in Checkpoint("model.ckpt-60").values().items():
+        np.testing.assert_array_equal(value, whole[name], err_msg=name)
+    config["loss"]["use_huber"] = True
+    (folder / "input.json").write_text(json.dumps(config))
+    assert main(["train", "input.json"]) == 1
+    assert "fits energies, forces and virials only" in capsys.readouterr().err

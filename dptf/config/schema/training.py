@@ -39,7 +39,21 @@ def optimizer():
         arg("adam_beta2", float, 0.999, "Decay of the running mean of squared gradients."),
         arg("weight_decay", float, 0.0, "Weight decay."),
     ]
-    kinds = [choice("Adam", adam, "Adam.")]
+    kalman = [
+        arg("kf_blocksize", int, 1024, "Weights whose covariances are kept together; memory and time grow with it."),
+        arg("kf_lambda", float, 0.98, "Forgetting factor at the start; it rises to 1."),
+        arg("kf_nue", float, 0.9987, "How slowly the forgetting factor rises."),
+        arg("kf_start_pref_e", float, 1.0, "Factor of steps from energies and virials at the start."),
+        arg("kf_limit_pref_e", float, 1.0, "The same in the end."),
+        arg("kf_start_pref_f", float, 1.0, "Factor of steps from forces at the start."),
+        arg("kf_limit_pref_f", float, 1.0, "The same in the end."),
+    ]
+    kinds = [
+        choice("Adam", adam, "Adam."),
+        choice(
+            "LKF", kalman, "Block extended Kalman filter: few steps, each of them expensive; for small nets in float64."
+        ),
+    ]
     sub = [variant(kinds, "Adam", "The method.")]
     # An empty default brings the defaults of Adam in.
     return arg("optimizer", dict, {}, "The optimizer.", sub_variants=sub)
