@@ -168,10 +168,37 @@ class TensorComparison:
         return sums
 
 
+class PropertyComparison:
+    """A property of frames, and with `atomic` its contributions of atoms."""
+
+    def __init__(self, model, atomic):
+        self.model, self.atomic = model, atomic
+        self.key = model.get_var_name()
+        self.lines = [*both("Property {}", "p", ""), *both("Atomic property {}", "ap", "", in_average=False)]
+        self.labels = (self.key,)
+
+    def run(self, system, index, isys, files):
+        """Errors of some frames; see `EnergyComparison.run`."""
+        out = self.model.eval(atomic=self.atomic, **system.arguments(self.model, index))
+        width, sums = self.model.task_dim, ErrorSums()
+        data, _ = system.label(self.key, index, width, must=True)
+        sums.add("p", out[0] - data)
+        infix = f".{isys}" if isys else ""
+        columns = _columns([f"{self.key}{k + 1}" if width > 1 else self.key for k in range(width)])
+        files.write(f"property.out{infix}", f"{system.name}: {columns}", data, out[0])
+        if self.atomic:
+            data, _ = system.label(f"atom_{self.key}", index, width, atomic=True, must=True)
+            sums.add("ap", out[1] - data)
+            rows = data.reshape(-1, width), out[1].reshape(-1, width)
+            files.write(f"aproperty.out{infix}", f"{system.name}: {columns}", *rows)
+        return sums
+
+
 def comparison_for(model, atomic):
     """The comparison that fits a model."""
     from dptf.infer.deep_dos import DeepDOS
     from dptf.infer.deep_pot import DeepPot
+    from dptf.infer.deep_property import DeepProperty
 
-    kinds = {DeepPot: EnergyComparison, DeepDOS: DosComparison}
+    kinds = {DeepPot: EnergyComparison, DeepDOS: DosComparison, DeepProperty: PropertyComparison}
     return kinds.get(type(model), TensorComparison)(model, atomic)

@@ -87,13 +87,14 @@ class GraphEvaluator:
         plain=False,
     ):
         from dptf.graph.rewrite import rewrite_graph
-        from dptf.ops import tf
+        from dptf.ops import sel_overflow, tf
 
         self.model_file = str(model_file)
         graph_def = load_graph_def(model_file)
         self._const = constants(graph_def)
         self._read_attributes(skip_modifier)
         graph_def, self._report = rewrite_graph(graph_def, precision, plain=plain)
+        sel_overflow()  # of the frame on which both graphs were compared
         self.prefix = load_prefix
         self.graph = tf.get_default_graph() if default_tf_graph else tf.Graph()
         with self.graph.as_default():

@@ -61,11 +61,11 @@ class CheckpointWriter:
         self._meta = None
         self.saved_step = None
 
-    def attach(self, graph):
-        """Use the variables of this graph from now on."""
+    def attach(self, graph, meta=None):
+        """Use the variables of this graph from now on, and store `meta` (bytes) instead of the graph itself if given."""
         with graph.as_default():
             self._saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
-            self._meta = tf.train.export_meta_graph(clear_devices=True).SerializeToString()
+            self._meta = meta or tf.train.export_meta_graph(clear_devices=True).SerializeToString()
 
     def share(self, other):
         """Use the variables that another writer uses."""
@@ -268,3 +268,23 @@ class Checkpoint:
         if script is None:
             raise UserError("the checkpoint does not hold its training script", self.prefix + ".meta")
         return json.loads(script.item())
+
+
+def write_values(source, values, prefix):
+    """Write a copy of a checkpoint with other values of its variables, under the same step.
+
+    Parameters
+    ----------
+    source : Checkpoint
+    values : dict of str to array
+    prefix : str
+    """
+    with tf.Graph().as_default() as graph:
+        variables = {name: tf.get_variable(name, initializer=tf.zeros(v.shape, v.dtype)) for name, v in values.items()}
+        with tf.Session() as session:
+            for name, variable in variables.items():
+                variable.load(values[name], session)
+            writer = CheckpointWriter(prefix, 0)
+            writer.attach(graph, Path(source.prefix + ".meta").read_bytes())
+            state = {k: v for k, v in (source.state() or {}).items() if k != "meta_sha256"}
+            writer.save(session, int(values.get("global_step", 0)), state)
