@@ -107,18 +107,20 @@ def _run(input_file, origin, output, skip_neighbor_stat):
 
     source = read_input(input_file)
     world = start()
-    # TensorFlow takes seconds to import; the data are checked and scanned meanwhile.
-    loader = threading.Thread(target=_import_tensorflow, daemon=True)
-    loader.start()
+    loader = _TensorFlowLoader()
     if origin.finetune or origin.use_script:
+        loader.start()
         loader.join()
         source = replace(source, data=origin.rewrite(source.data))
     parts = _normalise(source)
+    paths = {task: _find_systems(part["training"]) for task, part in parts.items()}
+    # TensorFlow takes seconds to import; the data are scanned meanwhile.
+    loader.start()
     distances = {}
     for task, part in parts.items():
         if task:
             log.info("task %s", task)
-        distances[task] = _sel(part, world, skip_neighbor_stat)
+        distances[task] = _sel(part, paths[task], world, skip_neighbor_stat)
     multi = multitask.is_multitask(source.data)
     if multi:
         _agree_on_sel(source.data, parts)
@@ -145,13 +147,29 @@ def _normalise(source):
     }
 
 
-def _sel(config, world, skip):
+def _find_systems(options):
+    """Paths of the training systems; lists with an entry per system must fit their number, in every data section."""
+    from dptf.data.systems import expand_systems
+
+    found = {}
+    for name in ("training_data", "validation_data"):
+        section, where = options.get(name), f"training/{name}"
+        if not section:
+            continue
+        found[name] = expand_systems(section["systems"], section.get("rglob_patterns"), f"{where}/systems")
+        for key in ("sys_probs", "batch_size"):
+            if isinstance(section.get(key), list) and len(section[key]) != len(found[name]):
+                raise UserError(
+                    f"lists {len(section[key])} numbers for {len(found[name])} systems (after expansion)",
+                    f"{where}/{key}",
+                )
+    return found["training_data"]
+
+
+def _sel(config, paths, world, skip):
     """Resolve automatic ``sel`` in place; returns the smallest distance in the data, None when it is not looked for."""
-    from dptf.data import expand_systems
     from dptf.data.sel import needs_statistics
 
-    section = config["training"]["training_data"]
-    paths = expand_systems(section["systems"], section.get("rglob_patterns"), "training/training_data/systems")
     if not skip:
         return _neighbor_statistics(paths, config["model"], world)
     automatic = needs_statistics(config["model"])
@@ -185,11 +203,27 @@ def _largest_sel(into, other):
             into[key] = np.maximum(value, other[key]).tolist()
 
 
-def _import_tensorflow():
-    try:
-        import dptf.ops  # noqa: F401
-    except ImportError:
-        pass  # raised again, with its message, where the module is used
+class _TensorFlowLoader(threading.Thread):
+    """Imports TensorFlow and the ops once; `join` raises what went wrong."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._error = None
+
+    def start(self):
+        if self.ident is None:
+            super().start()
+
+    def run(self):
+        try:
+            import dptf.ops  # noqa: F401
+        except BaseException as err:
+            self._error = err
+
+    def join(self, timeout=None):
+        super().join(timeout)
+        if self._error is not None:
+            raise self._error
 
 
 def write_atomic(path, text):
