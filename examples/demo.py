@@ -87,7 +87,7 @@ def write_input(folder, steps, name):
     config["_comment"] = "The water example, shortened for the demo."
     config["model"]["descriptor"].update(axis_neuron=8)
     config["model"]["fitting_net"].update(neuron=[120, 120, 120])
-    config["learning_rate"].update(start_lr=0.01, stop_lr=1e-5, decay_steps=max(1, steps // 60))
+    config["learning_rate"].update(start_lr=0.005, stop_lr=1e-5, decay_steps=max(1, steps // 60))
     config["training"].update(numb_steps=steps, disp_freq=max(1, steps // 20), save_freq=max(1, steps // 2))
     (folder / name).write_text(json.dumps(config, indent=2) + "\n")
     return name
@@ -109,7 +109,7 @@ def train(folder, minutes, steps):
     """Train; returns the first and last rows of the learning curve, the number of steps and the seconds."""
     if steps is None:
         speed = seconds_per_step(folder)
-        steps = int(np.clip(60 * minutes / speed, 1000, 3000)) // 20 * 20
+        steps = int(np.clip(60 * minutes / speed, 2000, 3000)) // 20 * 20
         print(f"   {speed:.3f} s/step: training {steps} steps")
     write_input(folder, steps, "input.json")
     seconds = step("training", dp("train", "input.json", "-l", "train.log"), folder, "train.log", visible=True)

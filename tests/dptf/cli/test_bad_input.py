@@ -247,9 +247,9 @@ def test_mixed_data_need_a_mixed_model(folder, capsys):  # row 33
 
 
 def test_keys_of_other_backends_are_told(folder, system, capsys):  # row 36
-    write_input(folder, [system], training__numb_steps=1, training__enable_ema=True)
+    write_input(folder, [system], training__numb_steps=1, training__zero_stage=1)
     assert main(["train", "input.json"]) == 0
-    assert "enable_ema" in capsys.readouterr().err
+    assert "zero_stage" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [{"disp_freq": 7, "save_freq": 10}, {"disp_freq": 100}, {"disp_training": False}])
