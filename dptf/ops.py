@@ -45,12 +45,13 @@ def sel_overflow(reset=True):
     return library.dptf_sel_overflow(int(reset))
 
 
+def _sel_attrs(op):
+    return {"n_a_sel": op.get_attr("n_a_sel"), "n_r_sel": op.get_attr("n_r_sel")}
+
+
 @tf.RegisterGradient("ProdForceSeA")
 def _prod_force_grad(op, grad):
-    out = op_module.prod_force_se_a_grad(
-        grad, *op.inputs, n_a_sel=op.get_attr("n_a_sel"), n_r_sel=op.get_attr("n_r_sel")
-    )
-    return [out, None, None, None]
+    return [op_module.prod_force_se_a_grad(grad, *op.inputs, **_sel_attrs(op)), None, None, None]
 
 
 @tf.RegisterGradient("ProdForceSeR")
@@ -67,6 +68,35 @@ def _prod_virial_grad(ncomp):
 
 tf.RegisterGradient("ProdVirialSeA")(_prod_virial_grad(4))
 tf.RegisterGradient("ProdVirialSeR")(_prod_virial_grad(1))
+
+
+@tf.RegisterGradient("ProdForce")
+def _frame_force_grad(op, grad):
+    return [op_module.prod_force_grad(grad, *op.inputs, **_sel_attrs(op)), *[None] * 4]
+
+
+@tf.RegisterGradient("ProdVirial")
+def _frame_virial_grad(op, grad, grad_atom):
+    return [op_module.dptf_frame_virial_grad(grad, grad_atom, *op.inputs, **_sel_attrs(op)), *[None] * 5]
+
+
+@tf.RegisterGradient("ProdForceSeAMask")
+def _masked_force_grad(op, grad):
+    out = op_module.prod_force_se_a_mask_grad(grad, *op.inputs, total_atom_num=op.get_attr("total_atom_num"))
+    return [out, None, None, None]
+
+
+@tf.RegisterGradient("Gelu")
+@tf.RegisterGradient("GeluCustom")
+def _gelu_grad(op, dy):
+    return op_module.gelu_grad_custom(dy, op.inputs[0])
+
+
+@tf.RegisterGradient("GeluGrad")
+@tf.RegisterGradient("GeluGradCustom")
+def _gelu_grad_grad(op, grad):
+    dy, x = op.inputs
+    return [op_module.gelu_grad_custom(grad, x), op_module.gelu_grad_grad_custom(grad, dy, x)]
 
 
 @tf.RegisterGradient("SoftMinForce")
@@ -163,6 +193,10 @@ for _name in (
     "DptfEmbedGrid",
     "ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptSeR", "DescrptNorot",
     "ProdForceSeAGrad", "ProdForceSeRGrad", "ProdVirialSeAGrad", "ProdVirialSeRGrad", "DptfVirialGrad",
+    "DescrptSeAMask", "ProdForceSeAMaskGrad", "GeluGradGrad", "GeluGradGradCustom",
+    "UnaggregatedDyDxS", "UnaggregatedDy2DxS", "UnaggregatedDyDx", "UnaggregatedDy2Dx",
+    "DescrptSeAEf", "DescrptSeAEfPara", "DescrptSeAEfVert",
+    "Descrpt", "ProdForceGrad", "ProdVirialGrad", "DptfFrameVirialGrad",
     "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
     "DptfVectorForceGrad", "DptfVectorVirialGrad",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",

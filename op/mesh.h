@@ -11,17 +11,20 @@ namespace dptf {
 
 /// The meaning of the `mesh` input, whose length selects the mode: 0 open, 6 periodic (own list), 1 and 7 the
 /// same for mixed types, 16 pointers to the caller's list, longer: the list by value (16 header numbers,
-/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms).
+/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms). 12, of old descriptors alone: the
+/// caller's ghosts are in coord, but no list is given.
 struct Mesh {
   bool periodic = false;
   bool has_list = false;
+  bool own_ghosts = false;
   ExternalList list;
   std::vector<const int*> rows;  // owns firstneigh of a list given by value
   const int* mapping = nullptr;  // owners of all atoms, where the caller tells them
   int64_t nmapping = 0;
   const ListExtras* extras = nullptr;
 
-  absl::Status parse(const tensorflow::Tensor& mesh, int64_t nloc, bool mixed_types_allowed) {
+  absl::Status parse(const tensorflow::Tensor& mesh, int64_t nloc, bool mixed_types_allowed,
+                     bool own_ghosts_allowed = false) {
     const auto m = mesh.flat<int>();
     int64_t n = m.size();
     if (n == 1 || n == 7) {
@@ -34,6 +37,10 @@ struct Mesh {
     }
     if (n == 0 || n == 6) {
       periodic = n == 6;
+      return absl::OkStatus();
+    }
+    if (n == 12 && own_ghosts_allowed) {
+      own_ghosts = true;
       return absl::OkStatus();
     }
     if (n < 16) return invalid_argument("a mesh of length ", n, " has no meaning (0, 1, 6, 7, 16 or longer)");

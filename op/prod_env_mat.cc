@@ -21,15 +21,14 @@ using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
 
-#define DPTF_ENV_INPUTS                   \
+#define DPTF_ATOM_INPUTS                  \
   .Attr("T: {float, double} = DT_DOUBLE") \
       .Input("coord: T")                  \
       .Input("type: int32")               \
       .Input("natoms: int32")             \
       .Input("box: T")                    \
-      .Input("mesh: int32")               \
-      .Input("davg: T")                   \
-      .Input("dstd: T")
+      .Input("mesh: int32")
+#define DPTF_ENV_INPUTS DPTF_ATOM_INPUTS.Input("davg: T").Input("dstd: T")
 #define DPTF_ENV_ATTRS_A          \
   .Attr("rcut_a: float")          \
       .Attr("rcut_r: float")      \
@@ -59,18 +58,24 @@ DPTF_REGISTER_ENV_A("DescrptNorot");
 DPTF_REGISTER_ENV_R("ProdEnvMatR");
 DPTF_REGISTER_ENV_R("DescrptSeR");
 
+#define DPTF_REGISTER_ENV_FIELD(NAME)                               \
+  REGISTER_OP(NAME)                                                 \
+  DPTF_ATOM_INPUTS.Input("ef: T").Input("davg: T").Input("dstd: T") \
+      DPTF_ENV_ATTRS_A DPTF_ENV_OUTPUTS.SetShapeFn(matrices)
+DPTF_REGISTER_ENV_FIELD("DescrptSeAEf");
+DPTF_REGISTER_ENV_FIELD("DescrptSeAEfPara");
+DPTF_REGISTER_ENV_FIELD("DescrptSeAEfVert");
+
 REGISTER_OP("ProdEnvMatAMix")
 DPTF_ENV_INPUTS DPTF_ENV_ATTRS_A DPTF_ENV_OUTPUTS.Output("ntype: int32")
     .Output("nmask: bool")
     .SetShapeFn(matrices);
 
-enum class Kind { angular, radial, mixed };
-
-template <typename T, Kind KIND>
+template <typename T, EnvRows ROWS, bool MIXED = false>
 class ProdEnvMatOp : public OpKernel {
  public:
   explicit ProdEnvMatOp(OpKernelConstruction* context) : OpKernel(context) {
-    if constexpr (KIND == Kind::radial) {
+    if constexpr (ROWS == EnvRows::radial) {
       OP_REQUIRES_OK(context, context->GetAttr("rcut", &rcut_));
       OP_REQUIRES_OK(context, context->GetAttr("rcut_smth", &rcut_smth_));
       OP_REQUIRES_OK(context, context->GetAttr("sel", &sel_));
@@ -91,15 +96,15 @@ class ProdEnvMatOp : public OpKernel {
 
   void Compute(OpKernelContext* context) override {
     const Tensor &coord = context->input(0), &type = context->input(1), &natoms = context->input(2),
-                 &box = context->input(3), &mesh = context->input(4), &davg = context->input(5),
-                 &dstd = context->input(6);
+                 &box = context->input(3), &mesh = context->input(4), &davg = context->input(5 + kField),
+                 &dstd = context->input(6 + kField);
     OP_REQUIRES(context, natoms.NumElements() >= 3, invalid_argument("natoms needs at least 3 entries"));
     EnvMat<T> p;
     p.nloc = natoms.flat<int>()(0);
     p.nall = natoms.flat<int>()(1);
     p.ntypes = natoms.NumElements() - 2;
-    p.ncomp = KIND == Kind::radial ? 1 : 4;
-    p.mixed = KIND == Kind::mixed;
+    p.rows = ROWS;
+    p.mixed = MIXED;
     p.rcut = rcut_;
     p.rcut_smth = rcut_smth_;
     p.sel = sel_;
@@ -113,14 +118,14 @@ class ProdEnvMatOp : public OpKernel {
         context, coord.dim_size(1) == 3 * p.nall && type.dim_size(1) == p.nall && p.nloc <= p.nall,
         invalid_argument("natoms says ", p.nloc, " local of ", p.nall, " atoms; a frame of coord has ",
                          coord.dim_size(1), " numbers and of type ", type.dim_size(1)));
-    const int nnei = p.nnei(), width = nnei * p.ncomp;
+    const int nnei = p.nnei(), width = nnei * p.ncomp();
     for (const Tensor* t : {&davg, &dstd})
       OP_REQUIRES(context, t->dims() == 2 && t->dim_size(0) == p.ntypes && t->dim_size(1) == width,
                   invalid_argument("davg and dstd must be [", p.ntypes, ", ", width, "], got ",
                                    t->shape().DebugString()));
     Mesh parsed;
-    OP_REQUIRES_OK(context, parsed.parse(mesh, p.nloc, KIND == Kind::mixed));
-    OP_REQUIRES(context, parsed.has_list || p.nloc == p.nall,
+    OP_REQUIRES_OK(context, parsed.parse(mesh, p.nloc, MIXED, kField));
+    OP_REQUIRES(context, parsed.has_list || parsed.own_ghosts || p.nloc == p.nall,
                 invalid_argument("without a neighbor list all ", p.nall, " atoms must be local, natoms says ",
                                  p.nloc));
     p.coord = coord.flat<T>().data();
@@ -130,6 +135,14 @@ class ProdEnvMatOp : public OpKernel {
     p.list = parsed.has_list ? &parsed.list : nullptr;
     p.davg = davg.flat<T>().data();
     p.dstd = dstd.flat<T>().data();
+
+    if constexpr (kField) {
+      const Tensor& field = context->input(5);
+      OP_REQUIRES(
+          context, field.NumElements() == p.nf * p.nloc * 3,
+          invalid_argument("ef must be [", p.nf, ", ", p.nloc * 3, "], got ", field.shape().DebugString()));
+      p.field = field.flat<T>().data();
+    }
 
     Tensor *em, *deriv, *rij, *nlist;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({p.nf, p.nloc * width}), &em));
@@ -141,7 +154,7 @@ class ProdEnvMatOp : public OpKernel {
     out.deriv = deriv->flat<T>().data();
     out.rij = rij->flat<T>().data();
     out.nlist = nlist->flat<int>().data();
-    if constexpr (KIND == Kind::mixed) {
+    if constexpr (MIXED) {
       Tensor *ntype, *nmask;
       OP_REQUIRES_OK(context, context->allocate_output(4, TensorShape({p.nf, p.nloc * nnei}), &ntype));
       OP_REQUIRES_OK(context, context->allocate_output(5, TensorShape({p.nf, p.nloc * nnei}), &nmask));
@@ -156,19 +169,23 @@ class ProdEnvMatOp : public OpKernel {
   }
 
  private:
+  static constexpr bool kField = ROWS != EnvRows::angular && ROWS != EnvRows::radial;
   float rcut_ = 0, rcut_smth_ = 0;
   std::vector<int> sel_;
 };
 
-#define DPTF_KERNEL(NAME, KIND, T) \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), ProdEnvMatOp<T, KIND>)
-#define DPTF_KERNELS(T)                          \
-  DPTF_KERNEL("ProdEnvMatA", Kind::angular, T);  \
-  DPTF_KERNEL("DescrptSeA", Kind::angular, T);   \
-  DPTF_KERNEL("DescrptNorot", Kind::angular, T); \
-  DPTF_KERNEL("ProdEnvMatR", Kind::radial, T);   \
-  DPTF_KERNEL("DescrptSeR", Kind::radial, T);    \
-  DPTF_KERNEL("ProdEnvMatAMix", Kind::mixed, T)
+#define DPTF_KERNEL(NAME, T, ...) \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), ProdEnvMatOp<T, __VA_ARGS__>)
+#define DPTF_KERNELS(T)                                        \
+  DPTF_KERNEL("ProdEnvMatA", T, EnvRows::angular);             \
+  DPTF_KERNEL("DescrptSeA", T, EnvRows::angular);              \
+  DPTF_KERNEL("DescrptNorot", T, EnvRows::angular);            \
+  DPTF_KERNEL("ProdEnvMatR", T, EnvRows::radial);              \
+  DPTF_KERNEL("DescrptSeR", T, EnvRows::radial);               \
+  DPTF_KERNEL("DescrptSeAEf", T, EnvRows::field);              \
+  DPTF_KERNEL("DescrptSeAEfPara", T, EnvRows::field_parallel); \
+  DPTF_KERNEL("DescrptSeAEfVert", T, EnvRows::field_vertical); \
+  DPTF_KERNEL("ProdEnvMatAMix", T, EnvRows::angular, true)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);
 

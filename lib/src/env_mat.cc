@@ -6,38 +6,23 @@
 #include <stdexcept>
 #include <string>
 
+#include "dptf/center_visit.h"
 #include "dptf/env_element.h"
-#include "dptf/neighbor_rank.h"
+#include "dptf/field_element.h"
 
 namespace dptf {
 namespace {
 
-using Candidate = RankedNeighbor;
-
-/// Positions and types that neighbor indices refer to, and how indices are reported.
-template <typename T>
-struct Positions {
-  const T* coord;
-  const int* type;
-  const int* mapping;  // nullptr: report the index itself
-};
-
 /// Ranks the candidates of one center and puts them into the slots. Returns the number left out.
 template <typename T>
-int format_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, std::vector<Candidate>& cand,
-               int* slots) {
-  const float rc2 = p.rcut * p.rcut;
-  size_t n = 0;
-  for (Candidate c : cand) {
-    c.d2 = rank_distance(pos.coord + 3 * static_cast<int64_t>(c.index), pos.coord + 3 * center);
-    if (c.d2 <= rc2) cand[n++] = c;
-  }
-  cand.resize(n);
-  std::sort(cand.begin(), cand.end());
-  const int nnei = p.nnei();
-  std::fill(slots, slots + nnei, -1);
+int format_row(const EnvMat<T>& p, const Positions& pos, int64_t center, std::vector<RankedNeighbor>& cand,
+               std::vector<int>& slots) {
+  if (p.mixed)
+    for (RankedNeighbor& c : cand) c.type = 0;
+  rank_candidates(pos, center, p.rcut, &cand);
+  slots.assign(p.nnei(), -1);
   int lost = 0, offset = 0, block = 0, used = 0;
-  for (const Candidate& c : cand) {
+  for (const RankedNeighbor& c : cand) {
     while (block < c.type) {
       offset += p.sel[block++];
       used = 0;
@@ -50,10 +35,12 @@ int format_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center,
   return lost;
 }
 
-template <int NCOMP, typename T>
-void fill_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, const int* slots,
-              int center_type, int64_t row, const EnvMatOut<T>& out) {
-  const int nnei = p.nnei(), width = nnei * NCOMP;
+template <EnvRows ROWS, typename T>
+void fill_rows(const EnvMat<T>& p, const Positions& pos, int64_t center, const int* slots, int64_t frame,
+               const EnvMatOut<T>& out) {
+  constexpr int NCOMP = ROWS == EnvRows::radial ? 1 : 4;
+  const int nnei = p.nnei(), width = nnei * NCOMP, center_type = pos.type[center];
+  const int64_t row = frame * p.nloc + center;
   T* em = out.em + row * width;
   T* deriv = out.deriv + row * width * 3;
   T* rij = out.rij + row * nnei * 3;
@@ -61,7 +48,7 @@ void fill_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, 
   const T range = static_cast<T>(p.rcut - p.rcut_smth), rs = p.rcut_smth, rc = p.rcut;
   for (int k = 0; k < nnei; ++k) {
     const int j = slots[k];
-    nlist[k] = j < 0 ? -1 : (pos.mapping ? pos.mapping[j] : j);
+    nlist[k] = j < 0 ? -1 : pos.reported(j);
     if (out.ntype) out.ntype[row * nnei + k] = j < 0 ? p.ntypes : pos.type[j];
     if (out.nmask) out.nmask[row * nnei + k] = j >= 0;
     T e[NCOMP] = {}, de[NCOMP * 3] = {};
@@ -69,7 +56,10 @@ void fill_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, 
     if (j >= 0) {
       for (int x = 0; x < 3; ++x)
         d[x] = static_cast<T>(pos.coord[3 * static_cast<int64_t>(j) + x] - pos.coord[3 * center + x]);
-      env_element<NCOMP>(d, rs, rc, range, e, de);
+      if constexpr (NCOMP == 1 || ROWS == EnvRows::angular)
+        env_element<NCOMP>(d, rs, rc, range, e, de);
+      else
+        field_element<ROWS>(d, p.field + row * 3, rs, rc, range, e, de);
     }
     std::copy(d, d + 3, rij + 3 * k);
     if (center_type < 0) {  // a virtual center has no environment at all
@@ -87,70 +77,38 @@ void fill_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, 
 }
 
 template <typename T>
-int one_row(const EnvMat<T>& p, const Positions<double>& pos, int64_t center, std::vector<Candidate>& cand,
-            std::vector<int>& slots, int64_t row, const EnvMatOut<T>& out) {
-  const int lost = format_row(p, pos, center, cand, slots.data());
-  const int type = pos.type[center];
-  if (p.ncomp == 4)
-    fill_row<4>(p, pos, center, slots.data(), type, row, out);
-  else
-    fill_row<1>(p, pos, center, slots.data(), type, row, out);
-  return lost;
+void fill_row(const EnvMat<T>& p, const Positions& pos, int64_t center, const int* slots, int64_t frame,
+              const EnvMatOut<T>& out) {
+  switch (p.rows) {
+#define DPTF_CASE(ROWS) \
+  case EnvRows::ROWS:   \
+    return fill_rows<EnvRows::ROWS>(p, pos, center, slots, frame, out);
+    DPTF_CASE(angular)
+    DPTF_CASE(radial)
+    DPTF_CASE(field)
+    DPTF_CASE(field_parallel)
+    DPTF_CASE(field_vertical)
+#undef DPTF_CASE
+  }
 }
 
-constexpr int64_t kRowCost = 12000;
-
 template <typename T>
-int64_t own_list(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out, const ParallelFor& parallel) {
-  const T* coord = p.coord + frame * p.nall * 3;
-  const int* type = p.type + frame * p.nall;
-  const ExtendedFrame ext =
-      extend_frame(coord, type, p.nloc, p.periodic ? p.box + frame * 9 : nullptr, p.rcut);
-  const CellList cells(ext.coord.data(), static_cast<int64_t>(ext.type.size()), p.rcut);
-  const Positions<double> pos{ext.coord.data(), ext.type.data(), p.periodic ? ext.mapping.data() : nullptr};
+int64_t one_frame(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out, const ParallelFor& parallel) {
+  FrameAtoms<T> atoms;
+  atoms.nloc = p.nloc;
+  atoms.nall = p.nall;
+  atoms.coord = p.coord + frame * p.nall * 3;
+  atoms.type = p.type + frame * p.nall;
+  atoms.box = p.periodic ? p.box + frame * 9 : nullptr;
+  atoms.list = p.list;
+  atoms.rcut = p.rcut;
   std::atomic<int64_t> lost{0};
-  parallel(p.nloc, kRowCost, [&](int64_t begin, int64_t end) {
-    std::vector<Candidate> cand;
-    std::vector<int> slots(p.nnei());
-    for (int64_t i = begin; i < end; ++i) {
-      cand.clear();
-      if (pos.type[i] >= 0)
-        cells.visit(pos.coord + 3 * i, [&](int j, double) {
-          if (j != i && pos.type[j] >= 0) cand.push_back({p.mixed ? 0 : pos.type[j], 0, j, 0});
-        });
-      lost += one_row(p, pos, i, cand, slots, frame * p.nloc + i, out);
-    }
-  });
-  return lost;
-}
-
-template <typename T>
-int64_t external_list(const EnvMat<T>& p, int64_t frame, const EnvMatOut<T>& out,
-                      const ParallelFor& parallel) {
-  const int* type = p.type + frame * p.nall;
-  const std::vector<double> coord(p.coord + frame * p.nall * 3, p.coord + (frame + 1) * p.nall * 3);
-  const Positions<double> pos{coord.data(), type, nullptr};
-  std::atomic<int64_t> lost{0}, bad{-1};
-  parallel(p.list->n, kRowCost, [&](int64_t begin, int64_t end) {
-    std::vector<Candidate> cand;
-    std::vector<int> slots(p.nnei());
-    for (int64_t k = begin; k < end; ++k) {
-      const int i = p.list->ilist[k];
-      cand.clear();
-      for (int n = 0; n < p.list->numneigh[k]; ++n) {
-        const int j = p.list->firstneigh[k][n];
-        if (j < 0 || j >= p.nall) {
-          bad = i;
-          break;
-        }
-        if (j != i && type[j] >= 0) cand.push_back({p.mixed ? 0 : type[j], 0, j, 0});
-      }
-      lost += one_row(p, pos, i, cand, slots, frame * p.nloc + i, out);
-    }
-  });
-  if (bad >= 0)
-    throw std::invalid_argument("the neighbor list of atom " + std::to_string(bad) +
-                                " names an atom outside 0.." + std::to_string(p.nall - 1));
+  visit_centers(
+      atoms, parallel,
+      [&](const Positions& pos, int64_t i, std::vector<RankedNeighbor>& cand, std::vector<int>& slots) {
+        lost += format_row(p, pos, i, cand, slots);
+        fill_row(p, pos, i, slots.data(), frame, out);
+      });
   return lost;
 }
 
@@ -189,32 +147,8 @@ void check_atoms(int64_t nf, int64_t nloc, int64_t nall, int ntypes, const int* 
 template <typename T>
 int64_t env_mat(const EnvMat<T>& p, const EnvMatOut<T>& out, const ParallelFor& parallel) {
   check(p);
-  int64_t lost = 0;
-  if (p.nf >= 4 && !p.list) {
-    // Many small frames: one frame a task beats splitting each.
-    std::atomic<int64_t> sum{0};
-    std::vector<std::string> errors(p.nf);
-    parallel(p.nf, kRowCost * p.nloc, [&](int64_t begin, int64_t end) {
-      for (int64_t f = begin; f < end; ++f) {
-        try {
-          sum += own_list(p, f, out, serial_for);
-        } catch (const std::exception& e) {
-          errors[f] = e.what();
-        }
-      }
-    });
-    for (int64_t f = 0; f < p.nf; ++f)
-      if (!errors[f].empty()) throw std::invalid_argument("frame " + std::to_string(f) + ": " + errors[f]);
-    return sum;
-  }
-  for (int64_t f = 0; f < p.nf; ++f) {
-    try {
-      lost += p.list ? external_list(p, f, out, parallel) : own_list(p, f, out, parallel);
-    } catch (const std::invalid_argument& e) {
-      throw std::invalid_argument("frame " + std::to_string(f) + ": " + e.what());
-    }
-  }
-  return lost;
+  return visit_frames(p.nf, p.nloc, p.list, parallel,
+                      [&](int64_t f, const ParallelFor& inner) { return one_frame(p, f, out, inner); });
 }
 
 template int64_t env_mat<double>(const EnvMat<double>&, const EnvMatOut<double>&, const ParallelFor&);

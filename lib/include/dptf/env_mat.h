@@ -23,12 +23,17 @@ struct ExternalList {
 void check_atoms(int64_t nf, int64_t nloc, int64_t nall, int ntypes, const int* type,
                  const ExternalList* list);
 
-/// Environment matrix of nf frames. ncomp is 4 (radial and angular rows) or 1 (radial). With `mixed` the list
+/// What a row of the environment matrix holds: radial and angular part, the radial part alone, or parts along
+/// and across an electric field (field_element.h).
+enum class EnvRows { angular, radial, field, field_parallel, field_vertical };
+
+/// Environment matrix of nf frames. With `mixed` the list
 /// has one block of sel[0] slots for all types, ordered by distance.
 template <typename T>
 struct EnvMat {
   int64_t nf = 0, nloc = 0, nall = 0;
-  int ntypes = 0, ncomp = 4;
+  int ntypes = 0;
+  EnvRows rows = EnvRows::angular;
   bool mixed = false;
   float rcut = 0, rcut_smth = 0;  // float32, as the op attributes
   std::vector<int> sel;
@@ -36,8 +41,10 @@ struct EnvMat {
   const int* type = nullptr;                 // [nf, nall]
   bool periodic = false;                     // own list with periodic images (needs nall == nloc)
   const ExternalList* list = nullptr;        // nullptr: own list
+  const T* field = nullptr;                  // [nf, nloc, 3], only for the rows in a field
   const T *davg = nullptr, *dstd = nullptr;  // [ntypes, nnei * ncomp]
 
+  int ncomp() const { return rows == EnvRows::radial ? 1 : 4; }
   int nnei() const {
     int n = 0;
     for (int s : sel) n += s;
