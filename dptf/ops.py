@@ -120,7 +120,7 @@ def _edge_virial_grad(op, grad, grad_atom):
 
 
 for _name in (
-    "SoftMinSwitch", "SoftMinForceGrad", "SoftMinVirialGrad", "DptfSlotForceGrad", "DptfSlotVirialGrad", "PairTab", "EwaldRecp",
+    "SoftMinSwitch", "SoftMinForceGrad", "SoftMinVirialGrad", "DptfSlotForceGrad", "DptfSlotVirialGrad", "PairTab", "TabInter", "EwaldRecp",
     "DptfPairTable", "DptfSoftMinSwitch",
 ):  # fmt: skip
     tf.NotDifferentiable(_name)

@@ -15,25 +15,31 @@ using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
 
-REGISTER_OP("PairTab")
-    .Attr("T: {float, double} = DT_DOUBLE")
-    .Input("table_info: double")
-    .Input("table_data: double")
-    .Input("type: int32")
-    .Input("rij: T")
-    .Input("nlist: int32")
-    .Input("natoms: int32")
-    .Input("scale: T")
-    .Attr("sel_a: list(int)")
-    .Attr("sel_r: list(int)")
-    .Output("atom_energy: T")
-    .Output("force: T")
-    .Output("atom_virial: T")
-    .SetShapeFn([](InferenceContext* c) {
-      for (int i = 0; i < 3; ++i)
-        c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
-      return absl::OkStatus();
-    });
+absl::Status matrices(InferenceContext* c) {
+  for (int i = 0; i < c->num_outputs(); ++i)
+    c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
+  return absl::OkStatus();
+}
+
+// TabInter is the name in 1.x releases.
+#define DPTF_REGISTER(NAME)                   \
+  REGISTER_OP(NAME)                           \
+      .Attr("T: {float, double} = DT_DOUBLE") \
+      .Input("table_info: double")            \
+      .Input("table_data: double")            \
+      .Input("type: int32")                   \
+      .Input("rij: T")                        \
+      .Input("nlist: int32")                  \
+      .Input("natoms: int32")                 \
+      .Input("scale: T")                      \
+      .Attr("sel_a: list(int)")               \
+      .Attr("sel_r: list(int)")               \
+      .Output("atom_energy: T")               \
+      .Output("force: T")                     \
+      .Output("atom_virial: T")               \
+      .SetShapeFn(matrices)
+DPTF_REGISTER("PairTab");
+DPTF_REGISTER("TabInter");
 
 // Slopes on the neighbor slots instead of forces, so that a force of any weight follows from them.
 REGISTER_OP("DptfPairTable")
@@ -46,11 +52,7 @@ REGISTER_OP("DptfPairTable")
     .Input("natoms: int32")
     .Output("atom_energy: T")
     .Output("slope: T")
-    .SetShapeFn([](InferenceContext* c) {
-      for (int i = 0; i < 2; ++i)
-        c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
-      return absl::OkStatus();
-    });
+    .SetShapeFn(matrices);
 
 /// SLOPES: DptfPairTable, otherwise PairTab.
 template <typename T, bool SLOPES>
@@ -111,6 +113,8 @@ class PairTableOp : public OpKernel {
 
 #define DPTF_KERNELS(T)                                                                                      \
   REGISTER_KERNEL_BUILDER(Name("PairTab").Device(DEVICE_CPU).TypeConstraint<T>("T"), PairTableOp<T, false>); \
+  REGISTER_KERNEL_BUILDER(Name("TabInter").Device(DEVICE_CPU).TypeConstraint<T>("T"),                        \
+                          PairTableOp<T, false>);                                                            \
   REGISTER_KERNEL_BUILDER(Name("DptfPairTable").Device(DEVICE_CPU).TypeConstraint<T>("T"),                   \
                           PairTableOp<T, true>)
 DPTF_KERNELS(float);

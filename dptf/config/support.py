@@ -18,6 +18,8 @@ TYPES = {
         "se_a_ebd_v2",
         "se_e3_tebd",
         "dpa3",
+        "loc_frame",
+        "se_a_mask",
         "hybrid",
     },
     "fitting_net": {"ener", "dipole", "polar", "dos", "property"},

@@ -14,6 +14,8 @@ KINDS = {
     "dpa3": ("dpa3", "DPA3"),
     "se_a_ebd_v2": ("se_a_tebd", "SeAStrip"),
     "se_e3_tebd": ("se_e3_tebd", "SeE3Tebd"),
+    "loc_frame": ("loc_frame", "LocFrame"),
+    "se_a_mask": ("se_a_mask", "SeAMask"),
     "hybrid": ("hybrid", "Hybrid"),
 }
 #: The same for models with a type embedding.

@@ -40,6 +40,8 @@ class Descriptor:
     fitting_sees_types = True
 
     where = "model/descriptor"
+    #: Whether ``build`` gets the atomic parameters as ``mask``, 1 for real atoms and 0 for padding.
+    needs_mask = False
     #: Set by the model: whether ``rot_mat`` will be read.
     rotation_needed = False
 

@@ -55,6 +55,11 @@ class StandardModel:
         )  # fmt: skip
         if section.get("preset_out_bias"):
             self.fitting.preset_bias(section["preset_out_bias"])
+        if self.descriptor.needs_mask and not (self.fitting.numb_aparam == 1 and self.fitting.use_aparam_as_mask):
+            raise UserError(
+                "se_a_mask needs the mask of the atoms as atomic parameter", "model/fitting_net",
+                "set numb_aparam to 1 and use_aparam_as_mask to true",
+            )  # fmt: skip
         self.descriptor.rotation_needed = self.model_type in ("dipole", "polar")
         self.rcut = self.descriptor.rcut
 
@@ -107,6 +112,8 @@ class StandardModel:
         tf.constant(MODEL_VERSION, name="model_attr/model_version", dtype=tf.string)
         if self.min_nbor_dist is not None:
             tf.constant(self.min_nbor_dist, name="train_attr/min_nbor_dist", dtype=tf.float64)
+        if self.descriptor.needs_mask:
+            tf.constant(True, name="fitting_attr/aparam_nall", dtype=tf.bool)
         if training_script is not None:
             tf.constant(training_script, name="train_attr/training_script", dtype=tf.string)
 
@@ -133,6 +140,8 @@ class StandardModel:
         extra, more = {}, {}
         if self.type_embedding is not None:
             more["type_table"] = self.type_embedding.build(params, suffix)
+        if self.descriptor.needs_mask:
+            more["mask"] = inputs["aparam"]
         d = self.descriptor.build(
             coord, atype, natoms, box, inputs["mesh"], params, suffix, tabulated=tabulated, **more
         )
@@ -192,4 +201,7 @@ class StandardModel:
 
 def _count_types(descriptor):
     """Number of types of a descriptor section, from its slots."""
-    return len(descriptor["sel"]) if "sel" in descriptor else _count_types(descriptor["list"][0])
+    for key in ("sel", "sel_a"):
+        if key in descriptor:
+            return len(descriptor[key])
+    return _count_types(descriptor["list"][0])

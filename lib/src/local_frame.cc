@@ -149,6 +149,17 @@ void choose_axes(const LocalFrame<T>& p, const Row<T>& row, int center_type, int
   }
 }
 
+/// Where the derivative of the axis atom stands that a slot is taken for; nullptr for other slots. In every
+/// release a radial slot is taken for an axis atom when the places agree, even if the axis comes from the
+/// angular slots. Then the axis atom gets the neighbor's force too: kept, since it is part of the numbers of
+/// old models.
+template <typename T>
+T* axis_part(const int* axis, int kind, int place, T* parts) {
+  for (int a = 0; a < 2; ++a)
+    if (place == axis[2 * a + 1] && (kind == 1 || axis[2 * a] == 0)) return parts + 3 * (a + 1);
+  return nullptr;
+}
+
 template <typename T>
 void fill(const LocalFrame<T>& p, const Layout& layout, const Positions& pos, int64_t center, int64_t frame,
           const std::vector<int>& slots, const LocalFrameOut<T>& out) {
@@ -197,6 +208,10 @@ void fill(const LocalFrame<T>& p, const Layout& layout, const Positions& pos, in
         axes.adjoint(order[c - 1], g, parts + 3, parts + 6);
       }
       for (int x = 0; x < 3; ++x) parts[x] = -(parts[3 + x] + parts[6 + x] + own[x]);
+      // The slot of an axis atom holds its whole derivative twice, as axis and as neighbor; the force counts
+      // it once.
+      if (T* whole = axis_part(axis, k < na ? 0 : 1, k < na ? k : k - na, parts))
+        for (int x = 0; x < 3; ++x) own[x] = whole[x] += own[x];
       em[component] = (value - avg[component]) / std_[component];
       if (slots[k] < 0) continue;
       for (int x = 0; x < 12; ++x) deriv[component * 12 + x] = parts[x] / std_[component];
@@ -236,7 +251,7 @@ void visit_displaced(const FrameDeriv<T>& p, int64_t row, const Body& body) {
     const int slot = m < 4 * p.n_angular ? m / 4 : m - 3 * p.n_angular;
     if (list[slot] < 0) continue;
     const int slots[3] = {slot1, slot2, slot};
-    for (int q = 0; q < 3; ++q)
+    for (int q = 0; q < (slot == slot1 || slot == slot2 ? 2 : 3); ++q)
       if (const int64_t atom = list[slots[q]]; atom >= 0)
         body(m, p.deriv + (row * p.width() + m) * 12 + 3 * (q + 1), atom,
              p.rij ? p.rij + (row * p.nnei() + slots[q]) * 3 : nullptr);
