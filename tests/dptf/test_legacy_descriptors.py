@@ -1,0 +1,139 @@
+"""loc_frame and se_a_mask: derivatives, and the whole way from the input file to the frozen graph."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from model_cases import BASE, FITTING, NET
+from toy import write_input, write_system
+
+from dptf.cli.main import main
+from dptf.model import build_model
+from dptf.nn.parameters import Parameters
+from dptf.ops import tf
+
+LOC_FRAME = {"type": "loc_frame", "sel_a": [2, 3], "sel_r": [0, 0], "rcut": 4.0}
+RULE = [0, 0, 0, 0, 1, 0] * 2
+
+
+def frozen_value(section, feeds, outputs=("energy", "force", "virial")):
+    """Outputs of a model section with initial weights."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build_model({"type_map": ["A", "B"], **section})
+        inputs = model.placeholders()
+        out = model.build(inputs, Parameters())
+        session.run(tf.global_variables_initializer())
+        return session.run([out[k] for k in outputs], {inputs[k]: v for k, v in feeds.items()})
+
+
+@pytest.mark.parametrize("rule", [[], RULE])
+def test_forces_of_local_frames(rule):
+    rng = np.random.default_rng(0)
+    box, types = np.diag([6.0, 6.5, 7.0]), np.array([0] * 4 + [1] * 6, np.int32)
+    coord = rng.uniform(size=(10, 3)) @ box
+    section = {"descriptor": LOC_FRAME | {"axis_rule": rule}, "fitting_net": FITTING}
+
+    def run(x):
+        feeds = {"coord": x.ravel(), "type": types, "box": box.ravel(), "natoms": [10, 10, 4, 6], "mesh": np.zeros(6)}
+        return frozen_value(section, feeds)
+
+    force, h = run(coord)[1].reshape(-1, 3), 1e-5
+    for atom, x in ((0, 0), (7, 2)):
+        step = np.zeros_like(coord)
+        step[atom, x] = h
+        slope = (run(coord + step)[0] - run(coord - step)[0])[0] / (2 * h)
+        assert force[atom, x] == pytest.approx(-slope, abs=1e-7)
+    np.testing.assert_allclose(force.sum(0), 0, atol=1e-12)
+
+
+MASKED = {k: v for k, v in BASE.items() if k not in ("rcut", "rcut_smth", "set_davg_zero")}
+MASKED |= {"type": "se_a_mask", "sel": [3, 4], "axis_neuron": 3, "type_one_side": False}
+
+
+@pytest.mark.parametrize("one_side", [False, True])
+def test_masked_atoms_are_not_there(one_side):
+    """Energy and forces do not depend on where padding is; it feels no force, and forces are slopes."""
+    rng = np.random.default_rng(1)
+    coord, mask = rng.uniform(0, 4, (7, 3)), np.array([1, 1, 0, 1, 1, 1, 0])
+    section = {
+        "descriptor": MASKED | {"type_one_side": one_side},
+        "fitting_net": FITTING | {"numb_aparam": 1, "use_aparam_as_mask": True},
+    }
+
+    def run(x):
+        return frozen_value(
+            section, {"coord": x.ravel(), "type": np.array([0] * 3 + [1] * 4), "box": np.zeros(9), "aparam": mask,
+                      "natoms": [7, 7, 3, 4], "mesh": np.zeros(0)},
+        )  # fmt: skip
+
+    energy, force, virial = run(coord)
+    force = force.reshape(-1, 3)
+    assert (virial == 0).all() and (force[mask == 0] == 0).all() and np.abs(force[mask == 1]).min() > 0
+    moved = coord.copy()
+    moved[mask == 0] = rng.uniform(-9, 9, (2, 3))
+    for a, b in zip(run(moved), (energy, force, virial)):
+        np.testing.assert_array_equal(a.ravel(), b.ravel())
+    step, h = np.zeros_like(coord), 1e-5
+    step[4, 1] = h
+    slope = (run(coord + step)[0] - run(coord - step)[0])[0] / (2 * h)
+    assert force[4, 1] == pytest.approx(-slope, abs=1e-7)
+
+
+def train_freeze_test(folder, capsys=None):
+    assert main(["train", "input.json", "--skip-neighbor-stat"]) == 0
+    assert main(["freeze", "-o", "m.pb"]) == 0
+    assert main(["test", "-m", "m.pb", "-s", str(folder), "-d", "out"]) == 0
+
+
+def losses(path):
+    return np.loadtxt(path / "lcurve.out")[:, 1]
+
+
+@pytest.mark.slow
+def test_local_frames_from_input_to_graph(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    system = write_system(tmp_path / "data")
+    write_input(tmp_path, [system], model__descriptor=LOC_FRAME | {"rcut": 5.0, "axis_rule": RULE})
+    train_freeze_test(system)
+    assert losses(tmp_path)[-1] < losses(tmp_path)[0]
+    from dptf.infer import DeepPot
+
+    with DeepPot("m.pb") as dp:
+        box = np.load(system / "set.000/box.npy")[0]
+        energy, force, _ = dp.eval(np.load(system / "set.000/coord.npy")[:1], box, [0, 1, 1] * 4)
+    assert np.isfinite(energy).all() and np.abs(force).max() > 0
+
+
+@pytest.mark.slow
+def test_masks_from_input_to_graph(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    system = write_system(tmp_path / "data", nopbc=True)
+    np.save(system / "set.000/aparam.npy", np.ones((6, 12)))
+    section = {k: v for k, v in MASKED.items() if k != "env_protection"} | {"sel": [4, 8]}
+    fitting = {"neuron": [10, 10], "seed": 1, "numb_aparam": 1, "use_aparam_as_mask": True}
+    loss = {"start_pref_v": 0, "limit_pref_v": 0}
+    write_input(tmp_path, [system], model__descriptor=section, model__fitting_net=fitting, loss=loss)
+    train_freeze_test(system)
+    assert losses(tmp_path)[-1] < losses(tmp_path)[0]
+    from dptf.infer import DeepPot
+
+    with DeepPot("m.pb") as dp:
+        assert dp.get_dim_aparam() == 1
+        coord, types = np.load(system / "set.000/coord.npy")[:1], [0, 1, 1] * 4
+        out = [dp.eval(coord, None, types, aparam=np.array([[1] * 11 + [w]]))[1][0, -1] for w in (1, 0)]
+    assert np.abs(out[0]).max() > 0 and (out[1] == 0).all()
+    section["sel"] = [5, 8]
+    write_input(tmp_path, [system], model__descriptor=section, model__fitting_net=fitting, loss=loss)
+    assert main(["train", "input.json", "--skip-neighbor-stat"]) == 1
+    assert "model/descriptor/sel: is [5, 8], but a system has [4, 8]" in capsys.readouterr().err
+
+
+def test_masks_need_their_parameter():
+    from dptf.errors import UserError
+
+    section = {"type_map": ["A", "B"], "descriptor": MASKED, "fitting_net": NET | FITTING}
+    with pytest.raises(UserError, match="numb_aparam to 1 and use_aparam_as_mask"):
+        build_model(section)
