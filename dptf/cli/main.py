@@ -19,7 +19,8 @@ from dptf.errors import UserError
 
 COMMANDS = (
     "train", "freeze", "test", "compress", "model-devi", "neighbor-stat", "convert-from", "convert-backend",
-    "transfer", "show", "change-bias", "eval-desc", "embed", "doc-train-input", "doctor", "plot",
+    "transfer", "show", "change-bias", "eval-desc", "embed", "doc-train-input", "doctor", "selftest",
+    "bench", "plot",
 )  # fmt: skip
 
 _OWN_BACKEND = ("tensorflow", "tf")
