@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dptf.data.lmdb_source import LMDBSource, expand_lmdb, is_lmdb
 from dptf.errors import UserError
 
 
@@ -137,8 +138,10 @@ class HDF5Source:
 
 
 def open_source(path):
-    """The source of one system path (``dir`` or ``file.hdf5#/group``)."""
+    """The source of one system path (``dir``, ``file.hdf5#/group`` or ``set.lmdb#k``)."""
     file, _, group = str(path).partition("#")
+    if is_lmdb(file):
+        return LMDBSource(file, group or "0")
     if Path(file).is_file():
         return HDF5Source(file, group or "/")
     if not Path(path).is_dir():
@@ -174,6 +177,8 @@ def _expand_directory(entry, rglob_patterns):
     for folder, below, files in os.walk(root, followlinks=True):
         if "type.raw" in files:
             found.append(folder)
+        if "data.mdb" in files:
+            found += expand_lmdb(folder)
         # Links are followed, but never in a circle.
         real = os.path.realpath(folder)
         below[:] = [] if real in seen else [d for d in below if not d.startswith("set.")]
@@ -187,7 +192,7 @@ def expand_systems(systems, rglob_patterns=None, where="systems"):
     Parameters
     ----------
     systems : str or list of str
-        Directories (searched recursively for ``type.raw``), HDF5 files, or ``file.hdf5#/group``; shell globs are expanded.
+        Directories (searched recursively for ``type.raw``), HDF5 files, ``file.hdf5#/group``, or LMDB data sets; shell globs are expanded.
     rglob_patterns : list of str, optional
         Keep only descendants matching one of these patterns.
     where : str
@@ -208,7 +213,9 @@ def expand_systems(systems, rglob_patterns=None, where="systems"):
     for entry in [systems] if isinstance(systems, (str, Path)) else list(systems):
         entry = str(entry)
         file = entry.partition("#")[0]
-        if Path(file).is_file():
+        if is_lmdb(file):
+            found = [entry] if "#" in entry else expand_lmdb(file)
+        elif Path(file).is_file():
             found = _expand_hdf5(entry)
         elif Path(entry).is_dir():
             found = _expand_directory(entry, rglob_patterns)
@@ -232,4 +239,6 @@ def _is_hdf5(path):
 
 
 def _expand_quietly(entry, rglob_patterns):
+    if is_lmdb(entry):
+        return expand_lmdb(entry)
     return _expand_hdf5(entry) if Path(entry).is_file() else _expand_directory(entry, rglob_patterns)
