@@ -45,6 +45,7 @@ class DeepmdModel {
   int ntypes() const { return DP_DeepPotGetNumbTypes(dp_.get()); }
   int dim_fparam() const { return DP_DeepPotGetDimFParam(dp_.get()); }
   int dim_aparam() const { return DP_DeepPotGetDimAParam(dp_.get()); }
+  int message_width() const { return DP_DeepPotGetMessageWidth(dp_.get()); }
   std::string type_map() const { return take(DP_DeepPotGetTypeMap(dp_.get())); }
   std::string runtime_report() const { return take(DP_DeepPotGetRuntimeReport(dp_.get())); }
   const std::string& file() const { return file_; }

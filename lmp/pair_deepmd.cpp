@@ -249,7 +249,10 @@ void PairDeepMD::settings(int narg, char** arg) {
   if (deviation_file_) std::fclose(deviation_file_);
   deviation_file_ = nullptr;
   const int nmodels = static_cast<int>(models_.size());
-  comm_reverse = nmodels > 1 ? 3 * nmodels : 0;
+  message_width_ = 0;
+  for (const auto& m : models_) message_width_ = std::max(message_width_, m->message_width());
+  comm_forward = message_width_;
+  comm_reverse = std::max(nmodels > 1 ? 3 * nmodels : 0, message_width_);
   out_.resize(nmodels);
 
   if (model.dim_fparam() > 0 && !fparam_.given())
@@ -382,9 +385,52 @@ void PairDeepMD::gather_atoms() {
     in_.nlist = DP_NewNlist(list->inum, list->ilist, list->numneigh, list->firstneigh);
     DP_NlistSetMask(in_.nlist, NEIGHMASK);
     ++in_.list_version;
+    if (message_width_ > 0) prepare_messages();
   }
   if (models_[0]->dim_fparam() > 0) fparam_.frame(models_[0]->dim_fparam(), in_.fparam);
   if (models_[0]->dim_aparam() > 0) aparam_.atoms(models_[0]->dim_aparam(), in_.aparam);
+}
+
+void PairDeepMD::prepare_messages() {
+  if (comm->nprocs > 1) {
+    DP_NlistSetExchange(in_.nlist, this, forward_rows, reverse_rows);
+    return;
+  }
+  // One process: every ghost is an image of a local atom; its index is sent along the way that positions go.
+  std::vector<double> index(in_.nall);
+  for (int i = 0; i < atom->nlocal; ++i) index[i] = i;
+  forward_rows(this, index.data(), 1);
+  owner_.assign(index.begin(), index.end());
+  DP_NlistSetMapping(in_.nlist, owner_.data());
+}
+
+int PairDeepMD::forward_rows(void* self, double* rows, int width) {
+  auto* pair = static_cast<PairDeepMD*>(self);
+  pair->rows_ = rows;
+  pair->width_ = width;
+  pair->comm->forward_comm(pair, width);
+  pair->rows_ = nullptr;
+  return 0;
+}
+
+int PairDeepMD::reverse_rows(void* self, double* rows, int width) {
+  auto* pair = static_cast<PairDeepMD*>(self);
+  pair->rows_ = rows;
+  pair->width_ = width;
+  pair->comm->reverse_comm(pair, width);
+  pair->rows_ = nullptr;
+  return 0;
+}
+
+int PairDeepMD::pack_forward_comm(int n, int* place, double* buf, int, int*) {
+  for (int i = 0; i < n; ++i)
+    std::copy_n(rows_ + static_cast<size_t>(place[i]) * width_, width_,
+                buf + static_cast<size_t>(i) * width_);
+  return n * width_;
+}
+
+void PairDeepMD::unpack_forward_comm(int n, int first, double* buf) {
+  std::copy_n(buf, static_cast<size_t>(n) * width_, rows_ + static_cast<size_t>(first) * width_);
 }
 
 void PairDeepMD::compute(int eflag, int vflag) {
@@ -397,7 +443,8 @@ void PairDeepMD::compute(int eflag, int vflag) {
   gather_atoms();
   const bool deviation = models_.size() > 1 && out_freq_ > 0 && update->ntimestep % out_freq_ == 0;
   const size_t evaluated = deviation ? models_.size() : 1;
-  const bool atoms = atom->nlocal > 0;
+  // A process without atoms still takes part in the exchange of features.
+  const bool atoms = atom->nlocal > 0 || (message_width_ > 0 && comm->nprocs > 1);
   for (size_t m = 0; m < evaluated; ++m) {
     DeepmdOutput& out = out_[m];
     if (!atoms) {
@@ -470,6 +517,10 @@ void PairDeepMD::write_deviation() {
 }
 
 int PairDeepMD::pack_reverse_comm(int n, int first, double* buf) {
+  if (rows_) {
+    std::copy_n(rows_ + static_cast<size_t>(first) * width_, static_cast<size_t>(n) * width_, buf);
+    return n * width_;
+  }
   int m = 0;
   for (int i = first; i < first + n; ++i)
     for (const auto& out : out_)
@@ -478,6 +529,13 @@ int PairDeepMD::pack_reverse_comm(int n, int first, double* buf) {
 }
 
 void PairDeepMD::unpack_reverse_comm(int n, int* place, double* buf) {
+  if (rows_) {
+    for (int i = 0; i < n; ++i) {
+      double* row = rows_ + static_cast<size_t>(place[i]) * width_;
+      for (int d = 0; d < width_; ++d) row[d] += buf[static_cast<size_t>(i) * width_ + d];
+    }
+    return;
+  }
   int m = 0;
   for (int i = 0; i < n; ++i)
     for (auto& out : out_)

@@ -23,6 +23,8 @@ class PairDeepMD : public Pair {
   void* extract(const char*, int&) override;
   void write_restart(FILE*) override {}
   void read_restart(FILE*) override;
+  int pack_forward_comm(int, int*, double*, int, int*) override;
+  void unpack_forward_comm(int, int, double*) override;
   int pack_reverse_comm(int, int, double*) override;
   void unpack_reverse_comm(int, int*, double*) override;
   double memory_usage() override;
@@ -33,6 +35,9 @@ class PairDeepMD : public Pair {
   void set_units();
   void set_threads();
   void gather_atoms();
+  void prepare_messages();
+  static int forward_rows(void* self, double* rows, int width);
+  static int reverse_rows(void* self, double* rows, int width);
   void tally(const DeepmdOutput& out, int eflag, int vflag);
   void write_deviation();
   void open_deviation_file();
@@ -46,6 +51,11 @@ class PairDeepMD : public Pair {
   double energy_unit_ = 1, length_unit_ = 1;  // LAMMPS units in one eV, one angstrom
   double cutoff_ = 0;                         // in LAMMPS units
   double** scale_ = nullptr;
+  // Models that pass messages: numbers per atom that are exchanged, the rows in exchange, owners of all
+  // atoms.
+  int message_width_ = 0, width_ = 0;
+  double* rows_ = nullptr;
+  std::vector<int> owner_;
 
   int out_freq_ = 100;
   std::string out_file_ = "model_devi.out";

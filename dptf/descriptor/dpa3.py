@@ -67,6 +67,11 @@ class DPA3(Descriptor):
         return self.o.n_dim * (2 if self.concat_output_tebd else 1)
 
     @property
+    def message_width(self):
+        """Width of the nodes, which are what ghosts need."""
+        return self.o.n_dim
+
+    @property
     def dim_rot(self):
         """Rows of the rotation matrices: one per edge feature."""
         return self.o.e_dim
@@ -93,7 +98,7 @@ class DPA3(Descriptor):
         tf.constant(self.rcut, dtype=global_dtype(), name=f"{scope}/rcut")
         tf.constant(self.ntypes, dtype=tf.int32, name=f"{scope}/ntypes")
         # Engines read this: ghosts have features, so a mapping or an exchange between processes is needed.
-        tf.constant(self.o.n_dim, dtype=tf.int32, name=f"{scope}/message_width")
+        tf.constant(self.message_width, dtype=tf.int32, name=f"{scope}/message_width")
 
     def _stat_rows(self, params, suffix, center_type):
         """Average and deviation (n_edge, 4) for the type of the center and the slot of every edge."""

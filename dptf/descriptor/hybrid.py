@@ -130,6 +130,10 @@ class Hybrid(Descriptor):
         for p in self.parts:
             p.rotation_needed = wanted
 
+    @property
+    def message_width(self):
+        return max(p.message_width for p in self.parts)
+
     def statistics(self, batches, stat_file=None):
         """Normalisation of every part."""
         for p in self.parts:
@@ -139,6 +143,8 @@ class Hybrid(Descriptor):
         """As the parts do; returns a tensor (nf, nloc, dim_out)."""
         tf.constant(self.rcut, dtype=global_dtype(), name=f"descrpt_attr{suffix}/rcut")
         tf.constant(self.ntypes, dtype=tf.int32, name=f"descrpt_attr{suffix}/ntypes")
+        if self.message_width:
+            tf.constant(self.message_width, dtype=tf.int32, name=f"descrpt_attr{suffix}/message_width")
         features = [
             p.build(
                 coord, atype, natoms, box, mesh, params, f"{suffix}_{k}", tabulated=tabulated, type_table=type_table

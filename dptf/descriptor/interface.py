@@ -42,6 +42,8 @@ class Descriptor:
     where = "model/descriptor"
     #: Whether ``build`` gets the atomic parameters as ``mask``, 1 for real atoms and 0 for padding.
     needs_mask = False
+    #: Numbers per atom that neighbors read in every layer of message passing; 0 for descriptors without.
+    message_width = 0
     #: Set by the model: whether ``rot_mat`` will be read.
     rotation_needed = False
 

@@ -15,7 +15,7 @@ from dptf.errors import UserError
 from dptf.graph.load import constants, load_graph_def
 from dptf.infer import guard
 from dptf.infer.batch_size import make_batch_size
-from dptf.infer.neighbor_mesh import ghosts_and_mesh
+from dptf.infer.neighbor_mesh import ghosts_and_mesh, with_owners
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +140,7 @@ class GraphEvaluator:
         self.numb_dos = int(number("fitting_attr/numb_dos"))
         self.ntypes_spin = int(number("spin_attr/ntypes_spin"))
         self.output_dim = int(number("model_attr/output_dim"))
+        self.passes_messages = bool(number("descrpt_attr/message_width"))
         self.sel_type = [int(t) for t in np.ravel(const.get("model_attr/sel_type", ()))]
         self.modifier_type = text("modifier_attr/type", None)
         if self.modifier_type and not skip_modifier:
@@ -335,6 +336,8 @@ class GraphEvaluator:
                 self.neighbor_list, coord[0], None if box is None else box[0].reshape(3, 3)
             )
             coord, types_all = all_coord[None], np.concatenate([types, types[owner]])
+            if self.passes_messages:
+                mesh = with_owners(mesh, nloc, owner)
         else:
             mesh, types_all = np.zeros(0 if box is None else 6, np.int32), types
         natoms = np.concatenate([[nloc, len(types_all)], np.bincount(types, minlength=self.ntypes)]).astype(np.int32)

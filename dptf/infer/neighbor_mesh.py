@@ -44,3 +44,11 @@ def ghosts_and_mesh(neighbor_list, coords, cell):
     header[0] = natoms
     mesh = np.concatenate([header, np.arange(natoms), np.diff(first[: natoms + 1]), neighbors]).astype(np.int32)
     return coords, owner, mesh
+
+
+def with_owners(mesh, natoms, owner):
+    """Append the owners of all atoms to a mesh, for models whose ghosts have features."""
+    owners = np.concatenate([np.arange(natoms), owner]).astype(np.int32)
+    mesh = np.concatenate([mesh, owners])
+    mesh[1:3] = 1, len(owners)
+    return mesh

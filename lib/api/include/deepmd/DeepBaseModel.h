@@ -29,6 +29,8 @@ class DeepBaseModel {
   void print_summary(const std::string& pre) const;
   /// Which path evaluates the model (fused kernels or the graph as it is), and why.
   std::string runtime_report() const;
+  /// Numbers per atom that a message-passing model exchanges between processes; 0 for other models.
+  int message_width() const;
 
  protected:
   virtual const ModelHead& head() const = 0;

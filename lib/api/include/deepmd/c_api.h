@@ -27,6 +27,10 @@ extern DP_Nlist* DP_NewNlist_comm(int inum_, int* ilist_, int* numneigh_, int** 
                                   int* recvproc, void* world, int nprocs);
 extern void DP_NlistSetMask(DP_Nlist* nl, int mask);
 extern void DP_NlistSetMapping(DP_Nlist* nl, int* mapping);
+/* Own addition: models that pass messages, on several processes. rows has width numbers for every local atom and ghost;
+ * forward overwrites those of ghosts with those of their owners, reverse adds those of ghosts to their owners; 0: done. */
+extern void DP_NlistSetExchange(DP_Nlist* nl, void* engine, int (*forward)(void* engine, double* rows, int width),
+                                int (*reverse)(void* engine, double* rows, int width));
 extern void DP_DeleteNlist(DP_Nlist* nl);
 extern const char* DP_NlistCheckOK(DP_Nlist* nl);
 
@@ -95,6 +99,8 @@ extern bool DP_DeepPotUsesFP32EdgeVectors(DP_DeepPot* dp);
 extern bool DP_DeepPotUsesCanonicalGraphInference(DP_DeepPot* dp);
 /* Own addition: which path evaluates the model, in words (free with DP_DeleteChar). */
 extern const char* DP_DeepPotGetRuntimeReport(DP_DeepPot* dp);
+/* Own addition: numbers per atom that a message-passing model exchanges; 0 for other models. */
+extern int DP_DeepPotGetMessageWidth(DP_DeepPot* dp);
 
 /* Several models; outputs are concatenated over models; nframes must be 1. */
 extern DP_DeepPotModelDevi* DP_NewDeepPotModelDevi(const char** c_models, int n_models);

@@ -24,6 +24,12 @@ struct InputNlist {
   int mask = 0xFFFFFFFF;
   int* mapping = nullptr;
   int nprocs = 1;
+  // Exchange of features with the processes that own the ghosts (own addition): `rows` has `width` numbers
+  // for every local atom and ghost; forward overwrites those of ghosts with those of their owners, reverse
+  // adds those of ghosts to their owners. Both return 0 on success.
+  void* engine = nullptr;
+  int (*forward_rows)(void* engine, double* rows, int width) = nullptr;
+  int (*reverse_rows)(void* engine, double* rows, int width) = nullptr;
 
   InputNlist() = default;
   InputNlist(int inum_, int* ilist_, int* numneigh_, int** firstneigh_)
@@ -45,7 +51,15 @@ struct InputNlist {
         world(world_),
         nprocs(nprocs_) {}
   void set_mask(int mask_) { mask = mask_; }
+  /// The local atom that every atom is an image of, for models that pass messages, in one process.
   void set_mapping(int* mapping_) { mapping = mapping_; }
+  /// The same with several processes.
+  void set_exchange(void* engine_, int (*forward)(void*, double*, int), int (*reverse)(void*, double*, int)) {
+    engine = engine_;
+    forward_rows = forward;
+    reverse_rows = reverse;
+  }
+  bool has_exchange() const { return forward_rows && reverse_rows; }
 };
 
 /// Points `to_nlist` (whose three arrays have room for from_nlist.size() entries) to the rows of

@@ -166,3 +166,8 @@ DP_EXPORT const char* DP_DeepPotGetRuntimeReport(DP_DeepPot* dp) {
   guarded(dp, [&] { text = dp->pot.runtime_report(); });
   return copy(text);
 }
+DP_EXPORT int DP_DeepPotGetMessageWidth(DP_DeepPot* dp) {
+  int width = 0;
+  guarded(dp, [&] { width = dp->pot.message_width(); });
+  return width;
+}

@@ -25,6 +25,10 @@ DP_EXPORT void DP_NlistSetMask(DP_Nlist* nl, int mask) {
 DP_EXPORT void DP_NlistSetMapping(DP_Nlist* nl, int* mapping) {
   if (nl) nl->nl.set_mapping(mapping);
 }
+DP_EXPORT void DP_NlistSetExchange(DP_Nlist* nl, void* engine, int (*forward)(void*, double*, int),
+                                   int (*reverse)(void*, double*, int)) {
+  if (nl) nl->nl.set_exchange(engine, forward, reverse);
+}
 DP_EXPORT void DP_DeleteNlist(DP_Nlist* nl) { delete nl; }
 DP_EXPORT const char* DP_NlistCheckOK(DP_Nlist* nl) { return copy(nl ? nl->exception : "null handle"); }
 

@@ -18,6 +18,7 @@ ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& 
   rcut = single ? graph.scalar<float>(pre + "descrpt_attr/rcut")
                 : graph.scalar<double>(pre + "descrpt_attr/rcut");
   ntypes = graph.scalar<int>(pre + "descrpt_attr/ntypes");
+  message_width = graph.scalar_or<int>(pre + "descrpt_attr/message_width", 0);
   dfparam = std::max(0, graph.scalar_or<int>(pre + "fitting_attr/dfparam", 0));
   daparam = std::max(0, graph.scalar_or<int>(pre + "fitting_attr/daparam", 0));
   if (daparam) aparam_nall = graph.scalar_or<bool>(pre + "fitting_attr/aparam_nall", false);
@@ -35,6 +36,7 @@ bool DeepBaseModel::has_default_fparam() const { return false; }
 void DeepBaseModel::get_type_map(std::string& type_map) const { type_map = head().names; }
 void DeepBaseModel::print_summary(const std::string& pre) const { deepmd::print_summary(pre); }
 std::string DeepBaseModel::runtime_report() const { return head().graph.report(); }
+int DeepBaseModel::message_width() const { return head().message_width; }
 
 template <typename VALUETYPE>
 void DeepBaseModelDevi::compute_avg(VALUETYPE& avg, const std::vector<VALUETYPE>& xx) {

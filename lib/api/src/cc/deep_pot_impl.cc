@@ -58,6 +58,83 @@ void LocalOrder::copy_list(const InputNlist& list) {
   for (int k = 0; k < nloc; ++k) firstneigh[k] = neighbors.data() + start[k];
 }
 
+void LocalOrder::add_virtual_atom() {
+  for (int& f : fwd)
+    if (f >= 0) ++f;
+  bkw.insert(bkw.begin(), -1);
+  nloc = 1;
+  const std::vector<int> types(1, 0);
+  sorted = AtomMap(types.begin(), types.end());
+  ilist.assign(1, 0);
+  numneigh.assign(1, 0);
+  firstneigh.assign(1, neighbors.data());
+}
+
+std::vector<int> LocalOrder::owners(const int* mapping) const {
+  std::vector<int> out(nloc + nghost);
+  for (int k = 0; k < nloc + nghost; ++k) {
+    const int i = atom_at(k), owner = k < nloc ? i : mapping[i];
+    if (owner < 0 || owner >= static_cast<int>(fwd.size()) || fwd[owner] < 0 || fwd[owner] >= nloc)
+      throw deepmd_exception("the mapping says that atom " + std::to_string(i) + " is an image of atom " +
+                             std::to_string(owner) + ", which is not a local atom");
+    out[k] = sorted.get_fwd_map()[fwd[owner]];
+  }
+  return out;
+}
+
+void RowExchange::put(const double* from, int width) {
+  rows.assign(order->fwd.size() * width, 0.0);
+  for (int k = 0; k < order->nloc + order->nghost; ++k)
+    if (order->atom_at(k) >= 0)
+      std::copy(from + static_cast<size_t>(k) * width, from + static_cast<size_t>(k + 1) * width,
+                rows.begin() + static_cast<size_t>(order->atom_at(k)) * width);
+}
+
+void RowExchange::take(double* to, int width, int begin, int end) const {
+  for (int k = begin; k < end; ++k) {
+    const int i = order->atom_at(k);
+    if (i >= 0)
+      std::copy(rows.begin() + static_cast<size_t>(i) * width,
+                rows.begin() + static_cast<size_t>(i + 1) * width, to + static_cast<size_t>(k) * width);
+  }
+}
+
+int RowExchange::forward(void* self, double* rows, int width) {
+  auto* x = static_cast<RowExchange*>(self);
+  x->put(rows, width);
+  const int code = x->list->forward_rows(x->list->engine, x->rows.data(), width);
+  x->take(rows, width, x->order->nloc, x->order->nloc + x->order->nghost);
+  return code;
+}
+
+int RowExchange::reverse(void* self, double* rows, int width) {
+  auto* x = static_cast<RowExchange*>(self);
+  x->put(rows, width);
+  const int code = x->list->reverse_rows(x->list->engine, x->rows.data(), width);
+  x->take(rows, width, 0, x->order->nloc);
+  return code;
+}
+
+void DeepPotImpl::prepare_messages(const InputNlist& list) {
+  extras_ = dptf::ListExtras();
+  if (list.has_exchange()) {
+    exchange_.order = &order_;
+    exchange_.list = &list;
+    extras_.engine = &exchange_;
+    extras_.forward = RowExchange::forward;
+    extras_.reverse = RowExchange::reverse;
+  } else if (order_.nghost > 0) {
+    if (!list.mapping || list.nprocs > 1)
+      throw deepmd_exception(
+          "model " + file +
+          " passes messages between atoms and has to know whose images the ghosts are: give the "
+          "neighbor list a mapping (one process) or an exchange (several); see InputNlist");
+    owners_ = order_.owners(list.mapping);
+    extras_.mapping = owners_.data();
+    extras_.nmapping = static_cast<int64_t>(owners_.size());
+  }
+}
+
 DeepPotImpl::DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content)
     : ModelHead(model, gpu_rank, content) {
   if (type != "ener")
@@ -94,8 +171,10 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
     have_list_ = false;
     order_.build(atype, natoms, nghost, ntypes);
     order_.copy_list(*list);
+    if (message_width > 0 && order_.nloc == 0 && list->has_exchange()) order_.add_virtual_atom();
     have_list_ = true;
   }
+  if (list && message_width > 0) prepare_messages(*list);
   const auto zero = [](VALUETYPE* p, size_t n) {
     if (p) std::fill(p, p + n, VALUETYPE(0));
   };
@@ -144,7 +223,13 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   for (int k = 0; k < nall; ++k) at[k] = order_.atom_at(k);
   for (int f = 0; f < nframes; ++f)
     for (int k = 0; k < nall; ++k) {
-      const size_t from = static_cast<size_t>(f) * natoms + at[k], to = static_cast<size_t>(f) * nall + k;
+      const size_t to = static_cast<size_t>(f) * nall + k;
+      if (at[k] < 0) {
+        for (int d = 0; d < 3; ++d) c(3 * to + d) = 0;
+        ty(to) = -1;
+        continue;
+      }
+      const size_t from = static_cast<size_t>(f) * natoms + at[k];
       for (int d = 0; d < 3; ++d) c(3 * to + d) = static_cast<FP>(coord[3 * from + d]);
       ty(to) = atype[mixed ? from : at[k]];
       if (mixed && ty(to) >= ntypes)
@@ -159,7 +244,8 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   if (mixed) {
     na(2) = nloc;
   } else {
-    for (int k = 0; k < nloc; ++k) ++na(2 + ty(k));
+    for (int k = 0; k < nloc; ++k)
+      if (ty(k) >= 0) ++na(2 + ty(k));
   }
   const int mesh_size = has_list ? 16 : 6 * (box != nullptr) + mixed;
   Tensor t_mesh(tensorflow::DT_INT32, TensorShape({mesh_size}));
@@ -174,6 +260,7 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
     std::memcpy(m + 4, &ilist, sizeof ilist);
     std::memcpy(m + 8, &numneigh, sizeof numneigh);
     std::memcpy(m + 12, &firstneigh, sizeof firstneigh);
+    if (message_width > 0) dptf::put_extras(&extras_, m);
   }
   std::vector<std::pair<std::string, Tensor>> feeds = {
       {"t_coord", t_coord}, {"t_type", t_type}, {"t_natoms", t_natoms}, {"t_box", t_box}, {"t_mesh", t_mesh}};
@@ -192,7 +279,9 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
       for (int k = 0; k < used; ++k)
         for (int d = 0; d < daparam; ++d)
           t.flat<FP>()((static_cast<size_t>(f) * used + k) * daparam + d) =
-              static_cast<FP>(aparam[(static_cast<size_t>(tile ? 0 : f) * given + at[k]) * daparam + d]);
+              at[k] < 0 ? FP(0)
+                        : static_cast<FP>(
+                              aparam[(static_cast<size_t>(tile ? 0 : f) * given + at[k]) * daparam + d]);
     feeds.emplace_back("t_aparam", t);
   }
   feeds.erase(std::remove_if(feeds.begin(), feeds.end(), [&](const auto& f) { return !graph.has(f.first); }),
@@ -202,7 +291,7 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   if (virial && !sum_virial) fetches.push_back("o_virial");
   if (atom_energy) fetches.push_back("o_atom_energy");
   if (atom_virial || sum_virial) fetches.push_back("o_atom_virial");
-  const std::vector<Tensor> out = graph.run(feeds, fetches);
+  const std::vector<Tensor> out = graph.run(feeds, fetches, has_list && extras_.has_exchange());
 
   size_t next = 0;
   const Tensor& energy = out[next++];
@@ -212,7 +301,7 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
     const FP* from = t.flat<FP>().data();
     for (int f = 0; f < nframes; ++f)
       for (int k = 0; k < rows; ++k)
-        for (int s = 0; s < stride; ++s)
+        for (int s = 0; at[k] >= 0 && s < stride; ++s)
           to[(static_cast<size_t>(f) * natoms + at[k]) * stride + s] =
               static_cast<VALUETYPE>(from[(static_cast<size_t>(f) * rows + k) * stride + s]);
   };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common.h"
+#include "dptf/list_extras.h"
 #include "model_head.h"
 
 namespace deepmd {
@@ -19,8 +20,26 @@ struct LocalOrder {
 
   void build(const int* atype, int natoms, int nghost_all, int ntypes);
   void copy_list(const InputNlist& list);
-  /// Caller's index of the atom at place k of the graph's order (local atoms sorted, then ghosts).
+  /// An atom without type and neighbors, for processes that own nothing but take part in an exchange.
+  void add_virtual_atom();
+  /// Owners of all atoms in the order of the graph.
+  std::vector<int> owners(const int* mapping) const;
+  /// Caller's index of the atom at place k of the graph's order (local atoms sorted, then ghosts); -1 for a
+  /// virtual one.
   int atom_at(int k) const { return bkw[k < nloc ? sorted.get_bkw_map()[k] : k]; }
+};
+
+/// Hands rows in the order of the graph to an engine, which sees its own order.
+struct RowExchange {
+  const LocalOrder* order = nullptr;
+  const InputNlist* list = nullptr;
+  std::vector<double> rows;
+  static int forward(void* self, double* rows, int width);
+  static int reverse(void* self, double* rows, int width);
+
+ private:
+  void put(const double* from, int width);
+  void take(double* to, int width, int begin, int end) const;
 };
 
 class DeepPotImpl : public ModelHead {
@@ -39,7 +58,11 @@ class DeepPotImpl : public ModelHead {
                 int nghost, bool has_list, int ago, const std::vector<VALUETYPE>& fparam,
                 const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
                 VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+  void prepare_messages(const InputNlist& list);
   LocalOrder order_;
+  dptf::ListExtras extras_;
+  RowExchange exchange_;
+  std::vector<int> owners_;
   bool have_list_ = false;
 };
 

@@ -180,7 +180,7 @@ std::string GraphRunner::text(const std::string& node, const std::string& fallba
 }
 
 std::vector<tensorflow::Tensor> GraphRunner::run(const std::vector<std::pair<std::string, Tensor>>& feeds,
-                                                 const std::vector<std::string>& fetches) const {
+                                                 const std::vector<std::string>& fetches, bool here) const {
   std::string key;
   std::vector<Tensor> values;
   values.reserve(feeds.size());
@@ -189,9 +189,11 @@ std::vector<tensorflow::Tensor> GraphRunner::run(const std::vector<std::pair<std
     values.push_back(feed.second);
   }
   for (const auto& fetch : fetches) key += "|" + fetch;
+  if (here) key += "!";
   auto it = callables_.find(key);
   if (it == callables_.end()) {
     tensorflow::CallableOptions options;
+    if (here) options.mutable_run_options()->set_inter_op_thread_pool(-1);
     for (const auto& feed : feeds) options.add_feed(feed.first + ":0");
     for (const auto& fetch : fetches) options.add_fetch(fetch + ":0");
     tensorflow::Session::CallableHandle handle;

@@ -36,9 +36,10 @@ class GraphRunner {
   std::string text(const std::string& node, const std::string& fallback) const;
   tensorflow::DataType dtype(const std::string& node) const { return constant(node).dtype(); }
 
-  /// Evaluate nodes. Feeds and fetches of equal names reuse one prepared call.
+  /// Evaluate nodes, `here` on the calling thread (its parallel parts excepted). Feeds and fetches of equal
+  /// names reuse one prepared call.
   std::vector<Tensor> run(const std::vector<std::pair<std::string, Tensor>>& feeds,
-                          const std::vector<std::string>& fetches) const;
+                          const std::vector<std::string>& fetches, bool here = false) const;
 
   /// Which path evaluates the model, in words.
   const std::string& report() const { return report_; }

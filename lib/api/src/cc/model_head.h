@@ -18,6 +18,7 @@ struct ModelHead {
   std::string file, type, names;  // names: of the atom types, separated by blanks
   double rcut = 0;
   int ntypes = 0, ntypes_spin = 0, dfparam = 0, daparam = 0;
+  int message_width = 0;  // of the features that ghosts need, 0 without message passing
   bool aparam_nall = false, single = false;
 };
 
