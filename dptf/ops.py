@@ -198,7 +198,7 @@ for _name in (
     "DescrptSeAEf", "DescrptSeAEfPara", "DescrptSeAEfVert",
     "Descrpt", "ProdForceGrad", "ProdVirialGrad", "DptfFrameVirialGrad",
     "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
-    "DptfVectorForceGrad", "DptfVectorVirialGrad",
+    "DptfVectorForceGrad", "DptfVectorVirialGrad", "DptfNeighborRows",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.

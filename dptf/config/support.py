@@ -15,6 +15,7 @@ TYPES = {
         "se_e3",
         "se_atten",
         "se_atten_v2",
+        "dpa2",
         "se_a_ebd_v2",
         "se_e3_tebd",
         "dpa3",

@@ -15,7 +15,7 @@ from dptf.nn.activation import get_activation
 from dptf.nn.embedding import Seeder
 from dptf.nn.layers import apply_linear, linear
 from dptf.nn.parameters import global_dtype
-from dptf.ops import op_module, tf
+from dptf.ops import halo, op_module, tf
 
 
 class DPA2(MixedDescriptor):
@@ -89,6 +89,8 @@ class DPA2(MixedDescriptor):
     def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None):
         """Assemble the descriptor; see :meth:`Descriptor.build`."""
         self.constants(suffix)
+        # Engines read this: ghosts have features, so a mapping or an exchange between processes is needed.
+        tf.constant(self.former["g1_dim"], dtype=tf.int32, name=f"descrpt_attr{suffix}/message_width")
         dtype, seeder = self.precision, Seeder(self.seed)
         tebd = tf.cast(self._own_type_table(params, suffix), dtype)
         self.env = EdgeEnv(
@@ -97,8 +99,10 @@ class DPA2(MixedDescriptor):
         )  # fmt: skip
         self.nlist, self.rij = self.env.nlist_node, self.env.op_rij
         self._positions = wrapped(coord, box, mesh, natoms)
+        # Training reads no atomic virials; without messages in them (the sum is the same) its graph is half as large.
+        self._split_virial = params.constant
         g1 = self._initial_features(tebd, atype, params, suffix, dtype, seeder)
-        g1 = self._message_passing(g1, params, suffix, dtype, seeder)
+        g1 = self._message_passing(g1, mesh, params, suffix, dtype, seeder)
         if self.concat_output_tebd:
             g1 = tf.concat([g1, tf.gather(tebd, self.env.center)], axis=1)
         d = tf.reshape(tf.cast(g1, global_dtype()), [-1, natoms[0], self.dim_out])
@@ -116,7 +120,7 @@ class DPA2(MixedDescriptor):
             g1 = g1 + tf.gather(apply_linear(tebd, layer), self.env.center)
         return g1
 
-    def _message_passing(self, g1, params, suffix, dtype, seeder):
+    def _message_passing(self, g1, mesh, params, suffix, dtype, seeder):
         o, scale = self.former, self.scale
         block = self.env.prefix(scale.rcut, scale.nsel)
         block.exclude(self.excluded)
@@ -134,7 +138,8 @@ class DPA2(MixedDescriptor):
         switch, radial, h2 = (tf.cast(x[:, :used], dtype) for x in (switch, radial, vectors))
         edges = Edges(
             block.filled[:, :used], switch, scale.nsel, smooth=self.smooth, sqrt_nnei=bool(o["use_sqrt_nnei"]),
-            neighbors=neighbor_features(block.nlist[:, :used], self.env.natoms),
+            rows=op_module.dptf_neighbor_rows(block.nlist[:, :used], self.env.natoms, mesh),
+            table=lambda x: halo(x, self.env.natoms, mesh),
         )  # fmt: skip
         phi = get_activation(o["activation_function"])
         embed = linear(params, f"repformer{suffix}/g2_embd", 1, o["g2_dim"], dtype, seeder, trainable=self.trainable)
@@ -156,8 +161,8 @@ class DPA2(MixedDescriptor):
         g = env.edge_gradient(scalar)
         force = env.edge_force(g)
         rij = tf.reshape(env.op_rij, tf.shape(g))
-        virial, atom_virial = op_module.dptf_edge_virial(g, rij, env.nlist_node, env.natoms)
-        if atomic is None:
+        virial, atom_virial = op_module.dptf_vector_virial(g, rij, env.nlist_node, env.natoms)
+        if atomic is None or not self._split_virial:
             return force, virial, atom_virial
         centers = tf.reshape(self._positions, [-1, env.natoms[0], 1, 3])
         columns = []
@@ -169,19 +174,6 @@ class DPA2(MixedDescriptor):
         shape = [-1, env.natoms[1], 3]
         split = tf.stack([tf.reshape(c, shape) for c in columns], axis=-1)
         return force, virial, atom_virial + tf.reshape(split, tf.shape(atom_virial))
-
-
-def neighbor_features(nlist, natoms):
-    """Function from features of the atoms (n, d) to those of the neighbors (n, k, d), those of the first atom in empty slots."""
-    nframes, k = tf.shape(nlist)[0] // tf.maximum(natoms[0], 1), tf.shape(nlist)[1]
-    index = tf.reshape(tf.maximum(nlist, 0), [nframes, natoms[0], k])
-    index = tf.reshape(index + natoms[0] * tf.range(nframes)[:, None, None], [-1])
-
-    def neighbors(x):
-        d = int(x.shape[1])
-        return tf.reshape(tf.gather(x, index), [-1, k, d])
-
-    return neighbors
 
 
 def wrapped(coord, box, mesh, natoms):

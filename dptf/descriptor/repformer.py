@@ -27,12 +27,15 @@ class Edges:
     nsel : int
         Slots that sums are normalised with.
     smooth, sqrt_nnei : bool
-    neighbors : callable
-        Features of the neighbors (n, k, d) from those of the atoms (n, d).
+    rows : int32 tensor, shape (n, k)
+        Rows of the neighbors in the tables that ``table`` makes.
+    table : callable
+        Features of all atoms that are neighbors, ghosts of other processes included, from those of the local atoms (n, d).
     """
 
-    def __init__(self, filled, switch, nsel, *, smooth, sqrt_nnei, neighbors):
-        self.filled, self.switch, self.smooth, self.neighbors = filled, switch, smooth, neighbors
+    def __init__(self, filled, switch, nsel, *, smooth, sqrt_nnei, rows, table):
+        self.filled, self.switch, self.smooth, self.table = filled, switch, smooth, table
+        self._rows = rows
         mask = tf.cast(filled, switch.dtype)
         self.mask = mask
         #: Weight of a slot in a sum.
@@ -44,6 +47,11 @@ class Edges:
             count = tf.reduce_sum(mask, axis=1)
             self.mean_norm = (1.0 / (_EPS + count))[:, None]
             self.sym_norm = (1.0 / (_EPS + tf.sqrt(count)))[:, None, None] if sqrt_nnei else self.mean_norm[:, :, None]
+
+    def neighbors(self, table):
+        """Features of the neighbors (n, k, d) from a table; those of some atom in empty slots."""
+        k, d = tf.shape(self._rows)[1], int(table.shape[1])
+        return tf.reshape(tf.gather(table, tf.reshape(self._rows, [-1])), [-1, k, d])
 
     def mean(self, x):
         """Normalised sum over slots of x (n, k, d)."""
@@ -186,8 +194,9 @@ class RepformerLayer:
         o, w = self.o, self.w
         needs_neighbors = o["update_g1_has_drrd"] or (o["update_g1_has_conv"] and o["g1_out_conv"])
         needs_neighbors = needs_neighbors or (not self.last and o["update_g2_has_g1g1"])
-        gg = edges.neighbors(g1) if needs_neighbors else None
-        new_g1 = self._combine("g1", [g1, *self._node_terms(g1, g2, h2, gg, edges)])
+        table = edges.table(g1)
+        gg = edges.neighbors(table) if needs_neighbors else None
+        new_g1 = self._combine("g1", [g1, *self._node_terms(g1, g2, h2, gg, table, edges)])
         if self.last:
             return new_g1, g2, h2
         terms2, terms3 = [g2, self.phi(apply_linear(g2, w["linear2"]))], [h2]
@@ -202,7 +211,7 @@ class RepformerLayer:
                 terms3.append(self._apply_to_vectors(a, h2))
         return new_g1, self._combine("g2", terms2), self._combine("h2", terms3)
 
-    def _node_terms(self, g1, g2, h2, gg, edges):
+    def _node_terms(self, g1, g2, h2, gg, table, edges):
         o, w, terms, inputs = self.o, self.w, [], []
         if o["g1_out_mlp"]:
             terms.append(self.phi(apply_linear(g1, w["g1_self_mlp"])))
@@ -212,7 +221,7 @@ class RepformerLayer:
             terms.append(edges.mean(apply_linear(g2, w["proj_g1g2"]) * gg))
         elif o["update_g1_has_conv"]:
             # A linear map of the neighbors' features is made before they are collected.
-            inputs.append(edges.mean(g2 * edges.neighbors(apply_linear(g1, w["proj_g1g2"]))))
+            inputs.append(edges.mean(g2 * edges.neighbors(apply_linear(table, w["proj_g1g2"]))))
         if o["update_g1_has_grrg"]:
             inputs.append(symmetrised(edges.moment(g2, h2), self.axis))
         if o["update_g1_has_drrd"]:
@@ -221,7 +230,7 @@ class RepformerLayer:
             joined = tf.concat(inputs, axis=1) if len(inputs) > 1 else inputs[0]
             terms.append(self.phi(apply_linear(joined, w["linear1"])))
         if o["update_g1_has_attn"]:
-            terms.append(self._local_attention(g1, edges))
+            terms.append(self._local_attention(g1, table, edges))
         return terms
 
     def _pair_attention(self, g2, h2, edges):
@@ -247,10 +256,10 @@ class RepformerLayer:
         o = apply_linear(tf.reshape(tf.transpose(o, [0, 2, 3, 1]), [n, k * 3, nh]), self.w["ev_head_map"])
         return tf.reshape(o, [n, k, 3])
 
-    def _local_attention(self, g1, edges):
+    def _local_attention(self, g1, table, edges):
         nd, nh, n1 = self.o["attn1_hidden"], self.o["attn1_nhead"], self.n1
         q = tf.reshape(apply_linear(g1, self.w["mapq"]), [-1, nd, nh])
-        kv = edges.neighbors(apply_linear(g1, self.w["mapkv"]))
+        kv = edges.neighbors(apply_linear(table, self.w["mapkv"]))
         n, k = tf.shape(kv)[0], tf.shape(kv)[1]
         kv = tf.transpose(tf.reshape(kv, [n, k, nd + n1, nh]), [0, 3, 1, 2])  # (n, heads, k, nd + n1)
         logits = tf.matmul(kv[..., :nd], tf.transpose(q, [0, 2, 1])[..., None])[..., 0] / math.sqrt(nd)

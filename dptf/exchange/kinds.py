@@ -9,6 +9,7 @@ _DESCRIPTORS = {
     "se_e3_tebd": "se_e3_tebd",
     "dpa3": "dpa3",
     **dict.fromkeys(("se_atten", "dpa1", "se_atten_v2"), "dpa1"),
+    "dpa2": "dpa2",
     "hybrid": "hybrid",
 }
 _FITTINGS = dict.fromkeys(("ener", "invar", "dipole", "polar", "dos", "property"), "fitting")

@@ -26,12 +26,12 @@ def flat(tree, path=""):
     """Leaves of a tree by path."""
     if isinstance(tree, dict):
         return {k: v for key, value in tree.items() for k, v in flat(value, f"{path}/{key}").items()}
-    if isinstance(tree, list) and any(isinstance(x, (dict, list)) for x in tree):
+    if isinstance(tree, list) and any(isinstance(x, (dict, list, np.ndarray)) for x in tree):
         return {k: v for n, value in enumerate(tree) for k, v in flat(value, f"{path}/{n}").items()}
     return {path: tree}
 
 
-@pytest.mark.parametrize("name", ["dpa1", "dpa1_no_attn", "dpa1_strip", "dpa1_strip_attn"])
+@pytest.mark.parametrize("name", ["dpa1", "dpa1_no_attn", "dpa1_strip", "dpa1_strip_attn", "dpa2", "dpa2_three_body"])
 def test_golden_round_trip(name, golden, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = golden / "dp" / f"{name}.dp"
