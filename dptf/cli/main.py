@@ -20,7 +20,7 @@ from dptf.errors import UserError
 COMMANDS = (
     "train", "freeze", "test", "compress", "model-devi", "neighbor-stat", "convert-from", "convert-backend",
     "transfer", "show", "change-bias", "eval-desc", "embed", "doc-train-input", "doctor", "selftest",
-    "bench", "plot",
+    "bench", "uncertainty", "plot",
 )  # fmt: skip
 
 _OWN_BACKEND = ("tensorflow", "tf")

@@ -34,8 +34,6 @@ def run(args):
 
     if args.set_prefix is not None:
         log.warning("-S/--set-prefix is deprecated and has no effect: all folders set.* are used")
-    if len(args.models) < 2 and not args.real_error:
-        raise UserError("one model deviates from nothing", "-m/--models", "give two or more, or use --real_error")
     paths = [model_file(name) for name in args.models]
     for path in paths:
         read_bytes(path)
@@ -49,6 +47,12 @@ def run(args):
 
     models = [DeepPot(path) for path in paths]
     check_type_maps(models)
+    if len(models) < 2 and not args.real_error and not models[0].has_uncertainty:
+        raise UserError(
+            "one model deviates from nothing",
+            "-m/--models",
+            "give two or more, use --real_error, or a model of dp uncertainty",
+        )
     blocks = []
     for path in systems:
         system = LabelledSystem(path, models[0].get_type_map())
@@ -62,11 +66,14 @@ def _system(args, models, system):
     import numpy as np
 
     from dptf.errors import UserError
-    from dptf.infer.model_devi import calc_model_devi
+    from dptf.infer.model_devi import calc_model_devi, calc_uncertainty_devi
 
     rows = []
     for index in system.chunks(system.select(), 1_000_000):
         frame = system.arguments(models[0], index)
+        if len(models) < 2 and not args.real_error:
+            rows.append(calc_uncertainty_devi(models[0], frame, atomic=args.atomic))
+            continue
         real = None
         if args.real_error:
             real = {}

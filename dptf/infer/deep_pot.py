@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dptf.errors import UserError
 from dptf.infer.deep_eval import DeepEval
 
 
@@ -69,3 +70,28 @@ class DeepPot(DeepEval):
         if atomic:
             result += [out["o_atom_energy"], out["o_atom_virial"][:, 0]]
         return tuple(np.ascontiguousarray(r) for r in result)
+
+    @property
+    def has_uncertainty(self):
+        """Whether the model carries uncertainties (``dp uncertainty``)."""
+        return self.deep_eval.has("o_atom_uncertainty")
+
+    def eval_uncertainty(self, coords, cells, atom_types, fparam=None, aparam=None, mixed_type=False):
+        """Expected errors of the force components of every atom; arguments as in `eval`.
+
+        Returns
+        -------
+        (nf, n) array
+            Standard deviation [eV/Å].
+        """
+        if not self.has_uncertainty:
+            raise UserError("carries no uncertainties", self.deep_eval.model_file, "make them with dp uncertainty")
+        if self.deep_eval.neighbor_list is not None:
+            raise UserError("needs the model's own neighbor list", "neighbor_list", "leave it out")
+        out = self.eval_output("o_atom_uncertainty", coords, cells, atom_types, fparam, aparam, mixed_type)
+        return out[..., 0]
+
+    def eval_output(self, name, coords, cells, atom_types, fparam=None, aparam=None, mixed_type=False, **kwargs):
+        """A node of the graph, (nf, n, width), in the order of the given atoms."""
+        out = self.deep_eval.evaluate([name], coords, cells, atom_types, fparam, aparam, None, mixed_type)[name]
+        return np.ascontiguousarray(out)

@@ -35,6 +35,8 @@ _LAYOUT = {
     "o_atom_dos": LOCAL,
     "o_atom_property": LOCAL,
     "o_descriptor": LOCAL,
+    "o_last_layer_features": LOCAL,
+    "o_atom_uncertainty": LOCAL,
     "o_dipole": SELECTED,
     "o_polar": SELECTED,
     "o_wfc": SELECTED,

@@ -188,3 +188,30 @@ def calc_model_devi(
     if fname:
         write_model_devi_out(devi, fname, atomic=atomic)
     return devi
+
+
+def calc_uncertainty_devi(model, frame, atomic=False):
+    """Rows as of :func:`calc_model_devi` from the uncertainty of one model.
+
+    The expected length of the error of a force, sqrt(3) times the deviation of a component, stands where several models would have the
+    deviation of theirs; energies and virials have none (NaN).
+
+    Parameters
+    ----------
+    model : DeepPot
+    frame : dict
+        Arguments of ``model.eval``.
+    atomic : bool, optional
+        Add the values of the atoms.
+
+    Returns
+    -------
+    (nf, 8 or 8+n) array
+    """
+    std = np.sqrt(3.0) * model.eval_uncertainty(**frame)
+    there = np.broadcast_to(np.asarray(frame["atom_types"]) >= 0, std.shape)
+    nothing = np.full(len(std), np.nan)
+    high, low = np.where(there, std, -np.inf).max(axis=1), np.where(there, std, np.inf).min(axis=1)
+    mean = np.where(there, std, 0.0).sum(axis=1) / there.sum(axis=1)
+    columns = [np.arange(len(std)), nothing, nothing, nothing, high, low, mean, nothing]
+    return np.column_stack(columns + ([std] if atomic else []))

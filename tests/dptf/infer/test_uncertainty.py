@@ -1,0 +1,118 @@
+"""Uncertainty from one model: fit, calibration, the node in the graph, dp uncertainty and dp model-devi."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from toy import write_input, write_system
+
+from dptf.cli.main import main
+from dptf.errors import UserError
+from dptf.infer import DeepPot
+from dptf.infer.uncertainty import calibrate, quality
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small trained model with and without uncertainties."""
+    root = tmp_path_factory.mktemp("uncertainty")
+    systems = [write_system(root / "a", nframes=12), write_system(root / "b", seed=1, nframes=12)]
+    with pytest.MonkeyPatch.context() as m:
+        m.chdir(root)
+        config = write_input(root, systems[:1], training__validation_data={"systems": [str(systems[1])]})
+        assert main(["train", str(config)]) == 0
+        assert main(["freeze", "-o", "plain"]) == 0
+        options = ["-t", "input.json", "--json", "u.json", "--plot", "u.png"]
+        assert main(["uncertainty", "-m", "plain", "-o", "sure", *options]) == 0
+    return root
+
+
+def frames(system):
+    return (np.load(f"{system}/set.000/coord.npy"), np.load(f"{system}/set.000/box.npy"),
+            np.loadtxt(f"{system}/type.raw", dtype=int))  # fmt: skip
+
+
+def test_energies_and_forces_stay(run):
+    with DeepPot(run / "plain.pb") as a, DeepPot(run / "sure.pb") as b:
+        assert not a.has_uncertainty and b.has_uncertainty
+        for x, y in zip(a.eval(*frames(run / "b")), b.eval(*frames(run / "b"))):
+            np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
+        with pytest.raises(UserError, match="dp uncertainty"):
+            a.eval_uncertainty(*frames(run / "b"))
+
+
+def test_the_definition(run):
+    """The node against NumPy: features from a graph that gives them, covariance, neighbors, calibration."""
+    from dptf.graph.load import load_graph_def, write_graph_def
+    from dptf.graph.uncertainty import FEATURES, with_features
+
+    write_graph_def(with_features(load_graph_def(run / "plain.pb")), run / "phi.pb")
+    train = frames(run / "a")
+    coord, box, types = frames(run / "b")
+    result = json.loads((run / "u.json").read_text())
+    with DeepPot(run / "phi.pb", plain=True) as m:
+        known, phi = m.eval_output(FEATURES, *train), m.eval_output(FEATURES, coord, box, types)
+    variance = np.zeros(phi.shape[:2])
+    for t in range(2):
+        rows = known[:, train[2] == t].reshape(-1, phi.shape[-1])
+        c = rows.T @ rows
+        inverse = np.linalg.inv(c + 1e-13 * np.trace(c) * np.eye(len(c)))
+        variance[:, types == t] = np.einsum("fni,ij,fnj->fn", phi[:, types == t], inverse, phi[:, types == t])
+    images = np.array(list(np.ndindex(3, 3, 3))) - 1
+    wanted = np.zeros_like(variance)
+    for f in range(len(coord)):
+        x, cell = coord[f].reshape(-1, 3), box[f].reshape(3, 3)
+        d = x[None, :, None] + (images @ cell)[None, None] - x[:, None, None]
+        r = np.linalg.norm(d, axis=-1)
+        w = np.where((r > 1e-9) & (r < 4.0), (1 - (r / 4.0) ** 2) ** 2, 0.0).sum(axis=-1)
+        wanted[f] = (variance[f] + w @ variance[f]) / (1 + w.sum(axis=1))
+    wanted = np.sqrt(result["scale"] ** 2 * wanted + result["floor"] ** 2)
+    with DeepPot(run / "sure.pb") as m:
+        # C is nearly singular: the last digits of the features matter.
+        np.testing.assert_allclose(m.eval_uncertainty(coord, box, types), wanted, rtol=1e-4)
+
+
+def test_symmetries_and_distance(run):
+    coord, box, types = frames(run / "b")
+    with DeepPot(run / "sure.pb") as m:
+        u = m.eval_uncertainty(coord[:1], box[:1], types)
+        p = np.random.default_rng(0).permutation(len(types))
+        moved = (coord[0].reshape(-1, 3)[p] + [1.0, -8.0, 3.0]).reshape(1, -1)
+        np.testing.assert_allclose(m.eval_uncertainty(moved, box[:1], types[p])[0], u[0, p], rtol=1e-5)
+        strange = coord[0].reshape(-1, 3).copy()
+        strange[3] = strange[4] + [0.6, 0.2, 0.0]  # two atoms where no training frame has them
+        found = m.eval_uncertainty(strange.reshape(1, -1), box[:1], types)
+    floor = json.loads((run / "u.json").read_text())["floor"]
+    assert found[0, 3] ** 2 - floor**2 > 10 * (u[0, 3] ** 2 - floor**2)
+
+
+def test_calibration_of_known_errors():
+    rng = np.random.default_rng(2)
+    std = rng.uniform(0.5, 5.0, 4000)
+    errors = rng.normal(size=(4000, 3)) * np.sqrt((0.02 * std) ** 2 + 0.03**2)[:, None]
+    scale, floor = calibrate(std, errors)
+    assert abs(scale / 0.02 - 1) < 0.05 and abs(floor / 0.03 - 1) < 0.1
+    found = quality(np.sqrt((scale * std) ** 2 + floor**2), errors)
+    assert found["nll"] < found["nll_constant"] and found["spearman"] > 0.3
+    assert all(abs(p / o - 1) < 0.15 for p, o in found["bins"])
+
+
+def test_report_and_model_devi(run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    result = json.loads((run / "u.json").read_text())
+    assert result["atoms"] == 12 * 12 and len(result["bins"]) == 10 and (run / "u.png").stat().st_size > 5000
+    assert main(["model-devi", "-m", "sure", "-s", str(run / "b"), "-o", "devi.out", "--atomic"]) == 0
+    rows = np.loadtxt("devi.out")
+    with DeepPot("sure.pb") as m:
+        u = np.sqrt(3) * m.eval_uncertainty(*frames(run / "b"))
+    np.testing.assert_allclose(rows[:, 4], u.max(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(rows[:, 8:], u, rtol=1e-5)
+    assert np.isnan(rows[:, 1]).all()
+    assert main(["model-devi", "-m", "plain", "-s", str(run / "b")]) == 1
+    assert "one model deviates from nothing" in capsys.readouterr().err
+    assert main(["uncertainty", "-m", "sure", "-t", "input.json"]) == 1
+    assert "has uncertainties already" in capsys.readouterr().err
