@@ -11,9 +11,16 @@ def as_old_release(graph_def, release):
     ops, names = {}, {}
     if depth >= 1:
         remove.add("model_attr/model_version")
+        for op in ("TabulateFusionSeA", "TabulateFusionSeAGrad"):
+            ops[op] = op.replace("SeA", "")
+            for node in graph_def.node:
+                if node.op == op and node.name.split("/")[-1].startswith(op):
+                    names[node.name] = node.name.replace(op, ops[op])
     if depth >= 2:
-        ops["ProdEnvMatA"] = "DescrptSeA"
-        names["ProdEnvMatA"] = "DescrptSeA"
+        ops |= {"ProdEnvMatA": "DescrptSeA", "ProdEnvMatR": "DescrptSeR", "PairTab": "TabInter"}
+        for node in graph_def.node:
+            if node.op in ops and node.name == node.op:
+                names[node.name] = ops[node.op]
         remove.add("model_type")
     if depth >= 4:
         remove.add("fitting_attr/daparam")

@@ -12,6 +12,7 @@
 #include "errors.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "graph_upgrade.h"
 #include "op_allowlist.h"
 #include "tensorflow/core/framework/tensor.pb.h"
 #include "tensorflow/core/protobuf/config.pb.h"
@@ -82,7 +83,7 @@ GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::strin
     throw deepmd_exception(path + " is not a frozen graph, or it is truncated (" +
                            std::to_string(bytes.size()) + " bytes)");
   check_ops(graph);
-  upgrade(&graph);
+  upgrade_graph(&graph);
   tensorflow::GraphDef fused;
   if (rewrite(graph, &fused, &report_)) graph.Swap(&fused);
   for (auto& node : graph.node()) {
@@ -125,44 +126,6 @@ void GraphRunner::check_ops(const tensorflow::GraphDef& graph) const {
   for (const auto& node : graph.node()) check(node);
   for (const auto& function : graph.library().function())
     for (const auto& node : function.node_def()) check(node);
-}
-
-void GraphRunner::upgrade(tensorflow::GraphDef* graph) const {
-  std::set<std::string> names;
-  for (const auto& node : graph->node()) names.insert(node.name());
-  if (names.count("energy_test"))
-    throw deepmd_exception(path_ + " was written by release 0.12; run: dp convert-from 0.12 -i " + path_);
-  auto add = [&](const std::string& name, const Tensor& value) {
-    if (names.count(name)) return;
-    tensorflow::NodeDef* node = graph->add_node();
-    node->set_name(name);
-    node->set_op("Const");
-    (*node->mutable_attr())["dtype"].set_type(value.dtype());
-    value.AsProtoTensorContent((*node->mutable_attr())["value"].mutable_tensor());
-  };
-  auto integer = [](int v) {
-    Tensor t(tensorflow::DT_INT32, tensorflow::TensorShape({}));
-    t.scalar<int>()() = v;
-    return t;
-  };
-  auto string = [](const std::string& v) {
-    Tensor t(tensorflow::DT_STRING, tensorflow::TensorShape({}));
-    t.scalar<tensorflow::tstring>()() = v;
-    return t;
-  };
-  if (!names.count("descrpt_attr/rcut") && !names.count("dipole_charge/descrpt_attr/rcut")) return;
-  add("fitting_attr/dfparam", integer(0));
-  add("fitting_attr/daparam", integer(0));
-  // Strings cannot be written as raw content; these two have to be spelled out.
-  for (const auto& item :
-       {std::make_pair("model_attr/tmap", ""), std::make_pair("model_attr/model_type", "ener")}) {
-    if (names.count(item.first)) continue;
-    tensorflow::NodeDef* node = graph->add_node();
-    node->set_name(item.first);
-    node->set_op("Const");
-    (*node->mutable_attr())["dtype"].set_type(tensorflow::DT_STRING);
-    string(item.second).AsProtoField((*node->mutable_attr())["value"].mutable_tensor());
-  }
 }
 
 GraphRunner::Tensor GraphRunner::constant(const std::string& node) const {

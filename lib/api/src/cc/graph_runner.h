@@ -46,7 +46,6 @@ class GraphRunner {
 
  private:
   void check_ops(const tensorflow::GraphDef& graph) const;
-  void upgrade(tensorflow::GraphDef* graph) const;
 
   std::string path_, report_;
   std::map<std::string, tensorflow::NodeDef>
