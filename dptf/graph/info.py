@@ -64,9 +64,12 @@ def observed_types(constants):
     names = tmap or [str(t) for t in range(ntypes)]
     stds = [v for k, v in constants.items() if re.fullmatch(r"descrpt_attr[^/]*/t_std", k)]
     empty = (1e-2, 1.0 / float(constants["descrpt_attr/rcut"]))
+    # A type whose pairs are all excluded has an empty environment too, but an energy of its own.
+    bias = np.ravel(constants.get("fitting_attr/t_bias_atom_e", np.zeros(ntypes)))
     seen = [
         t
         for t in range(min(ntypes, len(names)))
         if not any(np.allclose(std[t], value, rtol=1e-6) for std in stds for value in empty)
+        or (t < len(bias) and abs(bias[t]) > 1e-10)
     ]
     return {"type_num": len(seen), "observed_type": [names[t] for t in seen]}
