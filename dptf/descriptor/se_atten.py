@@ -159,8 +159,11 @@ class SeAtten(MixedDescriptor):
             a = nets[0].contract_stripped(rows, tf.reshape(factor, [-1, self.neuron[-1]]), is_sorted=not self.excluded)
             a = tf.transpose(a, [0, 2, 1]) / self.nnei
         else:
+            used = self._used_slots(davg)
+            rows, mask, neighbor = rows[:, :used], mask[:, :used], neighbor[:, :used]
+            switch = None if switch is None else switch[:, :used]
             g = pairs(rows[..., 0], tebd, neighbor, self.env.center[:, None], nets, switch)
-            g = self.attention(g, mask, switch, rows[..., 1:], 0, layers)
+            g = self.attention(g, mask, switch, rows[..., 1:], self.nnei - used, layers)
             a = tf.matmul(g, rows, transpose_a=True) / self.nnei
         d = tf.matmul(a, a[:, : self.axis_neuron], transpose_b=True)
         self.rot_mat = tf.cast(a[:, :, 1:4], global_dtype())
@@ -228,6 +231,12 @@ class SeAtten(MixedDescriptor):
         else:
             rows = rows * factor[:, :, None]
         return rows, switch, tf.logical_and(mask, keep)
+
+    def _used_slots(self, davg):
+        """Number of slots to compute: those beyond the fullest list count nothing where the mean is zero."""
+        place = tf.range(1, self.nnei + 1)[None, :] * tf.cast(self.block.filled, tf.int32)
+        fullest = tf.maximum(tf.reduce_max(place), 1)
+        return tf.where(tf.reduce_any(tf.not_equal(davg, 0.0)), self.nnei * tf.ones_like(fullest), fullest)
 
     def _graph_switch(self, rows, davg, dstd):
         """Switch of the graph form, from w/r of the rows."""

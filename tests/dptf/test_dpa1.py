@@ -13,6 +13,7 @@ from toy import write_input, write_mixed_system
 
 from dptf.cli.main import main
 from dptf.errors import UserError
+from dptf.ops import tf
 
 ATTEN = NET | {
     "type": "se_atten", "sel": 14, "rcut": 3.5, "rcut_smth": 1.0, "neuron": [4, 8], "axis_neuron": 3, "resnet_dt": False,
@@ -58,6 +59,23 @@ def test_model_exclusions():
     near = case.run(names=["atom_energy"], box=box)["atom_energy"]
     far = case.run(names=["atom_energy"], box=box, coord=apart)["atom_energy"]
     np.testing.assert_allclose(near, far, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["plain", "strip_smooth_exclude", "exchange_smooth"])
+def test_slots_beyond_the_fullest_list(name):
+    """They are left out where the mean is zero, and count in the softmax; a mean that is almost zero brings them back."""
+    energies = []
+    for mean in (0.0, 1e-30):
+        case = AttentionCase(ATTEN | OPTIONS[name] | {"sel": 30})
+        with case.graph.as_default():
+            avg = next(v for v in tf.global_variables() if v.op.name == "descrpt_attr/t_avg")
+            case.session.run(tf.assign(avg, mean + 0.0 * avg))
+            weights = np.random.default_rng(2)
+            for v in tf.trainable_variables():
+                case.session.run(tf.assign(v, weights.normal(size=v.shape.as_list())))
+        energies.append(case.run(names=["energy", "force"]))
+    for key in ("energy", "force"):
+        np.testing.assert_allclose(energies[0][key], energies[1][key], atol=1e-11)
 
 
 @pytest.mark.parametrize("name", ["plain", "exchange_strip_one_side"])
@@ -179,3 +197,20 @@ def test_statistics_count_every_slot(tmp_path):
         np.testing.assert_allclose(descriptor.scale.dstd[t, 0], r[:, 0].std(), atol=1e-6)
         a = r[:, 1:]
         np.testing.assert_allclose(descriptor.scale.dstd[t, 1], np.sqrt((a**2).mean() - a.mean() ** 2), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_example(tmp_path, monkeypatch):
+    """The copper example, a few steps: train, freeze, test."""
+    example = Path(__file__).parents[2] / "examples/copper"
+    config = json.loads((example / "dpa1/input.json").read_text())
+    for key in ("training_data", "validation_data"):
+        config["training"][key]["systems"] = [str(example / "dpa1" / s) for s in config["training"][key]["systems"]]
+    config["training"] |= {"numb_steps": 4, "disp_freq": 2, "save_freq": 4}
+    config["model"]["data_stat_nbatch"] = 1
+    monkeypatch.chdir(tmp_path)
+    Path("input.json").write_text(json.dumps(config))
+    assert main(["train", "input.json"]) == 0
+    assert main(["freeze", "-o", "frozen.pb"]) == 0
+    assert main(["test", "-m", "frozen.pb", "-s", str(example / "data_3"), "-n", "1"]) == 0
+    assert np.genfromtxt("lcurve.out", names=True)["rmse_f_val"].max() < 5.0
