@@ -4,7 +4,9 @@
 Sampling: molecular dynamics in LAMMPS with a flexible three-point water model (charges and Lennard-Jones of SPC/Fw, with
 the O-H length and H-O-H angle moved towards the GFN1-xTB minimum), NVT at 300, 350 and 450 K, density 1.0 g/cm3, one frame
 every 2 ps after 10 ps. Every fourth frame is strained at random by up to 3 % and every third is rattled by 0.03 Å, so that
-the data also hold pressure and short contacts.
+the data also hold pressure and short contacts. data_4 is sampled at 700 K, and in each of its frames three pairs of neighboring
+molecules are pushed together to O-O distances between 2.05 and 2.55 Å: without them nothing tells a model how strongly
+molecules repel, and molecular dynamics finds the hole.
 Labels: GFN1-xTB (tblite, accuracy 0.1, electronic temperature 300 K), Gamma point of the periodic cell: total energy (eV),
 forces (eV/Å), virial (eV) = -volume * stress.
 
@@ -25,7 +27,14 @@ sys.path.insert(0, str(HERE.parent))
 from npy_system import write_lammps, write_system  # noqa: E402
 
 N_MOLECULES, BOX = 64, 12.42
-SYSTEMS = {"data_0": (300, 72, 11), "data_1": (350, 72, 12), "data_2": (450, 72, 13), "data_3": (None, 36, 14)}
+SYSTEMS = {
+    "data_0": (300, 72, 11),
+    "data_1": (350, 72, 12),
+    "data_2": (450, 72, 13),
+    "data_3": (None, 36, 14),
+    "data_4": (700, 36, 15),
+}
+PUSHED = "data_4"
 
 LAMMPS_INPUT = """\
 units real
@@ -92,6 +101,31 @@ def sample(temperature, frames, seed):
     return np.array(coords[:frames])
 
 
+def push_pairs(coord, rng, pairs=3):
+    """Move molecules towards a neighbor, in place; atoms in the order O, H, H, cell of edge BOX.
+
+    Pairs are moved apart again where other atoms of the two molecules would come closer than 1.3 Å.
+    """
+    molecules = coord.reshape(-1, 3, 3)
+    done = []
+    while len(done) < 2 * pairs:
+        i = int(rng.integers(len(molecules)))
+        d = molecules[:, 0] - molecules[i, 0]
+        d -= BOX * np.round(d / BOX)
+        r = np.linalg.norm(d, axis=1)
+        near = [j for j in np.flatnonzero((r > 0.1) & (r < 3.3)) if j not in done]
+        if i in done or not near:
+            continue
+        j = int(rng.choice(near))
+        moved = molecules[i] + d[j] / r[j] * (r[j] - rng.uniform(2.05, 2.55))
+        others = np.delete(molecules, i, axis=0).reshape(-1, 3)
+        gap = moved[:, None] - others[None]
+        gap = np.linalg.norm(gap - BOX * np.round(gap / BOX), axis=-1)
+        if gap.min() > 1.3 and (gap[0] > 2.0)[np.arange(len(others)) % 3 == 0].all():
+            molecules[i] = moved
+            done += [i, j]
+
+
 def label(numbers, coord, box):
     """Energy (eV), forces (eV/Å) and virial (eV, row-major) of one frame."""
     from ase import Atoms
@@ -124,11 +158,14 @@ def main():
             coord = np.concatenate([sample(t, frames // 3, seed + t) for t in (300, 350, 450)])
         else:
             coord = sample(temperature, frames, seed)
+        if name == PUSHED:
+            for frame in coord:
+                push_pairs(frame, rng)
         coord = coord[:, order]
         boxes, energies, forces, virials = [], [], [], []
         for i in range(frames):
             box = BOX * np.eye(3)
-            if i % 3 == 2:
+            if i % 3 == 2 and name != PUSHED:
                 coord[i] += rng.normal(scale=0.03, size=coord[i].shape)
             if i % 4 == 3:
                 strain = np.eye(3) + rng.uniform(-0.03, 0.03, size=(3, 3))

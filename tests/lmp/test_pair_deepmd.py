@@ -166,6 +166,31 @@ def test_frame_and_atom_parameters(tmp_path):
         assert process.returncode != 0 and words in process.stdout + process.stderr, process.stdout[-800:]
 
 
+@pytest.mark.parametrize("source", ["compute", "fix"])
+def test_frame_parameters_from_the_run(tmp_path, source):
+    case = np.load(MODELS / "se_e2_a_fparam_aparam.npz")
+    shutil.copy(MODELS / "se_e2_a_fparam_aparam.pb", tmp_path / "model.pb")
+    box, turn = restricted(case["box"][0])
+    write_data(tmp_path / "data.lmp", case["coord"][0].reshape(-1, 3) @ turn, case["atype"], box, 2)
+    f0, f1 = case["fparam"][0]
+    before = f"variable a atom {f0:.17g}/24\nvariable b atom {f1:.17g}/24\ncompute fp all reduce sum v_a v_b\n"
+    before += "fix fp all ave/time 1 1 1 c_fp[1] c_fp[2]\n"
+    lines = [f"set atom {i + 1} d_par {x:.17g}" for i, x in enumerate(case["aparam"][0].reshape(-1))]
+    before += "\n".join(["fix prop all property/atom d_par ghost yes", *lines, "compute par all property/atom d_par\n"])
+    given = "fparam_from_compute fp" if source == "compute" else "fparam_from_fix fp 1"
+    text = script(style=f"model.pb {given} aparam_from_compute par", run="run 1").replace(
+        "pair_style", before + "pair_style"
+    )
+    process = run(tmp_path, text, 2)
+    # Nothing moves; a fix has its value after the first step.
+    np.testing.assert_allclose(numbers(tmp_path, process)[0], case["pbc_energy"][0, 0], rtol=0, atol=1e-9)
+    for given, words in (("fparam_from_compute absent", "there is no compute absent"),
+                         ("fparam_from_fix fp 2", "does not give them"), ("fparam_from_compute par", "does not give them")):  # fmt: skip
+        text = script(style=f"model.pb {given} aparam_from_compute par").replace("pair_style", before + "pair_style")
+        process = run(tmp_path, text)
+        assert process.returncode != 0 and words in process.stdout + process.stderr, process.stdout[-800:]
+
+
 @pytest.fixture(scope="module")
 def second_model(tmp_path_factory):
     """The reference model with other weights in its last layers."""
@@ -249,8 +274,49 @@ def test_names_permute_types(folder, case):
 
 
 def test_units_real(folder, case):
-    table = thermo(run(folder, script(units="real")))
-    np.testing.assert_allclose(table["PotEng"][0], case["pbc_energy"][0, 0] * 0.0019872067 / 8.617343e-5, rtol=1e-12)
+    process = run(folder, script(units="real"))
+    table, unit = thermo(process), 0.0019872067 / 8.617343e-5
+    np.testing.assert_allclose(table["PotEng"][0], case["pbc_energy"][0, 0] * unit, rtol=1e-12)
+    atoms, turn = dump(folder / "out.dump"), restricted(case["box"][0])[1]
+    force = np.stack([atoms["fx"], atoms["fy"], atoms["fz"]], 1) @ turn.T
+    np.testing.assert_allclose(force, case["pbc_force"][0] * unit, rtol=0, atol=1e-9)
+    # 68568.415 atm in one kcal/mol/Å^3
+    np.testing.assert_allclose(
+        (table["Pxx"] + table["Pyy"] + table["Pzz"])[0] * table["Volume"][0] / 68568.415,
+        np.trace(case["pbc_virial"][0].reshape(3, 3)) * unit, rtol=1e-6,
+    )  # fmt: skip
+
+
+def test_model_of_another_backend(tmp_path):
+    """From a .dp file to a graph to molecular dynamics and the C library."""
+    import subprocess
+
+    from dptf.cli.main import main
+    from dptf.flags import options
+
+    source = MODELS.parent / "exchange" / "se_e2_a_exclude"
+    data = np.load(source.with_suffix(".npz"))
+    assert main(["convert-backend", str(source.with_suffix(".dp")), str(tmp_path / "model.pb")]) == 0
+    box, turn = restricted(data["box"][0])
+    coord, types = data["coord"][0].reshape(-1, 3), data["atype"][0]
+    write_data(tmp_path / "data.lmp", coord @ turn, types, box, 2)
+    energy, force, virial = numbers(tmp_path, run(tmp_path, script(), 2), turn)
+    np.testing.assert_allclose(energy, data["pbc_energy"][0, 0], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(force, data["pbc_force"][0], rtol=0, atol=1e-10)
+    sym = data["pbc_virial"][0].reshape(3, 3)
+    np.testing.assert_allclose(virial, ((sym + sym.T) / 2).reshape(9), rtol=1e-7, atol=1e-9)
+    rows = [str(len(types)), " ".join(f"{x:.17g}" for x in data["box"][0])]
+    rows += [f"{t} " + " ".join(f"{x:.17g}" for x in r) for t, r in zip(types, coord)]
+    (tmp_path / "frame.txt").write_text("\n".join(rows))
+    program = LIB.parents[1] / "examples" / "c" / "infer.c"
+    subprocess.run(["gcc", program, *options("c"), "-o", tmp_path / "infer"], check=True)
+    done = subprocess.run(
+        [tmp_path / "infer", tmp_path / "model.pb", tmp_path / "frame.txt"], capture_output=True, text=True
+    )
+    found = [list(map(float, line.split()[1:])) for line in done.stdout.splitlines()]
+    np.testing.assert_allclose(found[0][0], data["pbc_energy"][0, 0], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found[1:-1], data["pbc_force"][0], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found[-1], data["pbc_virial"][0], rtol=0, atol=1e-9)
 
 
 def test_hybrid_overlay(folder, case):
