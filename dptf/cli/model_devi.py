@@ -39,6 +39,7 @@ def run(args):
         read_bytes(path)
 
     from dptf.infer.labelled import LabelledSystem, find_systems
+    from dptf.parallel.ranks import Ranks
 
     systems = find_systems(args.system)
 
@@ -53,11 +54,15 @@ def run(args):
             "-m/--models",
             "give two or more, use --real_error, or a model of dp uncertainty",
         )
-    blocks = []
-    for path in systems:
-        system = LabelledSystem(path, models[0].get_type_map())
-        blocks.append((system.name, _system(args, models, system)))
-    _write(args.output, blocks, args.atomic)
+    ranks, mine = Ranks(), []
+    with ranks.together():
+        for k, path in enumerate(systems):
+            if ranks.owns(k):
+                system = LabelledSystem(path, models[0].get_type_map())
+                mine.append((k, system.name, _system(args, models, system)))
+        blocks = [(name, rows) for _, name, rows in ranks.collect(mine)]
+        if ranks.chief:
+            _write(args.output, blocks, args.atomic)
     for model in models:
         model.close()
 

@@ -47,6 +47,7 @@ def run(args):
 
     from dptf.infer.detail import DetailFiles, Outputs
     from dptf.infer.labelled import LabelledSystem, find_systems
+    from dptf.parallel.ranks import Ranks
     from dptf.plot.parity import ParityPlot
 
     paths = find_systems(args.system, args.datafile, args.train_data, args.valid_data)
@@ -56,15 +57,20 @@ def run(args):
     from dptf.infer import DeepPotential
     from dptf.infer.comparison import comparison_for
 
-    with DeepPotential(model_path) as model:
+    ranks = Ranks()
+    if ranks.size > 1 and (args.detail_file or args.plot):
+        raise UserError(
+            "is written by one process", "--detail-file" if args.detail_file else "--plot", "start one process"
+        )
+    with ranks.together(), DeepPotential(model_path) as model:
         comparison = comparison_for(model, args.atomic)
         systems = [LabelledSystem(path, model.get_type_map()) for path in paths]
-        _test_systems(args, comparison, systems, files)
-    if args.plot:
+        _test_systems(args, comparison, systems, files, ranks)
+    if args.plot and ranks.chief:
         log.info("wrote %s" if plot.close() else "%s is not written: no labels to compare", args.plot)
 
 
-def _test_systems(args, comparison, systems, files):
+def _test_systems(args, comparison, systems, files, ranks):
     import os
 
     import numpy as np
@@ -73,22 +79,39 @@ def _test_systems(args, comparison, systems, files):
 
     limit = int(os.environ.get("DP_TEST_CHUNK_ATOMS", "1000000"))
     rng = np.random.RandomState(None if args.rand_seed is None else args.rand_seed % 2**32)
-    total, reports = ErrorSums(), []
-    for isys, system in enumerate(systems):
-        log.info("# ---------------output of dp test--------------- ")
-        log.info("# testing system : %s", system.name)
-        index = system.select(args.numb_test, rng if args.shuffle_test else None)
-        sums = ErrorSums()
-        for part in system.chunks(index, limit):
-            sums.merge(comparison.run(system, part, isys, files))
-        log.info("# number of test data : %d ", len(index))
-        report = _log_lines(comparison.lines, sums)
-        if not report:
+    total, reports, mine = ErrorSums(), [], []
+
+    def report(isys, frames, sums):
+        system = systems[isys]
+        if ranks.size > 1:
+            _log_title(system)
+        log.info("# number of test data : %d ", frames)
+        lines = _log_lines(comparison.lines, sums)
+        if not lines:
             log.warning("%s has none of the labels %s: nothing to compare", system.name, ", ".join(comparison.labels))
         _log_unit(comparison)
         log.info("# ----------------------------------------------- ")
-        reports.append({"system": system.name, "frames": len(index), "atoms": system.natoms, "errors": report})
+        reports.append({"system": system.name, "frames": frames, "atoms": system.natoms, "errors": lines})
         total.merge(sums)
+
+    for isys, system in enumerate(systems):
+        # Every process draws for every system, so that all see the same random numbers.
+        index = system.select(args.numb_test, rng if args.shuffle_test else None)
+        if not ranks.owns(isys):
+            continue
+        if ranks.size == 1:
+            _log_title(system)
+        sums = ErrorSums()
+        for part in system.chunks(index, limit):
+            sums.merge(comparison.run(system, part, isys, files))
+        if ranks.size == 1:
+            report(isys, len(index), sums)
+        mine.append((isys, len(index), sums))
+    if ranks.size > 1:
+        for row in ranks.collect(mine):
+            report(*row)
+        if not ranks.chief:
+            return
     log.info("# ----------weighted average of errors----------- ")
     log.info("# number of systems : %d", len(systems))
     average = _log_lines([line for line in comparison.lines if line.in_average], total)
@@ -96,6 +119,11 @@ def _test_systems(args, comparison, systems, files):
     log.info("# ----------------------------------------------- ")
     if args.json:
         _write_json(args.json, {"model": args.model, "systems": reports, "average": average})
+
+
+def _log_title(system):
+    log.info("# ---------------output of dp test--------------- ")
+    log.info("# testing system : %s", system.name)
 
 
 def _log_lines(lines, sums):

@@ -6,6 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
+
 log = logging.getLogger(__name__)
 
 
@@ -92,7 +94,7 @@ class Progress:
 
 
 class TensorBoard:
-    """Scalars of training and validation."""
+    """Scalars of training and validation, and distributions of the weights."""
 
     def __init__(self, folder, every, graph):
         from dptf.ops import tf
@@ -111,6 +113,20 @@ class TensorBoard:
 
     def due(self, step):
         return step % self._every == 0
+
+    def histograms(self, values, step):
+        """Distributions of arrays by name."""
+        tf, rows = self._tf, []
+        for name, value in values.items():
+            flat = np.asarray(value, np.float64).ravel()
+            counts, edges = np.histogram(flat, bins=min(30, max(1, flat.size)))
+            histogram = tf.HistogramProto(
+                min=flat.min(), max=flat.max(), num=flat.size, sum=flat.sum(), sum_squares=float(flat @ flat),
+                bucket_limit=edges[1:].tolist(), bucket=counts.tolist(),
+            )  # fmt: skip
+            rows.append(tf.Summary.Value(tag=name, histo=histogram))
+        self._writers["train"].add_summary(tf.Summary(value=rows), step)
+        self._writers["train"].flush()
 
     def scalars(self, where, values, step):
         summary = self._tf.Summary(

@@ -89,7 +89,7 @@ class Trainer:
             self._step_value = tf.placeholder(tf.int64, [])
             self._set_step = tf.assign(global_step, self._step_value)
             factor = scaled_rate(self.config.get("learning_rate"), self.world.size)
-            variables = tf.trainable_variables()
+            self.trainable = variables = tf.trainable_variables()
             optimizer = make_optimizer(self.config, lr * factor, variables)
             updates = [optimizer.minimize(b, variables, global_step, self.world, flag) for b in self.branches]
             self._average = None
@@ -131,6 +131,10 @@ class Trainer:
         for branch, saved in zip(self.branches, spacing if isinstance(spacing, list) else [spacing]):
             if branch.spacing is not None and saved:
                 branch.spacing = saved
+
+    def weights(self):
+        """Trainable arrays by name."""
+        return dict(zip([v.op.name for v in self.trainable], self.session.run(self.trainable)))
 
     def average_from_here(self):
         """Weights were put in from outside: running averages begin with them."""
@@ -327,6 +331,8 @@ class _Report:
         columns = [(f"{m}", b.label, b.validation is not None) for b in t.branches for m in b.loss.metric_names()]
         self._lcurve = Lcurve(options["disp_file"], columns, append, t.step)
         self._board = TensorBoard.make(options, t.graph)
+        if any(metric == "rmse_f" for metric, *_ in columns):
+            log.info("%s: energies and virials in eV/atom, forces in eV/Å", options["disp_file"])
         self.progress, self.timer = Progress(self._stop, sys.stderr), Timer(t.step)
         self._latest, self._before = {}, (-1, None)
         self.full = FullValidation.make(t, append)
@@ -380,6 +386,7 @@ class _Report:
             log.info("Batch %7d: val: %s", t.step, ", ".join(f"{k} = {v:8.2e}" for k, v in sorted(valid.items())))
         if self._board is not None:
             self._board.scalars("train", {**train, "lr": lr}, t.step)
+            self._board.histograms(t.weights(), t.step)
             if valid:
                 self._board.scalars("test", valid, t.step)
 

@@ -69,6 +69,7 @@ def test_tensorboard(train):
             for value in event.summary.value:
                 tags.setdefault(value.tag, []).append(event.step)
     assert {"lr", "rmse_f", "loss"} <= set(tags) and 4 in tags["lr"]
+    assert "layer_0_type_0/matrix" in tags  # distributions of the weights
 
 
 def test_profile(train):
