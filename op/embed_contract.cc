@@ -26,9 +26,11 @@ class EmbedOp : public OpKernel {
   explicit EmbedOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("sel", &sel_));
     OP_REQUIRES_OK(context, context->GetAttr("net_of", &net_of_));
-    OP_REQUIRES(context, net_of_.size() == sel_.size() * sel_.size(),
+    // With one entry of sel and several types, nlist holds the types of the neighbors.
+    for (ntypes_ = sel_.size(); ntypes_ * ntypes_ < net_of_.size() && sel_.size() == 1;) ++ntypes_;
+    OP_REQUIRES(context, net_of_.size() == ntypes_ * ntypes_,
                 invalid_argument("net_of must have len(sel)^2 = ", sel_.size() * sel_.size(),
-                                 " entries, got ", net_of_.size()));
+                                 " entries (a square number for one entry of sel), got ", net_of_.size()));
     for (int s : sel_) nnei_ += s;
   }
 
@@ -38,7 +40,8 @@ class EmbedOp : public OpKernel {
                  &atype = context->input(first + 2);
     p->n_atoms = atype.NumElements();
     p->nnei = nnei_;
-    p->ntypes = sel_.size();
+    p->ntypes = static_cast<int>(ntypes_);
+    p->mixed = ntypes_ > sel_.size();
     p->sel = sel_.data();
     p->net_of = net_of_.data();
     if (env.NumElements() != p->n_atoms * nnei_ * 4 || nlist.NumElements() != p->n_atoms * nnei_) {
@@ -54,6 +57,12 @@ class EmbedOp : public OpKernel {
       if (p->atype[i] >= p->ntypes) {
         context->CtxFailure(
             invalid_argument("type ", p->atype[i], " of atom ", i, " is not below ", p->ntypes));
+        return false;
+      }
+    for (int64_t k = 0; p->mixed && k < nlist.NumElements(); ++k)
+      if (p->nlist[k] >= p->ntypes) {
+        context->CtxFailure(
+            invalid_argument("neighbor type ", p->nlist[k], " of slot ", k, " is not below ", p->ntypes));
         return false;
       }
     return true;
@@ -95,6 +104,7 @@ class EmbedOp : public OpKernel {
  private:
   std::vector<int> sel_, net_of_;
   int nnei_ = 0;
+  size_t ntypes_ = 0;
 };
 
 REGISTER_OP("DptfEmbedGrid")

@@ -81,6 +81,31 @@ class PairEmbedding:
         factor = tf.gather(table, self._row(tebd, first, second))
         return factor if damping is None else factor * damping[..., None]
 
+    def one_number_nets(self, tebd, weights, ntypes):
+        """The embedding as nets of x alone, one per pair of types (second type slowest, no padding row).
+
+        Returns
+        -------
+        nets : list of list of (matrix, bias, idt)
+        factor : tensor, shape (pairs, neuron[-1]), or None
+            In strip form ``nets`` holds one net, to be multiplied with this.
+        """
+        net, type_net = weights
+        n, seconds = int(tebd.shape[0]), ntypes if self.two_types else 1
+        keep = [second * n + first for second in range(seconds) for first in range(ntypes)]
+        rows = tf.gather(self.type_rows(tebd), keep)
+        if self.strip:
+            return [net], 1.0 + apply_embedding(rows, type_net, self.activation)
+        (w, b, _), rest = net[0], net[1:]
+        bias = tf.unstack(tf.nn.bias_add(tf.matmul(rows, w[1:]), b), num=len(keep))
+        return [[(w[:1], own, None), *rest] for own in bias], None
+
+    @property
+    def is_one_number(self):
+        """Whether the first layer is the same as one of x alone with another bias (it adds no input)."""
+        n_in, n = 1 + self.types_in, self.neuron[0]
+        return self.strip or n not in (1, 2, n_in, 2 * n_in)
+
     def type_rows(self, tebd):
         """Input of the net of the types for all pairs (or first types), second type slowest."""
         if not self.two_types:

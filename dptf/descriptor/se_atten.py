@@ -23,6 +23,7 @@ from dptf.errors import UserError
 from dptf.nn.embedding import Seeder
 from dptf.nn.parameters import global_dtype
 from dptf.nn.table import StoredNet, check_storable, store_net
+from dptf.nn.tabulated import DEFAULT_SPACING, embed_contract, is_tabulable
 from dptf.ops import tf
 
 
@@ -65,7 +66,7 @@ class SeAtten(MixedDescriptor):
         # Without attention and product form nothing is switched.
         self.smooth = (v2 or bool(section.get("smooth_type_embedding", False))) and bool(strip or section["attn_layer"])
         # Graphs of the strip form have always had nets of both types, whatever type_one_side says.
-        two_types = not section.get("type_one_side", False) or (strip and not self.exchange_form)
+        self.two_types = two_types = not section.get("type_one_side", False) or (strip and not self.exchange_form)
         self.exact_cutoff = bool(section.get("exact_cutoff", False))
         self.trainable_ln = bool(section.get("trainable_ln", True))
         if section.get("attn_mask") and self.exchange_form:
@@ -141,6 +142,8 @@ class SeAtten(MixedDescriptor):
         self.constants(suffix)
         tebd = self._own_type_table(params, suffix) if self.exchange_form else type_table
         davg, dstd = self.scale.tensors(params, suffix)
+        if np.any(params.values.get(f"descrpt_attr{suffix}/t_avg", 0.0)):
+            tabulated = None  # of an imported model: its empty slots count
         self._environment(coord, atype, natoms, box, mesh, davg, dstd, suffix)
         tebd = tf.cast(tebd, self.precision)
         pairs = self.pairs(int(tebd.shape[1]))
@@ -158,6 +161,8 @@ class SeAtten(MixedDescriptor):
             # Rows of excluded neighbors lie among the others.
             a = nets[0].contract_stripped(rows, tf.reshape(factor, [-1, self.neuron[-1]]), is_sorted=not self.excluded)
             a = tf.transpose(a, [0, 2, 1]) / self.nnei
+        elif tabulated is not None:
+            a = self._contract_tabulated(rows, tebd, pairs, nets, tabulated) / self.nnei
         else:
             used = self._used_slots(davg)
             rows, mask, neighbor = rows[:, :used], mask[:, :used], neighbor[:, :used]
@@ -231,6 +236,37 @@ class SeAtten(MixedDescriptor):
         else:
             rows = rows * factor[:, :, None]
         return rows, switch, tf.logical_and(mask, keep)
+
+    # -- tabulated nets -------------------------------------------------------------------------------------------
+
+    def can_tabulate(self):
+        """Whether the embedding is a sum over neighbors of nets of one number: without attention and smooth types."""
+        plain = not self.attention.layers and not self.smooth and self.scale.set_davg_zero
+        plain = plain and (self.scale.davg is None or not self.scale.davg.any())
+        known = is_tabulable(self.activation) and self.precision in (tf.float32, tf.float64)
+        return plain and known and self.pairs(self.tebd_dim).is_one_number
+
+    def tabulation_pays(self, atoms_per_batch):
+        """Whether grids for all pairs of types cost less than the slots of a batch."""
+        nets = 1 if self.strip else self.ntypes ** (1 + self.two_types)
+        return self.can_tabulate() and 3 * nets * 10 / DEFAULT_SPACING < atoms_per_batch * self.nnei
+
+    def _contract_tabulated(self, rows, tebd, pairs, nets, spacing):
+        """Sum over neighbors (n, M, 4); empty slots have rows of zeros."""
+        own, factor = pairs.one_number_nets(tebd, nets, self.ntypes)
+        types = range(self.ntypes)
+        net_of = [
+            -1 if (ti, tj) in self.excluded else (ti * self.ntypes + tj if self.two_types else tj)
+            for ti in types
+            for tj in types
+        ]
+        neighbor = tf.where(self.block.filled, self.block.ntype, -tf.ones_like(self.block.ntype))
+        center = tf.where(self.block.real, self.block.center, -tf.ones_like(self.block.center))
+        a, self.table_error = embed_contract(
+            tf.reshape(rows, [-1, 4 * self.nnei]), neighbor, center, own, self.activation, sel=[self.nnei], net_of=net_of,
+            spacing=spacing, factor=factor,
+        )  # fmt: skip
+        return tf.transpose(a, [0, 2, 1])
 
     def _used_slots(self, davg):
         """Number of slots to compute: those beyond the fullest list count nothing where the mean is zero."""

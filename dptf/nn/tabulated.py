@@ -61,7 +61,7 @@ def jet_nodes(x, nets, activation):
     return y
 
 
-def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=DEFAULT_SPACING):
+def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=DEFAULT_SPACING, factor=None):
     """Contract the environment matrix with tabulated nets: ``A[i] = sum_j R[i, j] (x) G(R[i, j, 0])``.
 
     Parameters
@@ -69,7 +69,8 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
     env : tensor, shape (n, nnei * 4)
         Normalised environment matrix of n atoms (frames flattened), as ``ProdEnvMatA`` gives it.
     nlist : int32 tensor, shape (n, nnei)
-        Neighbor indices, -1 in empty slots.
+        Neighbor indices, -1 in empty slots. With one entry of ``sel`` and several types: types of the neighbors, and the
+        sum leaves empty slots out.
     atype : int32 tensor, shape (n,)
         Types of the centers; negative for virtual atoms.
     nets, activation
@@ -80,6 +81,8 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
         Index into ``nets`` for (center type, neighbor type), row-major; -1 where the pair is excluded.
     spacing : float or scalar tensor
         Grid spacing in units of ``env[..., 0]``.
+    factor : tensor, shape (n_nets, M), optional
+        ``nets`` holds one net; net k is that one times ``factor[k]``.
 
     Returns
     -------
@@ -92,9 +95,10 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
     attrs = {"sel": list(sel), "net_of": list(net_of)}
     x0, x = op_module.dptf_embed_grid(tf.stop_gradient(env), nlist, atype, h, **attrs)
     nodes = jet_nodes(x, nets, activation)
-    return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), _table_error(
-        x, h, nodes, nets, activation
-    )
+    error = _table_error(x, h, nodes, nets, activation)
+    if factor is not None:
+        nodes = nodes * factor[:, None, None, :]
+    return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), error
 
 
 def _table_error(x, h, nodes, nets, activation):

@@ -61,6 +61,34 @@ def test_model_exclusions():
     np.testing.assert_allclose(near, far, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type_one_side": True},
+        {},
+        STRIP,
+        EXCHANGE | STRIP | {"type_one_side": True},
+        EXCHANGE | {"exclude_types": [[0, 1]]},
+    ],
+)
+def test_tables_give_what_the_nets_give(changes):
+    options = ATTEN | {"attn_layer": 0, "set_davg_zero": True, "tebd_dim": 2} | changes
+    out = []
+    for tabulated in (None, 1 / 64):
+        case = AttentionCase(options, tabulated=tabulated)
+        with case.graph.as_default():
+            avg = next(v for v in tf.global_variables() if v.op.name == "descrpt_attr/t_avg")
+            case.session.run(tf.assign(avg, 0.0 * avg))
+            variables = tf.trainable_variables()
+            loss = tf.reduce_sum(case.out["force"] ** 2) + tf.reduce_sum(case.out["virial"] ** 2)
+            case.out["gradients"] = [g for g in tf.gradients(loss, variables) if g is not None]
+        out.append(case.run())
+    for key in ("energy", "force", "virial"):
+        np.testing.assert_allclose(out[1][key], out[0][key], atol=1e-10, err_msg=key)
+    for a, b in zip(out[0]["gradients"], out[1]["gradients"]):
+        np.testing.assert_allclose(b, a, atol=1e-8 * max(1, abs(np.asarray(a)).max()))
+
+
 @pytest.mark.parametrize("name", ["plain", "strip_smooth_exclude", "exchange_smooth"])
 def test_slots_beyond_the_fullest_list(name):
     """They are left out where the mean is zero, and count in the softmax; a mean that is almost zero brings them back."""

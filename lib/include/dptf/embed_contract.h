@@ -23,6 +23,8 @@ struct EmbedContract {
   const int* atype = nullptr;   // [n_atoms]; negative: virtual atom, contributes nothing
   const T* env = nullptr;
   const int* nlist = nullptr;
+  bool mixed =
+      false;  // one block of slots for all types: nlist holds the types of neighbors, -1 slots are left out
   int64_t n_nets = 0, n_nodes = 0, width = 0;
   const T* nodes = nullptr;
   T x0 = 0, h = 1;

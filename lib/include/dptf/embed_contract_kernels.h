@@ -22,6 +22,13 @@ DPTF_INLINE void for_each_slot(const EmbedContract<T>& p, int64_t i, F&& f) {
   if (ti < 0) return;
   const T* env = p.env + i * p.nnei * 4;
   const int* nlist = p.nlist + i * p.nnei;
+  if (p.mixed) {
+    for (int slot = 0; slot < p.nnei; ++slot) {
+      const int net = nlist[slot] < 0 ? -1 : p.net_of[ti * p.ntypes + nlist[slot]];
+      if (net >= 0) f(slot, 1, net);
+    }
+    return;
+  }
   int slot = 0;
   for (int tj = 0; tj < p.ntypes; ++tj) {
     const int end = slot + p.sel[tj], net = p.net_of[ti * p.ntypes + tj];
