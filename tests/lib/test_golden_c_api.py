@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from c_api import LIBRARY, Handle, load
+from c_api import LIBRARY, Handle, load, text
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="the C library was not built")
 KEYS = ("energy", "force", "virial", "atom_energy", "atom_virial")
@@ -68,6 +68,8 @@ def test_golden(golden, lib, name):
     tolerance = 1e-5 if "fp32" in name else 1e-10
     handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(golden / "pb" / f"{name}.pb").encode()))
     assert handle.error == ""
+    assert handle.call("GetNumbTypes") == 2 and text(lib, handle.call("GetTypeMap")).split() == ["O", "H"]
+    assert handle.call("GetNumbTypesSpin") == 0 and not handle.call("IsAParamNAll")
     params = {k: data[k] for k in ("fparam", "aparam") if k in data and handle.call(f"GetDim{k[0].upper()}Param")}
     n = len(data["atype"].ravel()) if data["atype"].ndim == 1 else data["atype"].shape[1]
     types = data["atype"].reshape(-1)[:n]
@@ -94,3 +96,13 @@ def test_golden(golden, lib, name):
     found = energy, fold(force, 3), virial, atom_energy[:n], fold(atom_virial, 9)
     compare(found, data, "pbc_", 0, tolerance)
     handle.delete()
+
+
+def test_nvnmd_has_its_own_sentence(golden, lib, tmp_path):
+    from dptf.graph.load import parse_graph_def, write_graph_def
+
+    graph_def = parse_graph_def((golden / "pb" / "se_e2_a.pb").read_bytes(), "x")
+    graph_def.node.add(name="q", op="QuantizeNvnmd")
+    write_graph_def(graph_def, tmp_path / "m.pb")
+    error = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(tmp_path / "m.pb").encode())).error
+    assert "QuantizeNvnmd (node q)" in error and "NVNMD hardware" in error

@@ -120,6 +120,10 @@ void GraphRunner::check_ops(const tensorflow::GraphDef& graph) const {
   static const std::set<std::string> allowed(std::begin(kAllowedOps), std::end(kAllowedOps));
   auto check = [&](const tensorflow::NodeDef& node) {
     if (allowed.count(node.op()) || node.op().rfind(kOwnOpPrefix, 0) == 0) return;
+    if (node.op().find("Nvnmd") != std::string::npos)
+      throw deepmd_exception(path_ + " holds the op " + node.op() + " (node " + node.name() +
+                             "), which emulates the fixed-point arithmetic of NVNMD hardware and is not run "
+                             "here; use a model trained without the nvnmd section");
     throw deepmd_exception(path_ + " holds the op " + node.op() + " (node " + node.name() +
                            "), which a model does not need; the file is not trusted");
   };
