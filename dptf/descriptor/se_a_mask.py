@@ -34,6 +34,8 @@ class SeAMask(SeE2A):
         """Assemble the descriptor; ``mask`` has shape (nf, nall). See :meth:`Descriptor.build`."""
         if self.pair_excluded:
             raise UserError("is not supported with se_a_mask", "model/pair_exclude_types", "use exclude_types")
+        if mask is None:
+            raise UserError("se_a_mask cannot be part of a hybrid descriptor", self.where, "use it alone")
         self.constants(suffix)
         self.mask = tf.cast(tf.reshape(mask, [-1, natoms[1]]), tf.int32)
         em, deriv, rij, nlist = op_module.descrpt_se_a_mask(

@@ -137,3 +137,20 @@ def test_masks_need_their_parameter():
     section = {"type_map": ["A", "B"], "descriptor": MASKED, "fitting_net": NET | FITTING}
     with pytest.raises(UserError, match="numb_aparam to 1 and use_aparam_as_mask"):
         build_model(section)
+
+
+def test_in_a_hybrid():
+    """Local frames may be part of a hybrid, masked clusters not."""
+    from dptf.errors import UserError
+
+    se_r = {**BASE, "type": "se_e2_r", "type_one_side": True, "sel": [4, 4]}
+    box, types = np.diag([6.0, 6.5, 7.0]), np.array([0] * 4 + [1] * 6, np.int32)
+    coord = np.random.default_rng(0).uniform(size=(10, 3)) @ box
+    feeds = {"coord": coord.ravel(), "type": types, "box": box.ravel(), "natoms": [10, 10, 4, 6], "mesh": np.zeros(6)}
+    hybrid = {"type": "hybrid", "list": [LOC_FRAME | {"axis_rule": RULE}, se_r]}
+    force = frozen_value({"descriptor": hybrid, "fitting_net": FITTING}, feeds)[1]
+    np.testing.assert_allclose(force.reshape(-1, 3).sum(0), 0, atol=1e-12)
+    hybrid = {"type": "hybrid", "list": [MASKED, se_r]}
+    fitting = FITTING | {"numb_aparam": 1, "use_aparam_as_mask": True}
+    with pytest.raises(UserError, match=r"cannot be part of a hybrid|use_aparam_as_mask"):
+        frozen_value({"descriptor": hybrid, "fitting_net": fitting}, feeds)
