@@ -71,9 +71,7 @@ def read(node, where, ntypes):
     name = _ALIASES.get(node["type"], node["type"])
     kind = KINDS[name]
     nodes.expect(node, where, cls="Fitting", versions=(1, kind.version), keys=_KEYS + kind.keys)
-    nodes.refuse(
-        node, where, dim_case_embd=[0], tot_ener_zero=[False], spin=[None], default_fparam=[None],
-    )  # fmt: skip
+    nodes.refuse(node, where, tot_ener_zero=[False], spin=[None])
     if name == "ener":
         nodes.refuse(node, where, dim_out=[1])
     activation = node.get("activation_function", "tanh")
@@ -94,8 +92,15 @@ def read(node, where, ntypes):
     }
     excluded = [int(t) for t in node.get("exclude_types") or []]
     section |= _own_section(name, node, ntypes, excluded)
+    if node.get("default_fparam") is not None:
+        section["frame_default"] = [float(x) for x in np.ravel(node["default_fparam"])]
     variables = node["@variables"]
     values = {}
+    if node.get("dim_case_embd"):
+        section["case_length"] = int(node["dim_case_embd"])
+        case = variables.get("case_embd")
+        case = np.zeros(section["case_length"]) if case is None else np.asarray(case)
+        values["fitting_attr/t_case_embd"] = case.reshape(section["case_length"])
     if variables.get("bias_atom_e") is not None:
         bias = np.asarray(variables["bias_atom_e"])
         bias = 0.5 * bias if _is_full(section) else bias
@@ -210,7 +215,8 @@ def write(section, values, ntypes, type_map):
         if key not in nets:
             nets[key] = nodes.zeros_like(template)
     width = template["out_dim"]
-    extra = nf + (0 if section.get("use_aparam_as_mask") else na)
+    case = int(section.get("case_length") or 0)
+    extra = nf + (0 if section.get("use_aparam_as_mask") else na) + case
     full = _is_full(section)
     bias = values.get(f"fitting_attr/{kind.bias}")
     bias = np.zeros((ntypes, width)) if bias is None else (2.0 * bias if full else bias).reshape(ntypes, width)
@@ -224,8 +230,8 @@ def write(section, values, ntypes, type_map):
         "resnet_dt": bool(section.get("resnet_dt", True)),
         "numb_fparam": nf,
         "numb_aparam": na,
-        "dim_case_embd": 0,
-        "default_fparam": None,
+        "dim_case_embd": case,
+        "default_fparam": section.get("frame_default"),
         "activation_function": template["activation_function"],
         "precision": template["precision"],
         "mixed_types": mixed_types,
@@ -234,7 +240,7 @@ def write(section, values, ntypes, type_map):
         "exclude_types": [],
         "@variables": {
             "bias_atom_e": bias,
-            "case_embd": None,
+            "case_embd": values["fitting_attr/t_case_embd"] if case else None,
             **{key: values.get(f"fitting_attr/{variable}") for key, variable in _PARAMS.items()},
         },
         "type_map": list(type_map),

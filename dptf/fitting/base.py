@@ -14,7 +14,7 @@ from dptf.ops import tf
 class Fitting:
     """Base of the fittings.
 
-    The input of a net is ``[descriptor, (type features), (frame parameters), (atomic parameters)]``. With one net per type,
+    The input of a net is ``[descriptor, (type features), (frame parameters), (atomic parameters), (task)]``. With one net per type,
     atoms are sorted by type and the nets act on slices; variables end in ``_type_<t>``. With mixed types one net serves
     all atoms in any order, and what depends on the type (a bias, say) is gathered atom by atom. Virtual atoms (type -1) give zeros.
 
@@ -56,6 +56,10 @@ class Fitting:
         for key in ("default_fparam", "dim_case_embd"):
             if section.get(key):
                 raise UserError("is not available in graph mode", f"{where}/{key}", "remove it")
+        # Imported models of one task among several have a constant vector as input too; files hold its length.
+        self.dim_case = int(section.get("case_length") or 0)
+        # Of imported models too: the frame parameters of callers that give none.
+        self.frame_default = section.get("frame_default")
         self.param_stat = {}
 
     def _per_layer(self, value, where):
@@ -107,6 +111,8 @@ class Fitting:
         """Attribute nodes."""
         tf.constant(self.numb_fparam, dtype=tf.int32, name=f"fitting_attr{suffix}/dfparam")
         tf.constant(self.numb_aparam, dtype=tf.int32, name=f"fitting_attr{suffix}/daparam")
+        if self.frame_default is not None:
+            tf.constant(self.frame_default, dtype=tf.float64, name=f"fitting_attr{suffix}/default_fparam")
 
     def build(self, descriptor, natoms, atype, params, suffix="", *, rot_mat=None, **inputs):
         """Atomic outputs.
@@ -167,6 +173,11 @@ class Fitting:
         if self.numb_aparam and not self.use_aparam_as_mask:
             extra.append(self._normalised(aparam, "aparam", self.numb_aparam, params, suffix))
             n_in += self.numb_aparam
+        if self.dim_case:
+            name, zero = f"fitting_attr{suffix}/t_case_embd", np.zeros(self.dim_case, GLOBAL_NP_FLOAT)
+            case = params.get(name, [self.dim_case], zero, global_dtype(), trainable=False)
+            extra.append(tf.tile(case[None, None, :], [tf.shape(descriptor)[0], natoms[0], 1]))
+            n_in += self.dim_case
         seeder, nframes = Seeder(self.seed), tf.shape(descriptor)[0]
 
         def rows(t, cut, count):

@@ -21,7 +21,7 @@ _COMMON = [
     "model_attr/tmap", "model_attr/model_type", "model_attr/model_version", "train_attr/min_nbor_dist",
     "train_attr/training_script", "t_mesh",
 ]  # fmt: skip
-_PARAMETERS = ["fitting_attr/dfparam", "fitting_attr/daparam"]
+_PARAMETERS = ["fitting_attr/dfparam", "fitting_attr/daparam", "fitting_attr/default_fparam"]
 # Imported output statistics that tensors do not use; a later export wants them back.
 _KEPT = ["model_attr/model_attr/t_out_bias", "model_attr/model_attr/t_out_std"]
 _TENSOR = ["o_force", "o_virial", "o_atom_virial", "model_attr/sel_type", "model_attr/output_dim", *_PARAMETERS, *_KEPT]

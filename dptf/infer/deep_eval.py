@@ -143,8 +143,8 @@ class DeepEval:
         return observed_types(self.deep_eval.constants())
 
     def has_default_fparam(self):
-        """Frozen graphs have no default frame parameters."""
-        return False
+        """Whether the model has frame parameters for callers that give none."""
+        return self.deep_eval.constant("fitting_attr/default_fparam") is not None
 
     def has_chg_spin_ebd(self):
         """Frozen graphs have no charge and spin embedding."""

@@ -235,7 +235,12 @@ class GraphEvaluator:
         frames = {
             "coord": coords,
             "box": cells,
-            "fparam": guard.as_parameters(fparam, "fparam", self.dfparam, nframes),
+            "fparam": guard.as_parameters(
+                self._const.get("fitting_attr/default_fparam") if fparam is None else fparam,
+                "fparam",
+                self.dfparam,
+                nframes,
+            ),
             "aparam": guard.as_parameters(aparam, "aparam", self.daparam, nframes, natoms),
             "efield": guard.as_parameters(efield, "efield", 3 if "t_efield" in self._inputs else 0, nframes, natoms),
         }

@@ -151,7 +151,7 @@ def change(path, value):
         (change(["model", "descriptor", "type"], "dpa9"), "descriptor 'dpa9' cannot be exchanged"),
         (change(["model", "descriptor", "@version"], 9), "model/descriptor: @version is 9"),
         (change(["model", "descriptor", "new_physics"], 1), "unknown key 'new_physics'"),
-        (change(["model", "fitting", "dim_case_embd"], 3), "model/fitting/dim_case_embd: is 3"),
+        (change(["model", "fitting", "tot_ener_zero"], True), "model/fitting/tot_ener_zero: is True"),
         (
             change(["model", "fitting", "nets", "networks", 0, "layers", 1, "resnet"], False),
             "nets/1: its layers add their inputs elsewhere",

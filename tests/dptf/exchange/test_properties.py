@@ -75,7 +75,7 @@ def edited(golden, tmp_path, name, edit, data):
     for a, b in ((golden / "dp" / f"{name}.dp", "a.pb"), ("b.dp", "b.pb"), ("b.pb", "c.dp")):
         convert(tmp_path / a, tmp_path / b)
     same_tree(read_tree(tmp_path / "b.dp")["model"], read_tree(tmp_path / "c.dp")["model"])
-    return values(tmp_path / "a.pb", data), values(tmp_path / "b.pb", data)
+    return None if data is None else (values(tmp_path / "a.pb", data), values(tmp_path / "b.pb", data))
 
 
 def test_polar_shift(golden, tmp_path, water):
@@ -131,6 +131,39 @@ def test_dos_excluded(golden, tmp_path, water):
 
     plain, changed = edited(golden, tmp_path, "dos", edit, water)
     np.testing.assert_allclose(changed[1], plain[1] * (water["atype"] == 1)[..., None], rtol=0, atol=1e-13)
+
+
+def test_task_vector_and_default_parameters(golden, tmp_path, water):
+    """The constant vector of a task shifts the first layer; frame parameters of callers that give none are in the model."""
+    rng, name = np.random.default_rng(3), "se_e2_a_fparam_aparam"
+    shifted = {}
+
+    def edit(model, case):
+        fitting = model["fitting"]
+        fitting["default_fparam"] = [0.3, -0.2]
+        for k, net in enumerate(fitting["nets"]["networks"]):
+            v = net["layers"][0]["@variables"]
+            rows = shifted.setdefault(k, rng.normal(size=(3, v["w"].shape[1])))
+            if not case:
+                v["b"] = v["b"] + rows[1]
+                continue
+            v["w"], net["in_dim"] = np.vstack([v["w"], rows]), net["in_dim"] + 3
+        if case:
+            fitting["dim_case_embd"] = 3
+            fitting["@variables"]["case_embd"] = np.array([0.0, 1.0, 0.0])
+
+    out = []
+    aparam = rng.normal(size=(1, 9, 1))
+    for case in (False, True):
+        edited(golden, tmp_path, name, lambda m, c=case: edit(m, c), None)
+        with DeepPotential(tmp_path / "b.pb") as model:
+            assert model.has_default_fparam()
+            args = water["coord"], water["box"], water["atype"][0]
+            out.append(model.eval(*args, aparam=aparam))
+            for a, b in zip(out[-1], model.eval(*args, aparam=aparam, fparam=[0.3, -0.2])):
+                np.testing.assert_array_equal(a, b)
+    for a, b in zip(*out):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 
 def test_residual_flags(golden, tmp_path, water):
