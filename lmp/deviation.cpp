@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 namespace LAMMPS_NS {
 
@@ -81,21 +82,24 @@ std::vector<double> gather_by_tag(const std::vector<double>& values, const tagin
   return out;
 }
 
-void deviation_header(FILE* file, bigint natoms) {
+void deviation_header(FILE* file, bigint natoms, bool spin) {
   std::fprintf(file, "#%11s", "step");
-  for (const char* name :
-       {"max_devi_v", "min_devi_v", "avg_devi_v", "max_devi_f", "min_devi_f", "avg_devi_f"})
-    std::fprintf(file, "%19s", name);
-  if (natoms > 0) std::fprintf(file, "%19s", "atm_devi_f(N)");
+  for (const char* of : spin ? std::vector<const char*>{"v", "fr", "fm"} : std::vector<const char*>{"v", "f"})
+    for (const char* kind : {"max", "min", "avg"})
+      std::fprintf(file, "%19s", (std::string(kind) + "_devi_" + of).c_str());
+  if (natoms > 0 && !spin) std::fprintf(file, "%19s", "atm_devi_f(N)");
   std::fprintf(file, "\n");
 }
 
 void deviation_line(FILE* file, bigint step, const Spread& v, double unit_v, const Spread& f, double unit_f,
-                    const std::vector<double>& atomic) {
+                    const std::vector<double>& atomic, const Spread* magnetic) {
   std::fprintf(file, "%12lld", static_cast<long long>(step));
-  for (double x :
-       {v.max * unit_v, v.min * unit_v, v.avg * unit_v, f.max * unit_f, f.min * unit_f, f.avg * unit_f})
-    std::fprintf(file, " %18.6e", x);
+  const auto spread = [&](const Spread& s, double unit) {
+    for (const double x : {s.max, s.min, s.avg}) std::fprintf(file, " %18.6e", x * unit);
+  };
+  spread(v, unit_v);
+  spread(f, unit_f);
+  if (magnetic) spread(*magnetic, unit_f);
   for (double x : atomic) std::fprintf(file, " %18.6e", x * unit_f);
   std::fprintf(file, "\n");
 }

@@ -29,8 +29,9 @@ std::vector<double> gather_by_tag(const std::vector<double>& values, const tagin
                                   MPI_Comm world);
 
 /// Columns of the public file; natoms > 0 adds the column of atomic deviations.
-void deviation_header(FILE* file, bigint natoms);
+/// With spins there are those of magnetic forces, in the unit of forces, too.
+void deviation_header(FILE* file, bigint natoms, bool spin);
 void deviation_line(FILE* file, bigint step, const Spread& v, double unit_v, const Spread& f, double unit_f,
-                    const std::vector<double>& atomic);
+                    const std::vector<double>& atomic, const Spread* magnetic);
 
 }  // namespace LAMMPS_NS

@@ -19,7 +19,7 @@ inline std::string take(const char* text) {
 /// Atoms, neighbor list and parameters of one evaluation, in model units.
 struct DeepmdInput {
   int nall = 0, nghost = 0;
-  std::vector<double> coord, fparam, aparam;
+  std::vector<double> coord, spin, fparam, aparam;  // spin only of models with spins
   std::vector<int> type;
   double box[9] = {};
   DP_Nlist* nlist = nullptr;
@@ -28,51 +28,77 @@ struct DeepmdInput {
 
 struct DeepmdOutput {
   double energy = 0, virial[9] = {};
-  std::vector<double> force, atom_energy, atom_virial;  // the last two only when asked for
+  std::vector<double> force, force_mag, atom_energy, atom_virial;  // the last two only when asked for
 };
 
-/// One energy model behind the C API; every error becomes an exception.
+/// One energy model behind the C API, with spins or without; every error becomes an exception.
 class DeepmdModel {
  public:
-  DeepmdModel(std::string file, int gpu_rank, const std::string& content)
+  DeepmdModel(std::string file, int gpu_rank, const std::string& content, bool spin = false)
       : file_(std::move(file)),
-        dp_(DP_NewDeepPotWithParam2(file_.c_str(), gpu_rank, content.data(),
-                                    static_cast<int>(content.size())),
-            DP_DeleteDeepPot) {
+        spin_(spin),
+        dp_(open(file_, gpu_rank, content, spin), DP_DeleteDeepBaseModel) {
     check();
   }
-  double cutoff() const { return DP_DeepPotGetCutoff(dp_.get()); }
-  int ntypes() const { return DP_DeepPotGetNumbTypes(dp_.get()); }
-  int dim_fparam() const { return DP_DeepPotGetDimFParam(dp_.get()); }
-  int dim_aparam() const { return DP_DeepPotGetDimAParam(dp_.get()); }
-  int message_width() const { return DP_DeepPotGetMessageWidth(dp_.get()); }
-  std::string type_map() const { return take(DP_DeepPotGetTypeMap(dp_.get())); }
-  std::string runtime_report() const { return take(DP_DeepPotGetRuntimeReport(dp_.get())); }
+  double cutoff() const { return DP_DeepBaseModelGetCutoff(dp_.get()); }
+  /// Types of atoms; virtual ones are the model's own affair.
+  int ntypes() const {
+    return DP_DeepBaseModelGetNumbTypes(dp_.get()) -
+           (spin_ ? DP_DeepBaseModelGetNumbTypesSpin(dp_.get()) : 0);
+  }
+  int dim_fparam() const { return DP_DeepBaseModelGetDimFParam(dp_.get()); }
+  int dim_aparam() const { return DP_DeepBaseModelGetDimAParam(dp_.get()); }
+  int message_width() const { return spin_ ? 0 : DP_DeepPotGetMessageWidth(pot()); }
+  std::string type_map() const { return take(DP_DeepBaseModelGetTypeMap(dp_.get())); }
+  std::string runtime_report() const {
+    return spin_ ? "virtual atoms for spins" : take(DP_DeepPotGetRuntimeReport(pot()));
+  }
   const std::string& file() const { return file_; }
 
   void compute(const DeepmdInput& in, bool atom_energy, bool atom_virial, DeepmdOutput& out) {
     out.force.resize(3 * static_cast<size_t>(in.nall));
+    out.force_mag.resize(spin_ ? 3 * static_cast<size_t>(in.nall) : 0);
     out.atom_energy.resize(atom_energy ? in.nall : 0);
     out.atom_virial.resize(atom_virial ? 9 * static_cast<size_t>(in.nall) : 0);
     // A model that was not evaluated when the list was built has not seen it yet.
     const int ago = seen_ == in.list_version ? 1 : 0;
-    DP_DeepPotComputeNList2(dp_.get(), 1, in.nall, in.coord.data(), in.type.data(), in.box, in.nghost,
-                            in.nlist, ago, in.fparam.empty() ? nullptr : in.fparam.data(),
-                            in.aparam.empty() ? nullptr : in.aparam.data(), &out.energy, out.force.data(),
-                            out.virial, atom_energy ? out.atom_energy.data() : nullptr,
-                            atom_virial ? out.atom_virial.data() : nullptr);
+    const double *fparam = in.fparam.empty() ? nullptr : in.fparam.data(),
+                 *aparam = in.aparam.empty() ? nullptr : in.aparam.data();
+    double *energies = atom_energy ? out.atom_energy.data() : nullptr,
+           *virials = atom_virial ? out.atom_virial.data() : nullptr;
+    if (spin_)
+      DP_DeepSpinComputeNList2(reinterpret_cast<DP_DeepSpin*>(dp_.get()), 1, in.nall, in.coord.data(),
+                               in.spin.data(), in.type.data(), in.box, in.nghost, in.nlist, ago, fparam,
+                               aparam, &out.energy, out.force.data(), out.force_mag.data(), out.virial,
+                               energies, virials);
+    else
+      DP_DeepPotComputeNList2(pot(), 1, in.nall, in.coord.data(), in.type.data(), in.box, in.nghost, in.nlist,
+                              ago, fparam, aparam, &out.energy, out.force.data(), out.virial, energies,
+                              virials);
     check();
     seen_ = in.list_version;
   }
 
  private:
+  // Handles of models may be used as those of their base.
+  static DP_DeepBaseModel* open(const std::string& file, int gpu_rank, const std::string& content,
+                                bool spin) {
+    const int size = static_cast<int>(content.size());
+    if (spin)
+      return reinterpret_cast<DP_DeepBaseModel*>(
+          DP_NewDeepSpinWithParam2(file.c_str(), gpu_rank, content.data(), size));
+    return reinterpret_cast<DP_DeepBaseModel*>(
+        DP_NewDeepPotWithParam2(file.c_str(), gpu_rank, content.data(), size));
+  }
+  DP_DeepPot* pot() const { return reinterpret_cast<DP_DeepPot*>(dp_.get()); }
   void check() const {
-    const std::string text = take(DP_DeepPotCheckOK(dp_.get()));
+    const std::string text = take(DP_DeepBaseModelCheckOK(dp_.get()));
     if (!text.empty())
       throw std::runtime_error(text.find(file_) == std::string::npos ? file_ + ": " + text : text);
   }
   std::string file_;
-  std::unique_ptr<DP_DeepPot, void (*)(DP_DeepPot*)> dp_;
+  bool spin_;
+  std::unique_ptr<DP_DeepBaseModel, void (*)(DP_DeepBaseModel*)> dp_;
   long seen_ = 0;
 };
 

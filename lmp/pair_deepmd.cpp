@@ -63,7 +63,12 @@ bool is_number(const char* word) {
 
 }  // namespace
 
-PairDeepMD::PairDeepMD(LAMMPS* lmp) : Pair(lmp), fparam_(lmp), aparam_(lmp) {
+PairDeepMD::PairDeepMD(LAMMPS* lmp, bool spin)
+    : Pair(lmp),
+      spin_(spin),
+      style_(spin ? "pair_style deepspin" : "pair_style deepmd"),
+      fparam_(lmp),
+      aparam_(lmp) {
   if (std::strcmp(update->unit_style, "lj") == 0)
     error->all(FLERR, "pair_style deepmd needs physical units (units metal, real, ...), not lj");
   restartinfo = 1;
@@ -156,7 +161,7 @@ void PairDeepMD::load_models(const std::vector<std::string>& files) {
     content.resize(size);
     MPI_Bcast(&content[0], size, MPI_CHAR, 0, world);
     try {
-      models_.push_back(std::make_unique<DeepmdModel>(file, node_rank, content));
+      models_.push_back(std::make_unique<DeepmdModel>(file, node_rank, content, spin_));
     } catch (const std::exception& e) {
       error->all(FLERR, "pair_style deepmd: {}", e.what());
     }
@@ -252,7 +257,7 @@ void PairDeepMD::settings(int narg, char** arg) {
   message_width_ = 0;
   for (const auto& m : models_) message_width_ = std::max(message_width_, m->message_width());
   comm_forward = message_width_;
-  comm_reverse = std::max(nmodels > 1 ? 3 * nmodels : 0, message_width_);
+  comm_reverse = std::max(nmodels > 1 ? (spin_ ? 6 : 3) * nmodels : 0, message_width_);
   out_.resize(nmodels);
 
   if (model.dim_fparam() > 0 && !fparam_.given())
@@ -332,8 +337,11 @@ void PairDeepMD::coeff(int narg, char** arg) {
 void PairDeepMD::init_style() {
   if (!force->newton_pair)
     error->all(FLERR, "pair_style deepmd needs newton on: forces on ghost atoms are sent back");
-  if (atom->sp_flag)
-    error->all(FLERR, "pair_style deepmd does not read spins; use an atom_style without spins");
+  if (!spin_ && atom->sp_flag)
+    error->all(
+        FLERR,
+        "pair_style deepmd does not read spins; use pair_style deepspin, or an atom_style without spins");
+  if (spin_ && !atom->sp_flag) error->all(FLERR, "pair_style deepspin needs atom_style spin");
   fparam_.check(models_[0]->dim_fparam(), false);
   aparam_.check(models_[0]->dim_aparam(), true);
   neighbor->add_request(this, NeighConst::REQ_FULL);
@@ -379,6 +387,11 @@ void PairDeepMD::gather_atoms() {
     in_.type[i] = type_of_[atom->type[i] - 1];
     for (int d = 0; d < 3; ++d)
       in_.coord[3 * static_cast<size_t>(i) + d] = (x[i][d] - domain->boxlo[d]) * per_length;
+  }
+  if (spin_) {
+    in_.spin.resize(3 * static_cast<size_t>(nall));
+    for (int i = 0; i < nall; ++i)
+      for (int d = 0; d < 3; ++d) in_.spin[3 * static_cast<size_t>(i) + d] = atom->sp[i][d] * atom->sp[i][3];
   }
   if (neighbor->ago == 0 || !in_.nlist) {
     if (in_.nlist) DP_DeleteNlist(in_.nlist);
@@ -451,6 +464,7 @@ void PairDeepMD::compute(int eflag, int vflag) {
       // Nothing is owned here, so nothing contributes; the graph is not run.
       out = DeepmdOutput();
       out.force.assign(3 * static_cast<size_t>(in_.nall), 0.0);
+      out.force_mag.assign(spin_ ? out.force.size() : 0, 0.0);
       out.atom_energy.assign(in_.nall, 0.0);
       out.atom_virial.assign(9 * static_cast<size_t>(in_.nall), 0.0);
       continue;
@@ -474,6 +488,14 @@ void PairDeepMD::tally(const DeepmdOutput& out, int, int) {
   double** f = atom->f;
   for (int i = 0; i < nall; ++i)
     for (int d = 0; d < 3; ++d) f[i][d] += force_scale * out.force[3 * static_cast<size_t>(i) + d];
+  if (spin_) {
+    // The spin dynamics of LAMMPS wants a frequency: the force on the unit vector over hbar (eV ps).
+    constexpr double kHbar = 6.5821191e-04;
+    for (int i = 0; i < nall; ++i)
+      for (int d = 0; d < 3; ++d)
+        atom->fm[i][d] +=
+            force_scale * out.force_mag[3 * static_cast<size_t>(i) + d] * atom->sp[i][3] / kHbar;
+  }
   if (eflag_global) eng_vdwl += scale * out.energy;
   if (eflag_atom)
     for (int i = 0; i < atom->nlocal; ++i) eatom[i] += scale * out.atom_energy[i];
@@ -490,7 +512,7 @@ void PairDeepMD::open_deviation_file() {
   deviation_file_ = std::fopen(out_file_.c_str(), append_ ? "a" : "w");
   if (!deviation_file_)
     error->one(FLERR, "pair_style deepmd: cannot write {}: {}", out_file_, utils::getsyserror());
-  if (!append_) deviation_header(deviation_file_, out_atomic_ ? atom->natoms : 0);
+  if (!append_) deviation_header(deviation_file_, out_atomic_ ? atom->natoms : 0, spin_);
   append_ = true;  // a second run command goes on in the file of the first
 }
 
@@ -505,6 +527,12 @@ void PairDeepMD::write_deviation() {
   for (const auto& out : out_) forces.push_back(out.force.data());
   const std::vector<double> devi_f = force_deviation(forces, atom->nlocal, relative_ ? &eps_ : nullptr);
   const Spread spread_f = reduce_spread(devi_f, world);
+  Spread spread_m;
+  if (spin_) {
+    std::vector<const double*> magnetic;
+    for (const auto& out : out_) magnetic.push_back(out.force_mag.data());
+    spread_m = reduce_spread(force_deviation(magnetic, atom->nlocal, relative_ ? &eps_ : nullptr), world);
+  }
   // Relative deviations are pure numbers; the others are told in the units of the run.
   const double unit_f = relative_ ? 1 : energy_unit_ / length_unit_, unit_v = relative_v_ ? 1 : energy_unit_;
   std::vector<double> by_tag;
@@ -512,7 +540,8 @@ void PairDeepMD::write_deviation() {
   if (comm->me != 0) return;
   for (double& x : total) x /= static_cast<double>(atom->natoms);
   const Spread spread_v = virial_deviation(total, nmodels, relative_v_ ? &eps_v_ : nullptr);
-  deviation_line(deviation_file_, update->ntimestep, spread_v, unit_v, spread_f, unit_f, by_tag);
+  deviation_line(deviation_file_, update->ntimestep, spread_v, unit_v, spread_f, unit_f, by_tag,
+                 spin_ ? &spread_m : nullptr);
   std::fflush(deviation_file_);
 }
 
@@ -524,7 +553,10 @@ int PairDeepMD::pack_reverse_comm(int n, int first, double* buf) {
   int m = 0;
   for (int i = first; i < first + n; ++i)
     for (const auto& out : out_)
-      for (int d = 0; d < 3; ++d) buf[m++] = out.force[3 * static_cast<size_t>(i) + d];
+      for (int d = 0; d < 3; ++d) {
+        buf[m++] = out.force[3 * static_cast<size_t>(i) + d];
+        if (spin_) buf[m++] = out.force_mag[3 * static_cast<size_t>(i) + d];
+      }
   return m;
 }
 
@@ -539,7 +571,10 @@ void PairDeepMD::unpack_reverse_comm(int n, int* place, double* buf) {
   int m = 0;
   for (int i = 0; i < n; ++i)
     for (auto& out : out_)
-      for (int d = 0; d < 3; ++d) out.force[3 * static_cast<size_t>(place[i]) + d] += buf[m++];
+      for (int d = 0; d < 3; ++d) {
+        out.force[3 * static_cast<size_t>(place[i]) + d] += buf[m++];
+        if (spin_) out.force_mag[3 * static_cast<size_t>(place[i]) + d] += buf[m++];
+      }
 }
 
 double PairDeepMD::memory_usage() {

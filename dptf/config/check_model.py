@@ -41,6 +41,15 @@ def check_model(model, path, problems):
     for key in (*files, "use_srtab"):
         if key in model and not os.path.isfile(model[key]):
             problems.add((*path, key), f"no such file: {model[key]}")
+    modifier = model.get("modifier")
+    if modifier:
+        if not os.path.isfile(modifier["model_name"]):
+            problems.add((*path, "modifier", "model_name"), f"no such file: {modifier['model_name']}")
+        if model["type"] != "standard" or model["fitting_net"]["type"] != "ener":
+            problems.add((*path, "modifier"), "acts on the labels of a standard energy model only")
+        for key in ("ewald_h", "ewald_beta"):
+            if modifier[key] <= 0:
+                problems.add((*path, "modifier", key), f"is {modifier[key]}; it must be positive")
     if "use_srtab" in model:
         _short_range(model, path, problems)
     if model["type"] == "linear_ener":

@@ -24,16 +24,14 @@ TYPES = {
         "hybrid",
     },
     "fitting_net": {"ener", "dipole", "polar", "dos", "property"},
-    "loss": {"ener", "tensor", "dos", "property"},
+    "loss": {"ener", "ener_spin", "tensor", "dos", "property"},
     "learning_rate": {"exp", "cosine", "wsd"},
     "optimizer": {"Adam", "LKF"},
 }
 
 # Keys that change the result and are not supported, by section (and type), with the values that mean "not used".
 REFUSED = {
-    "model": {
-        "modifier": (), "spin": (),
-    },
+    "model": {},
     "model[standard]": {"bridging_method": (None, "none")},
     "descriptor[se_e3]": {"exclude_types": ([],)},
     "descriptor[dpa3]": {"add_chg_spin_ebd": (False,), "default_chg_spin": (None,)},

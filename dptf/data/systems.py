@@ -75,12 +75,23 @@ class DataSystems:
         and each takes its own part, so N ranks see what one would with N times the batch size.
     ntypes : int, optional
         Number of model types (default: length of `type_map`, or what the data need).
+    transform : callable, optional
+        Applied to every batch as it was read, before its composition is described.
     """
 
     def __init__(
-        self, section, type_map, requirements=(), *, seed=None, shard=(0, 1), ntypes=None, where="training_data"
+        self,
+        section,
+        type_map,
+        requirements=(),
+        *,
+        seed=None,
+        shard=(0, 1),
+        ntypes=None,
+        where="training_data",
+        transform=None,
     ):
-        self.requirements, self.shard = list(requirements), shard
+        self.requirements, self.shard, self._transform = list(requirements), shard, transform
         paths = expand_systems(section["systems"], section.get("rglob_patterns"), f"{where}/systems")
         recent = Recent()
         systems = [System(open_source(p), type_map, recent) for p in paths]
@@ -175,7 +186,7 @@ class DataSystems:
         for req in self.requirements:
             value, found = system.load(iset, frames, req)
             batch[req.key], batch["find_" + req.key] = value, np.float32(found)
-        return batch
+        return batch if self._transform is None else self._transform(batch)
 
     def _finish(self, batch):
         """Add what describes the composition: natoms_vec, mesh."""

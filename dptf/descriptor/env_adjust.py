@@ -3,6 +3,8 @@
 The changes are made of ordinary TensorFlow ops, so graphs with them run in every runtime.
 """
 
+import numpy as np
+
 from dptf.descriptor.pairs import pair_table
 from dptf.ops import op_module, tf
 
@@ -118,7 +120,7 @@ def _rows(rij, filled, rcut, rcut_smth, protection, ncomp):
     slope = -30.0 * u * u * (u - 1.0) ** 2 / (rcut - rcut_smth) * mask
     inverse = 1.0 / (r + protection)
     radial, d_radial = w * inverse, (slope - w * inverse) * inverse
-    unit = rij / r[:, :, None]
+    unit = rij / tf.maximum(r, np.finfo(rij.dtype.as_numpy_dtype).tiny)[:, :, None]  # protected rows may have r = 0
     em, deriv = radial[:, :, None], -(d_radial[:, :, None] * unit)[:, :, None, :]
     if ncomp == 1:
         return em, deriv

@@ -158,7 +158,28 @@ def _read_zbl(node, where, suffix):
     return section, values
 
 
+def _read_spin(node, where, suffix):
+    nodes.expect(node, where, keys=("backbone_model", "spin"))
+    section, values = read(node["backbone_model"], f"{where}/backbone_model", suffix)
+    if section["type"] != "standard" or "use_srtab" in section:
+        raise UserError("the inner model must be a standard one", f"{where}/backbone_model/type")
+    spin = node["spin"]
+    nodes.expect(spin, f"{where}/spin", keys=("use_spin", "virtual_scale"))
+    count = len(spin["use_spin"])
+    section["type_map"] = section["type_map"][:count]
+    scale = (
+        np.broadcast_to(spin["virtual_scale"], [count])
+        if np.ndim(spin["virtual_scale"]) == 0
+        else spin["virtual_scale"]
+    )
+    section["spin"] = {
+        "use_spin": [bool(u) for u in spin["use_spin"]], "virtual_scale": [float(s) for s in scale], "extended": True,
+    }  # fmt: skip
+    return section, values
+
+
 _READERS = {
+    "spin_ener": _read_spin,
     "standard": _read_standard,
     "pairtab": _read_pairtab,
     "linear": _read_linear,
@@ -188,17 +209,39 @@ def write(section, constants, type_map, path, suffix=""):
     kind = section.get("type", "standard")
     if kind not in _WRITERS:
         raise UserError(f"model type '{kind}' cannot be exported", path, f"known: {', '.join(_WRITERS)}")
-    for key in ("type_embedding", "spin", "modifier"):
+    for key in ("type_embedding", "modifier"):
         # DPA-1 takes the type embedding of the model into the descriptor.
         typed = kind == "standard" and section["descriptor"].get("type") in ("se_atten", "dpa1", "se_atten_v2")
         if section.get(key) and not (key == "type_embedding" and typed):
             raise UserError(f"models with '{key}' cannot be exported by this version", path)
+    if section.get("spin") and not suffix:
+        return _write_spin(section, constants, path)
     try:
         return _WRITERS[kind](section, constants, type_map, path, suffix)
     except KeyError as err:
         raise UserError(
             f"the graph has no constant {err}", path, "it was not written for the input it stores"
         ) from None
+
+
+def _write_spin(section, constants, path):
+    from dptf.model.spin import SpinModel
+
+    model = SpinModel(section)
+    if not model.atoms.separate:
+        raise UserError(
+            "spins with virtual_len and spin_norm cannot be expressed by other backends",
+            path,
+            "train with virtual_scale",
+        )
+    inner = {k: v for k, v in section.items() if k != "spin"}
+    if not section["spin"].get("extended"):
+        inner |= model._extended(section)
+    names = model.atoms.all_names
+    return {
+        "type": "spin_ener", "backbone_model": write(inner | {"type_map": names}, constants, names, path),
+        "spin": {"use_spin": model.atoms.use, "virtual_scale": model.atoms.length},
+    }  # fmt: skip
 
 
 def _statistics(constants, suffix, ntypes, width=1):

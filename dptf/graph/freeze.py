@@ -8,6 +8,8 @@ import json
 import logging
 
 from dptf.errors import UserError
+from dptf.graph.dipole_charge import NODES as MODIFIER_NODES
+from dptf.graph.dipole_charge import add_modifier
 from dptf.graph.load import write_graph_def
 from dptf.model import build_model
 from dptf.nn.parameters import Parameters
@@ -28,7 +30,7 @@ _TENSOR = ["o_force", "o_virial", "o_atom_virial", "model_attr/sel_type", "model
 _OUTPUTS = {
     "ener": [
         "o_energy", "o_force", "o_virial", "o_atom_energy", "o_atom_virial", "o_descriptor", *_PARAMETERS,
-        "fitting_attr/aparam_nall", *_KEPT,
+        "fitting_attr/aparam_nall", "spin_attr/ntypes_spin", "spin_attr/virtual_len", "spin_attr/spin_norm", *_KEPT,
     ],
     "dipole": [
         "o_dipole", "o_global_dipole", "o_rmat", "o_rmat_deriv", "o_nlist", "o_rij", "descrpt_attr/ndescrpt", "o_rot_mat",
@@ -61,9 +63,14 @@ def frozen_graph(script, values, *, min_nbor_dist=None):
         model.constants(json.dumps(script, separators=(",", ":")))
         params = Parameters(values, constant=True)
         model.build(model.placeholders(), params)
+        modifier = script["model"].get("modifier")
+        if modifier:
+            add_modifier(modifier)
         names = {n.name for n in graph.as_graph_def().node}
         # Weights that no output reads (of the last edges of DPA-3) are part of the model for other backends.
-        wanted = [n for n in [*_COMMON, *_OUTPUTS[model.model_type], *sorted(params.used)] if n in names]
+        wanted = [
+            n for n in [*_COMMON, *_OUTPUTS[model.model_type], *MODIFIER_NODES, *sorted(params.used)] if n in names
+        ]
         return tf.graph_util.extract_sub_graph(graph.as_graph_def(), wanted)
 
 

@@ -27,6 +27,7 @@ class DeepPot(DeepEval):
         aparam=None,
         mixed_type=False,
         efield=None,
+        spin=None,
         **kwargs,
     ):
         """Evaluate frames.
@@ -49,6 +50,9 @@ class DeepPot(DeepEval):
             Types differ between frames.
         efield : array_like, optional
             nf*n*3 electric field, for models that take one.
+        spin : array_like, optional
+            nf*n*3 spins, for models with spins, in the unit of the training data; without it, virtual atoms are expected among
+            the atoms.
 
         Returns
         -------
@@ -62,7 +66,13 @@ class DeepPot(DeepEval):
             Only if ``atomic``.
         atom_virial : (nf, n, 9) array
             Only if ``atomic``.
+        force_mag : (nf, n, 3) array
+            Minus the derivative in the spins [eV per unit of spin]; only if ``spin`` is given.
+        mask_mag : (nf, n, 1) bool array
+            Which atoms have a spin; only if ``spin`` is given.
         """
+        if spin is not None:
+            return self._eval_spin(coords, cells, atom_types, spin, atomic, fparam, aparam, mixed_type)
         names = ["o_energy", "o_force", "o_virial"] + (["o_atom_energy", "o_atom_virial"] if atomic else [])
         out = self.deep_eval.evaluate(names, coords, cells, atom_types, fparam, aparam, efield, mixed_type)
         energy = out["o_energy"].reshape(-1, 1)
@@ -95,3 +105,35 @@ class DeepPot(DeepEval):
         """A node of the graph, (nf, n, width), in the order of the given atoms."""
         out = self.deep_eval.evaluate([name], coords, cells, atom_types, fparam, aparam, None, mixed_type)[name]
         return np.ascontiguousarray(out)
+
+    def _eval_spin(self, coords, cells, atom_types, spin, atomic, fparam, aparam, mixed_type):
+        """Evaluate frames of real atoms with spins; see :meth:`eval`."""
+        from dptf.infer import guard
+
+        node = self.deep_eval
+        if not node.ntypes_spin:
+            raise UserError("the model has no spins", node.model_file, "leave spin out")
+        count = node.ntypes - node.ntypes_spin
+        types = guard.as_types(atom_types, count, node.tmap)
+        n = types.shape[-1] if types.ndim else 0
+        coords = guard.as_coords(coords, n)
+        types = np.broadcast_to(types, (len(coords), n))
+        spin = guard.as_parameters(spin, "spin", 3, len(coords), n).reshape(len(coords), n, 3)
+        length, norm = (np.ravel(node.constant(f"spin_attr/{k}")).astype(float) for k in ("virtual_len", "spin_norm"))
+        ratio = np.zeros(count)
+        ratio[: len(length)] = length / norm
+        scale = np.where(types < 0, 0.0, ratio[np.maximum(types, 0)])[..., None]
+        # Atoms without a spin have a virtual atom that is not there.
+        virtual = np.where(scale[..., 0] > 0, types + count, -1)
+        extended = np.concatenate(
+            [coords.reshape(len(coords), n, 3), coords.reshape(len(coords), n, 3) + scale * spin], axis=1
+        )
+        if node.daparam and aparam is not None:
+            aparam = guard.as_parameters(aparam, "aparam", node.daparam, len(coords), n).reshape(len(coords), n, -1)
+            aparam = np.concatenate([aparam, np.zeros_like(aparam)], axis=1)
+        both = np.concatenate([types, virtual], axis=1)
+        energy, force, virial, *rest = self.eval(extended, cells, both, atomic, fparam, aparam, mixed_type=True)
+        out = [energy, force[:, :n], virial]
+        if atomic:
+            out += [rest[0][:, :n], rest[1][:, :n]]
+        return tuple(np.ascontiguousarray(r) for r in (*out, force[:, n:], scale > 0))

@@ -94,7 +94,10 @@ class GraphEvaluator:
         self.model_file = str(model_file)
         graph_def = load_graph_def(model_file)
         self._const = constants(graph_def)
-        self._read_attributes(skip_modifier)
+        self._read_attributes()
+        self.modifier = None
+        if self.modifier_type:
+            graph_def = self._take_modifier(graph_def, skip_modifier)
         graph_def, self._report = rewrite_graph(graph_def, precision, plain=plain)
         sel_overflow()  # of the frame on which both graphs were compared
         self.prefix = load_prefix
@@ -123,7 +126,32 @@ class GraphEvaluator:
             if self.has(name) and not (input_map and f"{name}:0" in input_map)
         }
 
-    def _read_attributes(self, skip_modifier):
+    def _take_modifier(self, graph_def, skip):
+        """The graph without its data modifier, which is evaluated beside it."""
+        from dptf.graph.dipole_charge import split_modifier
+
+        section, dipoles, rest = split_modifier(graph_def)
+        if not skip:
+            from dptf.infer.data_modifier import DipoleChargeModifier
+
+            keys = ("model_charge_map", "sys_charge_map", "ewald_h", "ewald_beta")
+            self.modifier = DipoleChargeModifier(dipoles, **{k: section[k] for k in keys})
+        return rest
+
+    def _add_long_range(self, result, coords, cells, types):
+        """Add the electrostatics of a data modifier to energies, forces and virials."""
+        if cells is None:
+            raise UserError(
+                "the long-range part of the model needs periodic cells", self.model_file,
+                "give cells, or pass skip_modifier=True for the short-range part alone",
+            )  # fmt: skip
+        for f in range(len(types)):
+            energy, force, virial = self.modifier.eval(coords[f], cells[f], types[f])
+            for name, value in (("o_energy", energy), ("o_force", force), ("o_virial", virial)):
+                if name in result:
+                    result[name][f] += value.reshape(result[name][f].shape)
+
+    def _read_attributes(self):
         const = self._const
 
         def number(name, default=0):
@@ -145,12 +173,6 @@ class GraphEvaluator:
         self.passes_messages = bool(number("descrpt_attr/message_width"))
         self.sel_type = [int(t) for t in np.ravel(const.get("model_attr/sel_type", ()))]
         self.modifier_type = text("modifier_attr/type", None)
-        if self.modifier_type and not skip_modifier:
-            raise UserError(
-                f"the model carries a data modifier ({self.modifier_type}, long-range electrostatics), which is not evaluated here",
-                self.model_file,
-                "pass skip_modifier=True for the short-range part alone",
-            )
 
     # -- access to the graph --------------------------------------------------------------------------------------
 
@@ -252,6 +274,8 @@ class GraphEvaluator:
                 if name not in result:
                     result[name] = np.zeros((nframes, *value.shape[1:]))
                 result[name][members] = value
+        if self.modifier is not None:
+            self._add_long_range(result, coords, cells, types)
         self._warn_sel_overflow()
         self._check_results(result, coords, types)
         return result

@@ -7,12 +7,19 @@ from dptf.errors import UserError
 #: Type name -> module and class.
 KINDS = {
     "ener": ("ener", "EnergyLoss"),
+    "ener_spin": ("ener_spin", "SpinEnergyLoss"),
     "tensor": ("tensor", "TensorLoss"),
     "dos": ("dos", "DosLoss"),
     "property": ("property", "PropertyLoss"),
 }
 #: Losses by what the model predicts.
-_OF_MODEL = {"ener": ("ener",), "dipole": ("tensor",), "polar": ("tensor",), "dos": ("dos",), "property": ("property",)}
+_OF_MODEL = {
+    "ener": ("ener", "ener_spin"),
+    "dipole": ("tensor",),
+    "polar": ("tensor",),
+    "dos": ("dos",),
+    "property": ("property",),
+}
 
 
 def make_loss(section, start_lr, model):
@@ -26,4 +33,6 @@ def make_loss(section, start_lr, model):
         )  # fmt: skip
     module, name = KINDS[kind]
     cls = getattr(importlib.import_module(f"dptf.loss.{module}"), name)
-    return cls(section, start_lr) if kind == "ener" else cls(section, start_lr, model.fitting)
+    if kind == "ener":
+        return cls(section, start_lr)
+    return cls(section, start_lr, model if kind == "ener_spin" else model.fitting)

@@ -32,6 +32,10 @@ def build_model(section, *, min_nbor_dist=None, where="model"):
             if kind != "ener":
                 raise UserError(f"pair energies do not go with a fitting of type '{kind}'", f"{where}/use_srtab")
             module, name = "srtab", "SwitchedModel"
+        if section.get("spin"):
+            if kind != "ener":
+                raise UserError(f"spins do not go with a fitting of type '{kind}'", f"{where}/spin")
+            module, name = "spin", "SpinModel"
     else:
         module, name = _member(OTHERS, kind, "model", f"{where}/type")
     return getattr(importlib.import_module(f"dptf.model.{module}"), name)(section, min_nbor_dist=min_nbor_dist)

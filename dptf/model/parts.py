@@ -39,6 +39,15 @@ class JoinedDescriptors:
         errors = [tf.cast(p.table_error, tf.float64) for p in self.parts if p.table_error is not None]
         return tf.reduce_max(tf.stack(errors)) if errors else None
 
+    @property
+    def any_order(self):
+        """Whether atoms may come in any order."""
+        return all(p.any_order for p in self.parts)
+
+    def stored_names(self):
+        """Tables of compressed nets; sums are not compressed."""
+        return {}
+
     def can_tabulate(self):
         """Whether the nets of every part may be tabulated; false without parts."""
         return bool(self.parts) and all(p.can_tabulate() for p in self.parts)

@@ -33,7 +33,7 @@ class StandardModel:
         self.section, self.min_nbor_dist = section, min_nbor_dist
         self.type_map = list(section.get("type_map") or [])
         self.ntypes = len(self.type_map) or _count_types(section["descriptor"])
-        for key in ("modifier", "spin", "compress"):
+        for key in ("compress",):
             if section.get(key):
                 raise UserError("is not supported by this version in training", f"model/{key}", "remove it")
         embedding = section.get("type_embedding")
@@ -80,6 +80,15 @@ class StandardModel:
     def data_requirements(self):
         """What the model itself reads from the data."""
         return self.fitting.data_requirements()
+
+    @property
+    def transform(self):
+        """What training data go through after they were read: the long-range part leaves the labels. None for nothing."""
+        if not self.section.get("modifier"):
+            return None
+        from dptf.infer.data_modifier import LabelModifier
+
+        return LabelModifier(self.section["modifier"], self.ntypes)
 
     def statistics(self, batches, stat_file=None):
         """Descriptor normalisation, parameter normalisation and output bias from batches of the training data."""

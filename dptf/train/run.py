@@ -170,13 +170,14 @@ def _sel(config, paths, world, skip):
     """Resolve automatic ``sel`` in place; returns the smallest distance in the data, None when it is not looked for."""
     from dptf.data.sel import needs_statistics
 
-    if not skip:
+    spin = bool(config["model"].get("spin"))  # virtual atoms are no neighbors to count
+    if not (skip or spin):
         return _neighbor_statistics(paths, config["model"], world)
     automatic = needs_statistics(config["model"])
     if automatic:
         raise UserError(
             "an automatic sel needs the neighbor statistics", automatic[0],
-            "leave out --skip-neighbor-stat, or give numbers",
+            "give numbers" if spin else "leave out --skip-neighbor-stat, or give numbers",
         )  # fmt: skip
     return None
 
@@ -363,7 +364,7 @@ def _data(options, model, loss, world):
 
     requirements = loss.label_requirements() + model.data_requirements()
     common = {
-        "type_map": model.type_map or None, "ntypes": model.ntypes, "requirements": requirements,
+        "type_map": getattr(model, "data_type_map", model.type_map) or None, "transform": getattr(model, "transform", None), "ntypes": model.ntypes, "requirements": requirements,
         "seed": options.get("seed"),
     }  # fmt: skip
     training = DataSystems(

@@ -94,3 +94,16 @@ def check_derivatives(case, value, width=1, tolerance=2e-7):
         slope = (total(coord=COORD @ up, box=BOX @ up) - total(coord=COORD @ down, box=BOX @ down)) / (2 * h)
         np.testing.assert_allclose(virial[:, a, b], -slope, atol=tolerance)
     np.testing.assert_allclose(out["atom_virial"].reshape(width, -1, 9).sum(1), virial.reshape(width, 9), atol=1e-12)
+
+
+def random_graph(section):
+    """Frozen graph of a model section with the initial weights of its seeds."""
+    from dptf.graph.freeze import frozen_graph
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = build_model(section)
+        model.build(model.placeholders(), Parameters())
+        session.run(tf.global_variables_initializer())
+        variables = tf.global_variables()
+        values = {v.op.name: value for v, value in zip(variables, session.run(variables))}
+    return frozen_graph({"model": section}, values)

@@ -19,6 +19,10 @@ typedef struct DP_DeepBaseModel DP_DeepBaseModel;
 typedef struct DP_DeepBaseModelDevi DP_DeepBaseModelDevi;
 typedef struct DP_DeepPot DP_DeepPot;
 typedef struct DP_DeepPotModelDevi DP_DeepPotModelDevi;
+typedef struct DP_DeepSpin DP_DeepSpin;
+typedef struct DP_DeepSpinModelDevi DP_DeepSpinModelDevi;
+typedef struct DP_DeepTensor DP_DeepTensor;
+typedef struct DP_DipoleChargeModifier DP_DipoleChargeModifier;
 
 /* Neighbor lists in the layout of LAMMPS; the arrays are borrowed. */
 extern DP_Nlist* DP_NewNlist(int inum_, int* ilist_, int* numneigh_, int** firstneigh_);
@@ -113,6 +117,101 @@ DP_DECLARE_COMPUTE(DeepPotModelDevi, , double)
 DP_DECLARE_COMPUTE(DeepPotModelDevi, f, float)
 DP_DECLARE_GETTERS(DeepPotModelDevi)
 extern int DP_DeepPotModelDeviGetDimChgSpin(DP_DeepPotModelDevi* dp);
+
+/* Models with spins: spin[nframes*natom*3] after coord, force_mag after force; types are those of real atoms.
+ */
+extern DP_DeepSpin* DP_NewDeepSpin(const char* c_model);
+extern DP_DeepSpin* DP_NewDeepSpinWithParam2(const char* c_model, const int gpu_rank,
+                                             const char* c_file_content, const int size_file_content);
+extern void DP_DeleteDeepSpin(DP_DeepSpin* dp);
+#define DP_DECLARE_SPIN(CLASS, SUFFIX, REAL)                                                                 \
+  extern void DP_##CLASS##Compute##SUFFIX##2(                                                                \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const REAL* spin,              \
+      const int* atype, const REAL* cell, const REAL* fparam, const REAL* aparam, double* energy,            \
+      REAL* force, REAL* force_mag, REAL* virial, REAL* atomic_energy, REAL* atomic_virial);                 \
+  extern void DP_##CLASS##ComputeNList##SUFFIX##2(                                                           \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const REAL* spin,              \
+      const int* atype, const REAL* cell, const int nghost, const DP_Nlist* nlist, const int ago,            \
+      const REAL* fparam, const REAL* aparam, double* energy, REAL* force, REAL* force_mag, REAL* virial,    \
+      REAL* atomic_energy, REAL* atomic_virial);                                                             \
+  extern void DP_##CLASS##Compute##SUFFIX##3(                                                                \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const REAL* spin,              \
+      const int* atype, const REAL* cell, const REAL* fparam, const REAL* aparam, const double* charge_spin, \
+      double* energy, REAL* force, REAL* force_mag, REAL* virial, REAL* atomic_energy, REAL* atomic_virial); \
+  extern void DP_##CLASS##ComputeNList##SUFFIX##3(                                                           \
+      DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const REAL* spin,              \
+      const int* atype, const REAL* cell, const int nghost, const DP_Nlist* nlist, const int ago,            \
+      const REAL* fparam, const REAL* aparam, const double* charge_spin, double* energy, REAL* force,        \
+      REAL* force_mag, REAL* virial, REAL* atomic_energy, REAL* atomic_virial);
+DP_DECLARE_SPIN(DeepSpin, , double)
+DP_DECLARE_SPIN(DeepSpin, f, float)
+DP_DECLARE_GETTERS(DeepSpin)
+extern int DP_DeepSpinGetDimChgSpin(DP_DeepSpin* dp);
+extern const char* DP_DeepSpinGetTypeMap(DP_DeepSpin* dp);
+extern DP_DeepSpinModelDevi* DP_NewDeepSpinModelDevi(const char** c_models, int n_models);
+extern DP_DeepSpinModelDevi* DP_NewDeepSpinModelDeviWithParam(const char** c_models, const int n_models,
+                                                              const int gpu_rank,
+                                                              const char** c_file_contents,
+                                                              const int n_file_contents,
+                                                              const int* size_file_contents);
+extern void DP_DeleteDeepSpinModelDevi(DP_DeepSpinModelDevi* dp);
+DP_DECLARE_SPIN(DeepSpinModelDevi, , double)
+DP_DECLARE_SPIN(DeepSpinModelDevi, f, float)
+DP_DECLARE_GETTERS(DeepSpinModelDevi)
+extern int DP_DeepSpinModelDeviGetDimChgSpin(DP_DeepSpinModelDevi* dp);
+
+/* Tensor models, one frame. *tensor and *atomic_tensor are allocated here, with *size numbers: free them with
+ * DP_DeleteArray (own addition) or DP_DeleteArrayf. name_scope is where the model sits inside another graph.
+ */
+extern DP_DeepTensor* DP_NewDeepTensor(const char* c_model);
+extern DP_DeepTensor* DP_NewDeepTensorWithParam(const char* c_model, const int gpu_rank,
+                                                const char* c_name_scope);
+extern void DP_DeleteDeepTensor(DP_DeepTensor* dt);
+#define DP_DECLARE_TENSOR(SUFFIX, REAL)                                                                      \
+  extern void DP_DeepTensorComputeTensor##SUFFIX(DP_DeepTensor* dt, const int natom, const REAL* coord,      \
+                                                 const int* atype, const REAL* cell, REAL** tensor,          \
+                                                 int* size);                                                 \
+  extern void DP_DeepTensorComputeTensorNList##SUFFIX(DP_DeepTensor* dt, const int natom, const REAL* coord, \
+                                                      const int* atype, const REAL* cell, const int nghost,  \
+                                                      const DP_Nlist* nlist, REAL** tensor, int* size);      \
+  extern void DP_DeepTensorCompute##SUFFIX(DP_DeepTensor* dt, const int natom, const REAL* coord,            \
+                                           const int* atype, const REAL* cell, REAL* global_tensor,          \
+                                           REAL* force, REAL* virial, REAL** atomic_tensor,                  \
+                                           REAL* atomic_virial, int* size_at);                               \
+  extern void DP_DeepTensorComputeNList##SUFFIX(                                                             \
+      DP_DeepTensor* dt, const int natom, const REAL* coord, const int* atype, const REAL* cell,             \
+      const int nghost, const DP_Nlist* nlist, REAL* global_tensor, REAL* force, REAL* virial,               \
+      REAL** atomic_tensor, REAL* atomic_virial, int* size_at);                                              \
+  extern void DP_DeleteArray##SUFFIX(REAL* array);
+DP_DECLARE_TENSOR(, double)
+DP_DECLARE_TENSOR(f, float)
+extern double DP_DeepTensorGetCutoff(DP_DeepTensor* dt);
+extern int DP_DeepTensorGetNumbTypes(DP_DeepTensor* dt);
+extern int DP_DeepTensorGetOutputDim(DP_DeepTensor* dt);
+extern int DP_DeepTensorGetNumbSelTypes(DP_DeepTensor* dt);
+/* The memory belongs to the handle. */
+extern int* DP_DeepTensorGetSelTypes(DP_DeepTensor* dt);
+extern const char* DP_DeepTensorGetTypeMap(DP_DeepTensor* dt);
+extern const char* DP_DeepTensorCheckOK(DP_DeepTensor* dt);
+
+/* Long-range electrostatics of dipoles: pairs[2*npairs] are (real atom, displaced charge), delef[(natom -
+ * nghost)*3] the electrostatic forces on them, dfcorr[natom*3], dvcorr[9]. */
+extern DP_DipoleChargeModifier* DP_NewDipoleChargeModifier(const char* c_model);
+extern DP_DipoleChargeModifier* DP_NewDipoleChargeModifierWithParam(const char* c_model, const int gpu_rank,
+                                                                    const char* c_name_scope);
+extern void DP_DeleteDipoleChargeModifier(DP_DipoleChargeModifier* dcm);
+#define DP_DECLARE_MODIFIER(SUFFIX, REAL)                                                                   \
+  extern void DP_DipoleChargeModifierComputeNList##SUFFIX(                                                  \
+      DP_DipoleChargeModifier* dcm, const int natom, const REAL* coord, const int* atype, const REAL* cell, \
+      const int* pairs, const int npairs, const REAL* delef, const int nghost, const DP_Nlist* nlist,       \
+      REAL* dfcorr, REAL* dvcorr);
+DP_DECLARE_MODIFIER(, double)
+DP_DECLARE_MODIFIER(f, float)
+extern double DP_DipoleChargeModifierGetCutoff(DP_DipoleChargeModifier* dcm);
+extern int DP_DipoleChargeModifierGetNumbTypes(DP_DipoleChargeModifier* dcm);
+extern int DP_DipoleChargeModifierGetNumbSelTypes(DP_DipoleChargeModifier* dcm);
+extern int* DP_DipoleChargeModifierGetSelTypes(DP_DipoleChargeModifier* dcm);
+extern const char* DP_DipoleChargeModifierCheckOK(DP_DipoleChargeModifier* dcm);
 
 /* The same getters on the base of a handle. */
 DP_DECLARE_GETTERS(DeepBaseModel)

@@ -7,7 +7,7 @@ namespace deepmd {
 
 ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& content,
                      const std::string& scope)
-    : graph(model, gpu_rank, content), file(model) {
+    : graph(model, gpu_rank, content, !scope.empty()), file(model) {
   const std::string pre = name_prefix(scope);
   std::string version = graph.text(pre + "model_attr/model_version", "0.0");
   if (!model_compatable(version))

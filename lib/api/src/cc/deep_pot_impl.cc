@@ -311,7 +311,11 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
     const FP* v = out[next++].flat<FP>().data();
     for (int i = 0; i < nframes * 9; ++i) virial[i] = static_cast<VALUETYPE>(v[i]);
   }
-  if (atom_energy) scatter(out[next++], nloc, 1, atom_energy);
+  if (atom_energy) {
+    // Models with spins give energies of the real atoms, which come first.
+    const Tensor& t = out[next++];
+    scatter(t, static_cast<int>(t.NumElements() / nframes), 1, atom_energy);
+  }
   if (atom_virial || sum_virial) {
     const Tensor& t = out[next++];
     if (atom_virial) scatter(t, nall, 9, atom_virial);

@@ -69,7 +69,8 @@ bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std
 
 }  // namespace
 
-GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::string& content) : path_(path) {
+GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::string& content, bool as_is)
+    : path_(path) {
   const QuietStart quiet;
   load_op_library();
   std::string file;
@@ -85,7 +86,10 @@ GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::strin
   check_ops(graph);
   upgrade_graph(&graph);
   tensorflow::GraphDef fused;
-  if (rewrite(graph, &fused, &report_)) graph.Swap(&fused);
+  if (as_is)
+    report_ = "graph run as it is (part of another graph)";
+  else if (rewrite(graph, &fused, &report_))
+    graph.Swap(&fused);
   for (auto& node : graph.node()) {
     tensorflow::NodeDef& kept = nodes_[node.name()];
     kept.set_op(node.op());

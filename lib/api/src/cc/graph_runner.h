@@ -18,8 +18,9 @@ class GraphRunner {
  public:
   using Tensor = tensorflow::Tensor;
 
-  /// `content` may be empty: then the file is read. Throws deepmd_exception.
-  GraphRunner(const std::string& path, int gpu_rank, const std::string& content);
+  /// `content` may be empty: then the file is read. `as_is` leaves every op in place. Throws
+  /// deepmd_exception.
+  GraphRunner(const std::string& path, int gpu_rank, const std::string& content, bool as_is = false);
   ~GraphRunner();
 
   bool has(const std::string& node) const { return nodes_.count(node) > 0; }

@@ -1,0 +1,155 @@
+"""Models with spins: reference numbers, derivatives, both schemes and both forms of data."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from model_cases import BOX, COORD, TYPES
+from toy import write_input, write_system
+
+from dptf.cli.main import main
+from dptf.errors import UserError
+from dptf.infer import DeepPot
+from dptf.model.virtual_atoms import VirtualAtoms
+from tests.dptf.exchange.trees import same_tree
+
+SCHEMES = {
+    "length": {"use_spin": [True, False], "virtual_len": [0.4], "spin_norm": [1.3]},
+    "scale": {"use_spin": [False, True], "virtual_scale": [0.3]},
+}
+RNG = np.random.default_rng(8)
+SPIN = RNG.normal(size=(5, 3))
+
+
+def write_spin_system(path, spin_type):
+    """The toy system with spins and an energy of theirs, -s_x² / 10 per atom."""
+    write_system(path, nframes=4)
+    folder = path / "set.000"
+    types = np.loadtxt(path / "type.raw", dtype=int)
+    spin = np.random.default_rng(1).normal(size=(4, len(types), 3)) * (types == spin_type)[None, :, None]
+    np.save(folder / "spin.npy", spin.reshape(4, -1))
+    np.save(folder / "energy.npy", np.load(folder / "energy.npy") - 0.1 * (spin[..., 0] ** 2).sum(1))
+    np.save(folder / "force_mag.npy", (0.2 * spin * [1, 0, 0]).reshape(4, -1))
+    return path
+
+
+@pytest.fixture(scope="module", params=list(SCHEMES))
+def trained(request, tmp_path_factory):
+    """A trained and frozen model: folder, scheme."""
+    root, scheme = tmp_path_factory.mktemp(request.param), SCHEMES[request.param]
+    system = write_spin_system(root / "a", scheme["use_spin"].index(True))
+    with pytest.MonkeyPatch.context() as m:
+        m.chdir(root)
+        write_input(
+            root, [system], model__spin=scheme, model__descriptor__sel=[20, 20], training__numb_steps=6,
+            loss={"type": "ener_spin", "start_pref_v": 0.1, "limit_pref_v": 0.1},
+        )  # fmt: skip
+        assert main(["train", "input.json"]) == 0
+        assert main(["freeze"]) == 0
+    return root, request.param
+
+
+def test_learning_curve(trained):
+    root, _ = trained
+    data = np.genfromtxt(root / "lcurve.out", names=True)
+    columns = [name.replace("_trn", "") for name in data.dtype.names[1:]]
+    assert columns == ["rmse", "rmse_e", "rmse_fr", "rmse_fm", "rmse_v", "lr"]
+    magnetic = data[data.dtype.names[4]]
+    assert np.isfinite(magnetic).all() and magnetic[0] > 0
+
+
+def test_derivatives(trained):
+    root, name = trained
+    types = TYPES
+    with DeepPot(root / "frozen_model.pb") as dp:
+        assert dp.has_spin and dp.get_type_map() == ["A", "B"]
+        energy = lambda x=COORD, s=SPIN, box=BOX: dp.eval(x, box, types, spin=s)[0][0, 0]  # noqa: E731
+        _, force, virial, ae, av, fm, mask = dp.eval(COORD, BOX, types, atomic=True, spin=SPIN)
+        assert mask[0, :, 0].tolist() == [(t == 0) == (name == "length") for t in types]
+        np.testing.assert_allclose(ae.sum(), energy(), rtol=1e-12)
+        np.testing.assert_allclose(av[0].sum(0), virial[0], atol=1e-12)
+        h = 1e-4
+        for atom, axis in ((0, 0), (1, 2), (3, 1), (4, 0)):
+            step = np.zeros((5, 3))
+            step[atom, axis] = h
+            slope = (energy(COORD + step) - energy(COORD - step)) / (2 * h)
+            np.testing.assert_allclose(force[0, atom, axis], -slope, atol=2e-7)
+            slope = (energy(s=SPIN + step) - energy(s=SPIN - step)) / (2 * h)
+            np.testing.assert_allclose(fm[0, atom, axis], -slope, atol=2e-7)
+        assert abs(fm).max() > 1e-4 and np.all(fm[~mask[..., 0]] == 0)
+        for a, b in ((0, 0), (1, 2)):
+            strain = np.zeros((3, 3))
+            strain[b, a] = h
+            up, down = np.eye(3) + strain, np.eye(3) - strain
+            slope = (energy(COORD @ up, box=BOX @ up) - energy(COORD @ down, box=BOX @ down)) / (2 * h)
+            np.testing.assert_allclose(virial[0, 3 * a + b], -slope, atol=2e-7)
+
+
+def test_exchange(trained, tmp_path, capsys):
+    root, name = trained
+    code = main(["convert-backend", str(root / "frozen_model.pb"), str(tmp_path / "m.dp")])
+    if name == "length":
+        assert code == 1 and "virtual_scale" in capsys.readouterr().err
+        return
+    assert code == 0
+    assert main(["convert-backend", str(tmp_path / "m.dp"), str(tmp_path / "m.pb")]) == 0
+    with DeepPot(root / "frozen_model.pb") as a, DeepPot(tmp_path / "m.pb") as b:
+        for x, y in zip(a.eval(COORD, BOX, TYPES, spin=SPIN), b.eval(COORD, BOX, TYPES, spin=SPIN)):
+            np.testing.assert_allclose(x, y, atol=1e-7)
+
+
+def test_both_forms_of_data():
+    """spin.npy, and virtual atoms written into the data, give the same batch."""
+    atoms = VirtualAtoms(SCHEMES["length"], ["A", "B"])
+    types = np.array([[0, 0, 1]] * 2)
+    coord, spin, force, mag = (RNG.normal(size=(2, 9)) for _ in range(4))
+    found = {"find_spin": 1.0, "find_force": 1.0, "find_force_mag": 1.0, "system": "s"}
+    new = atoms.extend({"coord": coord, "type": types, "spin": spin, "force": force, "force_mag": mag, **found})
+    old_coord = np.concatenate([coord, coord[:, :6] + spin[:, :6] * 0.4 / 1.3], axis=1)
+    old = {
+        "coord": old_coord,
+        "type": np.array([[0, 0, 1, 2, 2]] * 2),
+        "find_spin": 0.0,
+        "find_force": 1.0,
+        "system": "s",
+    }
+    old = atoms.extend(old | {"force": np.concatenate([force, mag[:, :6]], axis=1)})
+    for key in ("coord", "type", "force", "find_force_mag"):
+        np.testing.assert_allclose(new[key], old[key], err_msg=key)
+    with pytest.raises(UserError, match=r"no spin\.npy"):
+        atoms.extend({"coord": coord, "type": types, "find_spin": 0.0, "system": "s"})
+
+
+@pytest.mark.parametrize(
+    ("spin", "words"),
+    [
+        ({"use_spin": [False, True], "virtual_len": [0.4], "spin_norm": [1.0]}, "come first"),
+        ({"use_spin": [True, False], "virtual_len": [0.4, 0.3], "spin_norm": [1.0]}, "needs 1 entries"),
+        ({"use_spin": [False, False], "virtual_scale": 0.3}, "no type has a spin"),
+        ({"use_spin": [True, False], "virtual_scale": 0.3, "scheme": "native"}, "only deepspin"),
+        ({"use_spin": [True, False], "virtual_scale": -0.3}, "must be positive"),
+    ],
+)
+def test_mistakes(spin, words):
+    with pytest.raises(UserError, match=words):
+        VirtualAtoms(spin, ["A", "B"])
+
+
+def test_golden(golden, tmp_path):
+    """Numbers of another backend: forces, magnetic forces, virials of atoms; and every number on the way back."""
+    from dptf.exchange.tree import read_tree
+
+    source, out = golden / "dp/spin.dp", tmp_path / "m.pb"
+    assert main(["convert-backend", str(source), str(out)]) == 0
+    data = np.load(golden / "dp/spin.npz")
+    keys = ("energy", "force", "virial", "atom_energy", "atom_virial", "force_mag", "mask_mag")
+    with DeepPot(out) as dp:
+        for prefix, box in (("pbc_", data["box"]), ("nopbc_", None)):
+            found = dp.eval(data["coord"], box, data["atype"], atomic=True, mixed_type=True, spin=data["spin"])
+            for key, value in zip(keys, found):
+                np.testing.assert_allclose(value, data[prefix + key], rtol=0, atol=1e-10, err_msg=prefix + key)
+    assert main(["convert-backend", str(out), str(tmp_path / "back.dp")]) == 0
+    same_tree(read_tree(tmp_path / "back.dp")["model"], read_tree(source)["model"])
