@@ -12,6 +12,7 @@ from dptf.env import import_tensorflow
 tf = import_tensorflow()
 LIB_DIR = Path(__file__).parent / "lib"
 _OP_LIB = LIB_DIR / "libdeepmd_op.so"
+_GPU_LIB = LIB_DIR / "libdeepmd_op_cuda.so"
 
 
 def _load():
@@ -26,6 +27,8 @@ def _load():
             f"{_OP_LIB.name} does not load with TensorFlow {tf.__version__} ({err}); "
             "reinstall dptf, or the TensorFlow version it was built for (pip install 'tensorflow-cpu==2.21.*')"
         ) from err
+    if _GPU_LIB.exists():  # built with DPTF_CUDA=1; its kernels are used where TensorFlow sees a GPU
+        tf.load_library(str(_GPU_LIB))
     library.dptf_op_tensorflow_version.restype = ctypes.c_char_p
     library.dptf_sel_overflow.restype = ctypes.c_int64
     built = library.dptf_op_tensorflow_version().decode()

@@ -2,6 +2,7 @@
 #include "dptf/tabulate.h"
 
 #include "op_utils.h"
+#include "tabulate_inputs.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 
@@ -16,7 +17,7 @@ using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
 
-enum class Kind { a, atten, t, r };
+using Kind = TabulateKind;
 
 absl::Status unknown(InferenceContext* c) {
   for (int k = 0; k < c->num_outputs(); ++k) c->set_output(k, c->UnknownShape());
@@ -60,79 +61,6 @@ REGISTER_OP("TabulateFusionSeR") DPTF_T DPTF_TABLE.Input("em: T") DPTF_SIZE.Outp
 REGISTER_OP("TabulateFusionSeRGrad") DPTF_T DPTF_TABLE.Input("em: T") DPTF_DY.Output("dy_dem: T") DPTF_END;
 REGISTER_OP("TabulateFusionSeRGradGrad")
 DPTF_T2 DPTF_TABLE.Input("em: T").Input("dz_dy_dem: T").Input("descriptor: T").Output("dz_dy: T") DPTF_END;
-
-template <typename T, Kind KIND>
-class TabulateOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-
- protected:
-  static constexpr int kEm = KIND == Kind::r ? 2 : 3, kNext = kEm + (KIND == Kind::atten ? 2 : 1);
-
-  /// Reads the inputs up to kNext. width < 0: the table tells it.
-  bool problem(OpKernelContext* c, int64_t width, Tabulate<T>* p) const {
-    const Tensor &table = c->input(0), &info = c->input(1), &em = c->input(kEm);
-    const auto fail = [&](const auto&... what) {
-      c->CtxFailure(invalid_argument(name(), ": ", what...));
-      return false;
-    };
-    if (table.dims() != 2 || table.dim_size(1) % 6 || (width >= 0 && table.dim_size(1) != 6 * width) ||
-        !table.dim_size(0))
-      return fail("the table must be [rows, 6 * ", width < 0 ? std::string("width") : std::to_string(width),
-                  "], it is ", table.shape().DebugString());
-    if (info.NumElements() != 6) return fail("table_info must have 6 entries, it has ", info.NumElements());
-    const int dims = KIND == Kind::r ? 2 : 3;
-    if (em.dims() != dims || ((KIND == Kind::a || KIND == Kind::atten) && em.dim_size(2) != 4))
-      return fail("em must be [n, nnei",
-                  KIND == Kind::t   ? ", nnei"
-                  : KIND == Kind::r ? ""
-                                    : ", 4",
-                  "], it is ", em.shape().DebugString());
-    p->width = table.dim_size(1) / 6;
-    p->table = table.flat<T>().data();
-    p->grid = TableGrid<T>::from_info(info.flat<T>().data(), table.dim_size(0), KIND == Kind::t);
-    if (!(p->grid.fine > 0) || !(p->grid.coarse > 0) || !(p->grid.lower <= p->grid.upper))
-      return fail("table_info holds strides ", p->grid.fine, ", ", p->grid.coarse, " and range ",
-                  p->grid.lower, " to ", p->grid.upper);
-    if constexpr (KIND == Kind::r) {
-      // No sum over slots: every number is a problem of its own.
-      p->n = em.NumElements();
-      p->slots = p->ncomp = 1;
-      p->x = em.flat<T>().data();
-      return true;
-    }
-    p->n = em.dim_size(0);
-    p->slots = KIND == Kind::t ? em.dim_size(1) * em.dim_size(2) : em.dim_size(1);
-    p->ncomp = KIND == Kind::t ? 1 : 4;
-    p->rows = em.flat<T>().data();
-    p->x = c->input(2).template flat<T>().data();
-    if (c->input(2).NumElements() != p->n * p->slots)
-      return fail("em_x has ", c->input(2).NumElements(), " numbers for em ", em.shape().DebugString());
-    if constexpr (KIND == Kind::atten) {
-      p->factor = c->input(4).template flat<T>().data();
-      if (c->input(4).NumElements() != p->n * p->slots * p->width)
-        return fail("two_embed has ", c->input(4).NumElements(), " numbers for em ", em.shape().DebugString(),
-                    " and width ", p->width);
-    }
-    return true;
-  }
-
-  /// Finds an input that must have a given number of elements; false after an error.
-  bool sized(OpKernelContext* c, int k, int64_t size, const T** out) const {
-    *out = c->input(k).template flat<T>().data();
-    if (c->input(k).NumElements() == size) return true;
-    c->CtxFailure(invalid_argument(name(), ": input ", k, " has ", c->input(k).NumElements(),
-                                   " numbers, expected ", size));
-    return false;
-  }
-
-  TensorShape out_shape(OpKernelContext* c, const Tabulate<T>& p) const {
-    const Tensor& em = c->input(kEm);
-    if (KIND == Kind::t) return {p.n, p.width};
-    if (KIND == Kind::r) return {em.dim_size(0), em.dim_size(1), p.width};
-    return {p.n, 4, p.width};
-  }
-};
 
 template <typename T, Kind KIND>
 class ValueOp : public TabulateOp<T, KIND> {

@@ -9,6 +9,7 @@
 #include "dptf/center_visit.h"
 #include "dptf/env_element.h"
 #include "dptf/field_element.h"
+#include "dptf/force_element.h"
 
 namespace dptf {
 namespace {
@@ -62,17 +63,8 @@ void fill_rows(const EnvMat<T>& p, const Positions& pos, int64_t center, const i
         field_element<ROWS>(d, p.field + row * 3, rs, rc, range, e, de);
     }
     std::copy(d, d + 3, rij + 3 * k);
-    if (center_type < 0) {  // a virtual center has no environment at all
-      std::fill(em + k * NCOMP, em + (k + 1) * NCOMP, T(0));
-      std::fill(deriv + k * NCOMP * 3, deriv + (k + 1) * NCOMP * 3, T(0));
-      continue;
-    }
-    const T* avg = p.davg + static_cast<int64_t>(center_type) * width + k * NCOMP;
-    const T* std_ = p.dstd + static_cast<int64_t>(center_type) * width + k * NCOMP;
-    for (int c = 0; c < NCOMP; ++c) {
-      em[k * NCOMP + c] = (e[c] - avg[c]) / std_[c];
-      for (int x = 0; x < 3; ++x) deriv[(k * NCOMP + c) * 3 + x] = de[3 * c + x] / std_[c];
-    }
+    const int64_t column = k * NCOMP, at = std::max(center_type, 0) * static_cast<int64_t>(width) + column;
+    normalise_slot<NCOMP>(center_type >= 0, e, de, p.davg + at, p.dstd + at, em + column, deriv + 3 * column);
   }
 }
 

@@ -3,32 +3,11 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "dptf/force_element.h"
 #include "dptf/scatter.h"
 
 namespace dptf {
 namespace {
-
-/// t := sum over the components of one slot of g D, the force that the slot puts on its neighbor.
-template <int NCOMP, typename T>
-inline void slot_force(const T* g, const T* d, T t[3]) {
-  if constexpr (NCOMP == 3) {
-    for (int x = 0; x < 3; ++x) t[x] = -g[x];
-  } else {
-    for (int x = 0; x < 3; ++x) t[x] = 0;
-    for (int c = 0; c < NCOMP; ++c)
-      for (int x = 0; x < 3; ++x) t[x] += g[c] * d[3 * c + x];
-  }
-}
-
-/// Adjoint of slot_force: out[c] = sum over x of d[c, x] t[x].
-template <typename T>
-inline void slot_adjoint(int ncomp, const T t[3], const T* d, T* out) {
-  if (!d) {
-    for (int x = 0; x < 3; ++x) out[x] = -t[x];
-    return;
-  }
-  for (int c = 0; c < ncomp; ++c) out[c] = t[0] * d[3 * c] + t[1] * d[3 * c + 1] + t[2] * d[3 * c + 2];
-}
 
 /// Derivatives of a slot, null where the slot is its own leaf.
 template <typename T>

@@ -4,9 +4,11 @@
 
 #ifdef __CUDACC__
 #define DPTF_ELEMENT __host__ __device__ inline
+#define DPTF_MEMBER __host__ __device__ inline
 #else
 #include "dptf/inline.h"
 #define DPTF_ELEMENT DPTF_INLINE
+#define DPTF_MEMBER inline
 #endif
 
 namespace dptf {

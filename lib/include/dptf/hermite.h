@@ -1,6 +1,6 @@
 #pragma once
 
-#include "dptf/inline.h"
+#include "dptf/env_element.h"  // DPTF_ELEMENT
 
 namespace dptf {
 
@@ -8,7 +8,7 @@ namespace dptf {
 /// of an interval of width h, f(x) = sum_q w[q] y_q, q running over (y, y', y'') of the left node and then of
 /// the right one. t = (x - x_left) / h. `order` selects the weights of f (0), df/dx (1) or d2f/dx2 (2).
 template <typename T>
-DPTF_INLINE void hermite_weights(T t, T h, int order, T w[6]) {
+DPTF_ELEMENT void hermite_weights(T t, T h, int order, T w[6]) {
   const T s = 1 - t;
   if (order == 0) {
     const T t3 = t * t * t, s3 = s * s * s;

@@ -54,6 +54,8 @@ void load_op_library() {
   std::call_once(once, [] {
     open_session_library();
     open_library(own_folder() + "/libdeepmd_op.so");
+    const std::string gpu = own_folder() + "/libdeepmd_op_cuda.so";  // of builds with DPTF_CUDA=1
+    if (std::ifstream(gpu).good()) open_library(gpu);
     if (const char* plugins = std::getenv("DP_PLUGIN_PATH")) {
       std::stringstream list(plugins);
       for (std::string path; std::getline(list, path, ':');)

@@ -1,0 +1,325 @@
+#pragma once
+
+// The kernels of accelerators as work items: f(i, lane, lanes) does item i together with the other lanes of
+// its group. On a GPU a group is a warp (or a single thread); on the host it is one lane, and that is how
+// tests check these functions against the CPU kernels on machines without a GPU.
+
+#include "dptf/embed_contract.h"
+#include "dptf/env_element.h"
+#include "dptf/force_element.h"
+#include "dptf/force_virial.h"
+#include "dptf/hermite.h"
+#include "dptf/tabulate.h"
+
+namespace dptf {
+
+/// Sum over the lanes of a group, on every lane.
+template <typename T>
+DPTF_ELEMENT T group_sum(T x, int lanes) {
+#ifdef __CUDA_ARCH__
+  for (int k = lanes / 2; k > 0; k /= 2) x += __shfl_xor_sync(0xffffffffu, x, k);
+#endif
+  return x;
+}
+
+/// *to += x, from any number of items at once.
+template <typename T>
+DPTF_ELEMENT void add_shared(T* to, T x) {
+#ifdef __CUDA_ARCH__
+  atomicAdd(to, x);
+#else
+  *to += x;
+#endif
+}
+
+/// Where the coefficients of one slot lie, and their weights for value (w) and slope (v).
+template <typename T>
+struct PieceAt {
+  const T* a = nullptr;  // null: the slot contributes nothing
+  int64_t stride_c = 1, stride_p = 1;
+  T w[6], v[6];
+  DPTF_MEMBER T value(int64_t c) const { return dot(w, c); }
+  DPTF_MEMBER T slope(int64_t c) const { return dot(v, c); }
+
+ private:
+  DPTF_MEMBER T dot(const T* weights, int64_t c) const {
+    T s = 0;
+    for (int p = 0; p < 6; ++p) s += weights[p] * a[c * stride_c + p * stride_p];
+    return s;
+  }
+};
+
+/// Slots of compression tables.
+template <typename T>
+struct TableSource {
+  Tabulate<T> p;
+  DPTF_MEMBER int64_t width() const { return p.width; }
+  DPTF_MEMBER int64_t slots() const { return p.slots; }
+  DPTF_MEMBER PieceAt<T> piece(int64_t slot) const {
+    PieceAt<T> out;
+    out.a = p.table + table_weights(p.grid, p.x[slot], out.w, out.v) * 6 * p.width;
+    out.stride_c = 6;
+    return out;
+  }
+  DPTF_MEMBER T row(int64_t slot, int m, int ncomp) const { return p.rows ? p.rows[slot * ncomp + m] : T(1); }
+  DPTF_MEMBER T scale(int64_t slot, int64_t c) const {
+    return p.factor ? 1 + p.factor[slot * p.width + c] : T(1);
+  }
+};
+
+/// Slots of nets that are given by their values on a grid; sel and net_of in the memory of the device.
+template <typename T>
+struct NodeSource {
+  EmbedContract<T> p;
+  DPTF_MEMBER int64_t width() const { return p.width; }
+  DPTF_MEMBER int64_t slots() const { return p.nnei; }
+  /// Node rows of the piece of a slot, counted from the first net; negative for none.
+  DPTF_MEMBER int64_t first_row(int64_t slot, T* t) const {
+    const int ti = p.atype[slot / p.nnei];
+    int k = static_cast<int>(slot % p.nnei), tj = 0;
+    if (ti < 0) return -1;
+    while (k >= p.sel[tj]) k -= p.sel[tj++];
+    const int net = p.net_of[ti * p.ntypes + tj];
+    if (net < 0) return -1;
+    const T u = (p.env[4 * slot] - p.x0) / p.h;
+    int64_t at = static_cast<int64_t>(u);
+    at = at < 0 ? 0 : (at > p.n_nodes - 2 ? p.n_nodes - 2 : at);
+    *t = u - static_cast<T>(at);
+    return (net * p.n_nodes + at) * 3;
+  }
+  DPTF_MEMBER PieceAt<T> piece(int64_t slot) const {
+    PieceAt<T> out;
+    T t;
+    const int64_t row = first_row(slot, &t);
+    if (row < 0) return out;
+    out.a = p.nodes + row * p.width;
+    out.stride_p = p.width;
+    hermite_weights(t, p.h, 0, out.w);
+    hermite_weights(t, p.h, 1, out.v);
+    return out;
+  }
+  DPTF_MEMBER T row(int64_t slot, int m, int) const { return p.env[4 * slot + m]; }
+  DPTF_MEMBER T scale(int64_t, int64_t) const { return T(1); }
+};
+
+/// Item: an atom. out [n, NCOMP, width] = sum over slots of row (x) value.
+template <typename T, typename Source, int NCOMP>
+struct ContractValue {
+  Source s;
+  T* out;
+  DPTF_MEMBER void operator()(int64_t i, int lane, int lanes) const {
+    constexpr int kChunk = 4;
+    const int64_t width = s.width();
+    for (int64_t first = lane; first < width; first += kChunk * lanes) {
+      T acc[NCOMP][kChunk] = {};
+      for (int64_t slot = i * s.slots(); slot < (i + 1) * s.slots(); ++slot) {
+        const PieceAt<T> piece = s.piece(slot);
+        if (!piece.a) continue;
+        for (int q = 0; q < kChunk; ++q) {
+          const int64_t c = first + q * lanes;
+          if (c >= width) break;
+          const T g = piece.value(c) * s.scale(slot, c);
+          for (int m = 0; m < NCOMP; ++m) acc[m][q] += s.row(slot, m, NCOMP) * g;
+        }
+      }
+      for (int q = 0; q < kChunk && first + q * lanes < width; ++q)
+        for (int m = 0; m < NCOMP; ++m) out[(i * NCOMP + m) * width + first + q * lanes] = acc[m][q];
+    }
+  }
+};
+
+/// Item: a slot. From the adjoint dy [n, NCOMP, width] the adjoints of argument, row and factor; with
+/// `joined` the argument is component 0 of the row, and its adjoint goes there.
+template <typename T, typename Source, int NCOMP>
+struct ContractGrad {
+  Source s;
+  const T* dy;
+  T *dx, *drows, *dfactor;
+  bool joined;
+  DPTF_MEMBER void operator()(int64_t slot, int lane, int lanes) const {
+    const int64_t width = s.width();
+    const T* d = dy + slot / s.slots() * NCOMP * width;
+    const PieceAt<T> piece = s.piece(slot);
+    T sums[NCOMP] = {}, x = 0;
+    for (int64_t c = lane; piece.a && c < width; c += lanes) {
+      const T g = piece.value(c), scale = s.scale(slot, c);
+      T mixed = 0;
+      for (int m = 0; m < NCOMP; ++m) {
+        const T y = d[m * width + c];
+        sums[m] += y * g * scale;
+        mixed += s.row(slot, m, NCOMP) * y;
+      }
+      x += mixed * piece.slope(c) * scale;
+      if (dfactor) dfactor[slot * width + c] = mixed * g;
+    }
+    x = group_sum(x, lanes);
+    for (int m = 0; m < NCOMP; ++m) sums[m] = group_sum(sums[m], lanes);
+    if (lane) return;
+    if (joined) sums[0] += x;
+    if (dx) dx[slot] = x;
+    for (int m = 0; drows && m < NCOMP; ++m) drows[slot * NCOMP + m] = sums[m];
+  }
+};
+
+/// Item: an atom. From adjoints of the argument, the row and the factor (each may be null) that of dy;
+/// `joined` as above.
+template <typename T, typename Source, int NCOMP>
+struct ContractGradGrad {
+  Source s;
+  const T *zx, *zrows, *zfactor;
+  T* out;
+  bool joined;
+  DPTF_MEMBER void operator()(int64_t i, int lane, int lanes) const {
+    const int64_t width = s.width();
+    for (int64_t c = lane; c < width; c += lanes) {
+      T acc[NCOMP] = {};
+      for (int64_t slot = i * s.slots(); slot < (i + 1) * s.slots(); ++slot) {
+        const PieceAt<T> piece = s.piece(slot);
+        if (!piece.a) continue;
+        const T g = piece.value(c), scale = s.scale(slot, c);
+        const T x = joined ? zrows[slot * NCOMP] : zx[slot];
+        const T both = x * piece.slope(c) * scale + (zfactor ? zfactor[slot * width + c] * g : T(0));
+        for (int m = 0; m < NCOMP; ++m)
+          acc[m] += (zrows ? zrows[slot * NCOMP + m] : T(0)) * g * scale + s.row(slot, m, NCOMP) * both;
+      }
+      for (int m = 0; m < NCOMP; ++m) out[(i * NCOMP + m) * width + c] = acc[m];
+    }
+  }
+};
+
+/// Item: a slot. Adds to dnodes the adjoint of the nodes, of A contracted with da (z null) or of its gradient
+/// contracted with z.
+template <typename T>
+struct NodesGrad {
+  NodeSource<T> s;
+  const T *da, *z;
+  T* dnodes;
+  DPTF_MEMBER void operator()(int64_t slot, int lane, int lanes) const {
+    T t, w[6], v[6];
+    const int64_t width = s.width(), row = s.first_row(slot, &t);
+    if (row < 0) return;
+    hermite_weights(t, s.p.h, 0, w);
+    hermite_weights(t, s.p.h, 1, v);
+    const T* d = da + slot / s.slots() * 4 * width;
+    const T *r = s.p.env + 4 * slot, *q = z ? z + 4 * slot : r;
+    for (int64_t c = lane; c < width; c += lanes) {
+      T g = 0, dg = 0;
+      for (int m = 0; m < 4; ++m) {
+        g += q[m] * d[m * width + c];
+        dg += r[m] * d[m * width + c];
+      }
+      dg *= z ? q[0] : T(0);
+      for (int p = 0; p < 6; ++p) add_shared(dnodes + (row + p) * width + c, w[p] * g + v[p] * dg);
+    }
+  }
+};
+
+/// Item: a slot; lanes are not used. Adds to force [nf, nall, 3].
+template <typename T, int NCOMP>
+struct ForceItem {
+  EnvDeriv<T> p;
+  T* force;
+  DPTF_MEMBER void operator()(int64_t slot, int, int) const {
+    T t[3];
+    slot_force<NCOMP>(p.net_deriv + slot * NCOMP, p.deriv ? p.deriv + slot * NCOMP * 3 : nullptr, t);
+    const int64_t row = slot / p.nnei, frame = row / p.nloc * p.nall;
+    const int j = p.nlist[slot];
+    for (int x = 0; x < 3; ++x) {
+      add_shared(force + 3 * (frame + row % p.nloc) + x, -t[x]);
+      if (j >= 0) add_shared(force + 3 * (frame + j) + x, t[x]);
+    }
+  }
+};
+
+/// Item: a slot. Adds to virial [nf, 9] and atom_virial [nf, nall, 9].
+template <typename T, int NCOMP>
+struct VirialItem {
+  EnvDeriv<T> p;
+  T *virial, *atom_virial;
+  DPTF_MEMBER void operator()(int64_t slot, int, int) const {
+    const int j = p.nlist[slot];
+    if (j < 0) return;
+    T t[3];
+    slot_force<NCOMP>(p.net_deriv + slot * NCOMP, p.deriv ? p.deriv + slot * NCOMP * 3 : nullptr, t);
+    const int64_t frame = slot / p.nnei / p.nloc;
+    for (int a = 0; a < 3; ++a)
+      for (int b = 0; b < 3; ++b) {
+        const T w = t[a] * p.rij[3 * slot + b];
+        add_shared(virial + 9 * frame + 3 * a + b, w);
+        add_shared(atom_virial + 9 * (frame * p.nall + j) + 3 * a + b, w);
+      }
+  }
+};
+
+/// Item: a slot. grad_net from the adjoint of the force [nf, grad_atoms, 3].
+template <typename T>
+struct ForceGradItem {
+  EnvDeriv<T> p;
+  const T* grad;
+  int64_t grad_atoms;
+  T* out;
+  DPTF_MEMBER void operator()(int64_t slot, int, int) const {
+    const int64_t row = slot / p.nnei;
+    const T* g = grad + row / p.nloc * grad_atoms * 3;
+    const int j = p.nlist[slot];
+    T t[3];
+    for (int x = 0; x < 3; ++x) t[x] = (j < 0 ? T(0) : g[j % grad_atoms * 3 + x]) - g[row % p.nloc * 3 + x];
+    slot_adjoint(p.ncomp, t, p.deriv ? p.deriv + slot * p.ncomp * 3 : nullptr, out + slot * p.ncomp);
+  }
+};
+
+/// Item: a slot. grad_net from the adjoints of virial and atom_virial (may be null).
+template <typename T>
+struct VirialGradItem {
+  EnvDeriv<T> p;
+  const T *grad, *grad_atom;
+  T* out;
+  DPTF_MEMBER void operator()(int64_t slot, int, int) const {
+    const int64_t frame = slot / p.nnei / p.nloc;
+    const int j = p.nlist[slot];
+    T t[3] = {};
+    for (int a = 0; j >= 0 && a < 3; ++a)
+      for (int b = 0; b < 3; ++b) {
+        T w = grad[9 * frame + 3 * a + b];
+        if (grad_atom) w += grad_atom[(frame * p.nall + j) * 9 + 3 * a + b];
+        t[a] += w * p.rij[3 * slot + b];
+      }
+    slot_adjoint(p.ncomp, t, p.deriv ? p.deriv + slot * p.ncomp * 3 : nullptr, out + slot * p.ncomp);
+  }
+};
+
+/// Neighbors that were found and put into slots, and what the rows of the environment matrix need of them.
+template <typename T>
+struct EnvSlots {
+  int64_t nnei = 0;
+  T rs = 0, rc = 0, range = 0;
+  const double* coord = nullptr;             // of everything that slots name [Å]
+  const int* center = nullptr;               // [rows] index of the center in coord
+  const int* type = nullptr;                 // [rows] type of the center
+  const int* slots = nullptr;                // [rows, nnei] index in coord, -1: empty
+  const T *davg = nullptr, *dstd = nullptr;  // [ntypes, nnei * ncomp]
+};
+
+/// Item: a slot. em [rows, nnei, NCOMP], deriv [rows, nnei, NCOMP, 3], rij [rows, nnei, 3].
+template <typename T, int NCOMP>
+struct EnvItem {
+  EnvSlots<T> p;
+  T *em, *deriv, *rij;
+  DPTF_MEMBER void operator()(int64_t slot, int, int) const {
+    const int64_t row = slot / p.nnei, k = slot % p.nnei;
+    const int j = p.slots[slot], type = p.type[row];
+    T e[NCOMP] = {}, de[NCOMP * 3] = {}, d[3] = {};
+    if (j >= 0) {
+      for (int x = 0; x < 3; ++x)
+        d[x] = static_cast<T>(p.coord[3 * static_cast<int64_t>(j) + x] -
+                              p.coord[3 * static_cast<int64_t>(p.center[row]) + x]);
+      env_element<NCOMP>(d, p.rs, p.rc, p.range, e, de);
+    }
+    for (int x = 0; x < 3; ++x) rij[3 * slot + x] = d[x];
+    const int64_t at = ((type < 0 ? 0 : type) * p.nnei + k) * NCOMP;
+    normalise_slot<NCOMP>(type >= 0, e, de, p.davg + at, p.dstd + at, em + slot * NCOMP,
+                          deriv + slot * NCOMP * 3);
+  }
+};
+
+}  // namespace dptf

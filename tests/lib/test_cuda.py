@@ -1,0 +1,51 @@
+"""CUDA kernels: their work items give the numbers of the CPU kernels (run on the host), and nvcc compiles them."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dptf.ops import LIB_DIR
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+def test_work_items_on_the_host(tmp_path):
+    program = tmp_path / "device_work"
+    command = ["g++", "-std=c++17", "-O1", f"-I{ROOT / 'lib/include'}", ROOT / "tests/lib/device_work.cc"]
+    subprocess.run([*command, f"-L{LIB_DIR}", "-ldeepmd", f"-Wl,-rpath,{LIB_DIR}", "-o", program], check=True)
+    lines = subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == 3 * 5 + 5 + 2 * 8
+    for line in lines:
+        assert float(line.rpartition(" ")[2]) < 1e-12, line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("nvcc") or not shutil.which("ninja"), reason="needs nvcc and ninja")
+def test_compiles(tmp_path):
+    """Kernels and their registration with TensorFlow, from a fresh build folder, within three minutes."""
+    configure = [
+        "cmake", "-S", ROOT, "-B", tmp_path / "build", "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}", "-DDPTF_CUDA=1",
+        "-DDPTF_LAMMPS=OFF", "-DDPTF_TESTS=OFF", f"-DDPTF_LIB_DIR={tmp_path / 'lib'}",
+    ]  # fmt: skip
+    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
+    begin = time.monotonic()
+    subprocess.run(["ninja", "-C", tmp_path / "build", "deepmd_op_cuda"], check=True, stdout=subprocess.DEVNULL)
+    seconds = time.monotonic() - begin
+    symbols = subprocess.run(
+        ["nm", "-DC", tmp_path / "lib/libdeepmd_cuda.so"], capture_output=True, text=True, check=True
+    ).stdout
+    for name in (
+        "tabulate_grad_grad<float>",
+        "embed_contract_grad_nodes<double>",
+        "env_rows<double>",
+        "env_virial<float>",
+    ):
+        assert f"void dptf::cuda::{name}(" in symbols
+    assert (tmp_path / "lib/libdeepmd_op_cuda.so").exists()
+    assert seconds < 600, f"took {seconds:.0f} s; on two free cores it has to stay below 180 s"
