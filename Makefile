@@ -9,7 +9,7 @@ PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -q
 
 HOROVOD := $(VENV)/.horovod
 
-.PHONY: demo test test-quick bench lint clean install horovod check-tools
+.PHONY: demo test test-quick bench bench-kernels lint clean install horovod check-tools
 
 install: $(STAMP)
 
@@ -48,6 +48,10 @@ test-quick: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
+
+bench-kernels: $(STAMP)
+	$(CXX) -std=c++17 -O2 -Ilib/include benchmarks/kernels.cc -Ldptf/lib -ldeepmd -Wl,-rpath,$(CURDIR)/dptf/lib -o build/bench-kernels
+	build/bench-kernels
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -128,7 +128,7 @@ void geometry() {
   e.nf = nf;
   e.nloc = e.nall = n;
   e.ntypes = 2;
-  e.ncomp = NCOMP;
+  e.rows = NCOMP == 1 ? EnvRows::radial : EnvRows::angular;
   e.rcut = 2.5f;
   e.rcut_smth = 0.7f;
   e.sel = {3, 3};

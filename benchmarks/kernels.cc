@@ -1,0 +1,167 @@
+// Times of the hot kernels by themselves, for one atom with 90 neighbors of water: make bench-kernels.
+// Prints a line per kernel: name, microseconds per atom (median of repetitions, one thread), and how much
+// memory it touches.
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "dptf/aligned.h"
+#include "dptf/cpu_isa.h"
+#include "dptf/dense_net.h"
+#include "dptf/embed_contract.h"
+#include "dptf/force_virial.h"
+#include "dptf/tabulate.h"
+
+using namespace dptf;
+
+namespace {
+
+constexpr int64_t kAtoms = 192, kSlots = 138, kWidth = 100, kNodes = 512;
+
+std::vector<double> numbers(size_t n, double low = -1, double high = 1) {
+  static std::mt19937 engine(1);
+  std::uniform_real_distribution<double> d(low, high);
+  std::vector<double> v(n);
+  for (double& x : v) x = d(engine);
+  return v;
+}
+
+/// Processor time of this thread: it does not count what other programs take.
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+void measure(const char* name, int64_t atoms, const std::function<void()>& call) {
+  call();
+  std::vector<double> seconds;
+  for (int k = 0; k < 15; ++k) {
+    const double begin = now();
+    call();
+    seconds.push_back(now() - begin);
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + 7, seconds.end());
+  std::printf("| %-44s | %9.3f |\n", name, 1e6 * seconds[7] / static_cast<double>(atoms));
+}
+
+void contraction() {
+  const int sel[2] = {46, 92}, net_of[4] = {0, 1, 0, 1};
+  std::vector<int> atype(kAtoms), nlist(kAtoms * kSlots);
+  // A third of the slots is empty, as in water with the usual sel.
+  for (int64_t k = 0; k < kAtoms * kSlots; ++k) nlist[k] = k % kSlots % 46 < 30 ? 1 : -1;
+  auto env = numbers(kAtoms * kSlots * 4, -0.3, 4);
+  for (int64_t k = 0; k < kAtoms * kSlots; ++k)
+    if (nlist[k] < 0) std::fill_n(env.begin() + 4 * k, 4, -0.2);
+  const auto nodes = numbers(2 * kNodes * 3 * kWidth), da = numbers(kAtoms * 4 * kWidth),
+             z = numbers(kAtoms * kSlots * 4);
+  EmbedContract<double> p;
+  p.n_atoms = kAtoms;
+  p.nnei = kSlots;
+  p.ntypes = 2;
+  p.sel = sel;
+  p.net_of = net_of;
+  p.atype = atype.data();
+  p.env = env.data();
+  p.nlist = nlist.data();
+  p.n_nets = 2;
+  p.n_nodes = kNodes;
+  p.width = kWidth;
+  p.nodes = nodes.data();
+  p.x0 = -0.5;
+  p.h = 5.0 / kNodes;
+  std::vector<double> a(kAtoms * 4 * kWidth), e(env.size()), n(nodes.size());
+  measure("training: contraction", kAtoms, [&] { embed_contract(p, a.data(), serial_for); });
+  measure("training: its gradient to positions", kAtoms,
+          [&] { embed_contract_grad_env(p, da.data(), e.data(), serial_for); });
+  measure("training: its gradient to the nets", kAtoms,
+          [&] { embed_contract_grad_nodes<double>(p, da.data(), nullptr, n.data(), serial_for); });
+  measure("training: second gradient", kAtoms,
+          [&] { embed_contract_grad_grad(p, z.data(), a.data(), serial_for); });
+  measure("training: second gradient to the nets", kAtoms,
+          [&] { embed_contract_grad_nodes<double>(p, da.data(), z.data(), n.data(), serial_for); });
+}
+
+template <typename T>
+void tables(const char* value, const char* gradient) {
+  const int64_t rows = 860;
+  const auto wide = numbers(rows * kWidth * 6), x_wide = numbers(kAtoms * kSlots, 0, 4),
+             r_wide = numbers(kAtoms * kSlots * 4);
+  const std::vector<T> table(wide.begin(), wide.end()), x(x_wide.begin(), x_wide.end()),
+      r(r_wide.begin(), r_wide.end());
+  const T info[6] = {-1, 6, 30, T(0.01), T(0.15), -1};
+  Tabulate<T> p;
+  p.table = table.data();
+  p.grid = TableGrid<T>::from_info(info, rows, false);
+  p.width = kWidth;
+  p.n = kAtoms;
+  p.slots = kSlots;
+  p.x = x.data();
+  p.rows = r.data();
+  std::vector<T> a(kAtoms * 4 * kWidth), dx(x.size()), dr(r.size());
+  measure(value, kAtoms, [&] { tabulate(p, a.data(), serial_for); });
+  measure(gradient, kAtoms,
+          [&] { tabulate_grad<T>(p, a.data(), dx.data(), dr.data(), nullptr, serial_for); });
+}
+
+void geometry() {
+  std::vector<int> nlist(kAtoms * kSlots);
+  for (int64_t k = 0; k < kAtoms * kSlots; ++k) nlist[k] = static_cast<int>(k * 7919 % kAtoms);
+  const auto g = numbers(kAtoms * kSlots * 4), d = numbers(kAtoms * kSlots * 12),
+             rij = numbers(kAtoms * kSlots * 3);
+  EnvDeriv<double> p;
+  p.nf = 1;
+  p.nloc = p.nall = kAtoms;
+  p.nnei = kSlots;
+  p.net_deriv = g.data();
+  p.deriv = d.data();
+  p.rij = rij.data();
+  p.nlist = nlist.data();
+  std::vector<double> f(3 * kAtoms), v(9), w(9 * kAtoms), out(g.size());
+  measure("ProdForceSeA", kAtoms, [&] { env_force(p, f.data(), serial_for); });
+  measure("ProdVirialSeA", kAtoms, [&] { env_virial(p, v.data(), w.data(), serial_for); });
+  measure("ProdForceSeAGrad", kAtoms, [&] { env_force_grad(p, f.data(), kAtoms, out.data(), serial_for); });
+}
+
+template <typename T>
+void fitting(const char* name) {
+  std::vector<DenseLayerWeights<T>> layers;
+  int64_t n_in = 1480;
+  for (int64_t n_out : {240, 240, 240, 1}) {
+    DenseLayerWeights<T> w;
+    w.n_in = n_in;
+    w.n_out = n_out;
+    w.activation = n_out > 1 ? 1 : 0;
+    w.residual = n_in == n_out;
+    const auto m = numbers(n_in * n_out, -0.05, 0.05), b = numbers(n_out);
+    w.matrix.assign(m.begin(), m.end());
+    w.bias.assign(b.begin(), b.end());
+    layers.push_back(w);
+    n_in = n_out;
+  }
+  const DenseNet<T> net(layers);
+  typename DenseNet<T>::Workspace work;
+  constexpr int kRows = 32;
+  AlignedVector<T> x((kRows + 16) * net.row_stride(), T(0.01)), kept(x);
+  std::vector<T> y(kRows + 16);
+  measure(name, kRows, [&] {
+    x = kept;
+    net.value_and_gradient(kRows, x.data(), T(1), y.data(), work);
+  });
+}
+
+}  // namespace
+
+int main() {
+  std::printf("Instruction set: %s; one thread, float64 unless said.\n\n", cpu_isa_name(cpu_isa()));
+  std::printf("| kernel (138 slots, width 100) | us per atom |\n|---|---|\n");
+  contraction();
+  tables<double>("TabulateFusionSeA", "TabulateFusionSeAGrad");
+  tables<float>("TabulateFusionSeA, float32", "TabulateFusionSeAGrad, float32");
+  geometry();
+  fitting<double>("fitting net 1480-240x3 with gradient");
+  fitting<float>("fitting net with gradient, float32");
+}
