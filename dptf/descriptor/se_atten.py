@@ -139,6 +139,11 @@ class SeAtten(MixedDescriptor):
         type_table : tensor, shape (ntypes + 1, dim), optional
             Type embedding of the model, with a row for empty slots; not used by the exchange form.
         """
+        if self.exchange_form and type_table is not None:
+            raise UserError(
+                "the form of other backends, which an option of the descriptor selects, has its own type embedding",
+                "model/type_embedding", "remove it and give tebd_dim in the descriptor",
+            )  # fmt: skip
         self.constants(suffix)
         tebd = self._own_type_table(params, suffix) if self.exchange_form else type_table
         davg, dstd = self.scale.tensors(params, suffix)

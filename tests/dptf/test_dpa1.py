@@ -193,6 +193,8 @@ def test_options_that_exclude_each_other():
         AttentionCase(ATTEN | EXCHANGE | {"attn_mask": True})
     with pytest.raises(UserError, match="lmax"):
         AttentionCase(ATTEN | {"lmax": 2})
+    with pytest.raises(UserError, match="type_embedding"):
+        AttentionCase(ATTEN | EXCHANGE, type_embedding={"neuron": [4]})
 
 
 def test_statistics_count_every_slot(tmp_path):
