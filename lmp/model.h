@@ -39,6 +39,8 @@ class DeepmdModel {
         spin_(spin),
         dp_(open(file_, gpu_rank, content, spin), DP_DeleteDeepBaseModel) {
     check();
+    if (!spin_ && DP_DeepBaseModelGetNumbTypesSpin(dp_.get()) > 0)
+      throw std::runtime_error(file_ + " is a model with spins; use pair_style deepspin");
   }
   double cutoff() const { return DP_DeepBaseModelGetCutoff(dp_.get()); }
   /// Types of atoms; virtual ones are the model's own affair.

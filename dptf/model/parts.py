@@ -44,6 +44,11 @@ class JoinedDescriptors:
         """Whether atoms may come in any order."""
         return all(p.any_order for p in self.parts)
 
+    @property
+    def needs_mask(self):
+        """Whether atomic parameters say which atoms are there."""
+        return any(p.needs_mask for p in self.parts)
+
     def stored_names(self):
         """Tables of compressed nets; sums are not compressed."""
         return {}

@@ -93,6 +93,17 @@ run 0
     np.testing.assert_allclose(virial_of(rows), in_order(virial[0]), atol=1e-6)
 
 
+def test_deepmd_refuses_spins(spin_model, tmp_path):
+    finished = run(tmp_path, f"""
+units metal
+region box block 0 5 0 5 0 5
+create_box 2 box
+pair_style deepmd {spin_model}
+""")  # fmt: skip
+    assert finished.returncode != 0
+    assert "use pair_style deepspin" in finished.stdout + finished.stderr
+
+
 @pytest.fixture(scope="module")
 def dplr(tmp_path_factory):
     """A dipole model and an energy model with its modifier."""

@@ -97,6 +97,5 @@ def test_switched_table(standard, pairs, tmp_path):
 def test_golden_zbl(golden, tmp_path):
     """A reference case with a net for mixed types."""
     out = tmp_path / "m.pb"
-    if main(["convert-backend", str(golden / "dp/zbl.dp"), str(out)]):
-        pytest.xfail("dpa1 cannot be exchanged yet")
+    assert main(["convert-backend", str(golden / "dp/zbl.dp"), str(out)]) == 0
     check_golden(out, np.load(golden / "dp/zbl.npz"))

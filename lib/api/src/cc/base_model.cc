@@ -22,6 +22,7 @@ ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& 
   dfparam = std::max(0, graph.scalar_or<int>(pre + "fitting_attr/dfparam", 0));
   daparam = std::max(0, graph.scalar_or<int>(pre + "fitting_attr/daparam", 0));
   if (daparam) aparam_nall = graph.scalar_or<bool>(pre + "fitting_attr/aparam_nall", false);
+  ntypes_spin = graph.scalar_or<int>(pre + "spin_attr/ntypes_spin", 0);
   names = graph.text(pre + "model_attr/tmap", "");
 }
 

@@ -15,7 +15,6 @@ class DeepSpinImpl {
  public:
   DeepSpinImpl(const std::string& model, int gpu_rank, const std::string& content)
       : pot(model, gpu_rank, content) {
-    pot.ntypes_spin = pot.graph.scalar_or<int>("spin_attr/ntypes_spin", 0);
     if (pot.ntypes_spin < 1) throw deepmd_exception("model " + model + " has no spins; use DeepPot");
     real_types_ = pot.ntypes - pot.ntypes_spin;
     const std::vector<double> length = numbers("spin_attr/virtual_len"),
