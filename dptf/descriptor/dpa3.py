@@ -180,7 +180,7 @@ class DPA3(Descriptor):
             left = o.nlayers - 1 - k + int(self.rotation_needed)
             state = layer(
                 self.edges, state, halo(state.node, natoms, mesh), geometry, cosine_map, edges_needed=left > 0,
-                angles_needed=left > 1,
+                angles_needed=left > (0 if o.sequential_update else 1),
             )  # fmt: skip
             if o.update_angle:
                 cosine_map = None

@@ -53,32 +53,4 @@ DPTF_INLINE double tanh_vec(double x) {
 
 DPTF_INLINE float tanh_vec(float x) { return static_cast<float>(tanh_vec(static_cast<double>(x))); }
 
-/// 1 / (1 + exp(-x)), relative error of a few units in the last place.
-DPTF_INLINE double sigmoid_vec(double x) { return 0.5 * (1.0 + tanh_vec(0.5 * x)); }
-
-/// The same in single precision throughout. exp(y) = 2^n exp(r), |r| <= ln2/2, as for expm1_positive.
-DPTF_INLINE float sigmoid_vec(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
-  float y = -x;
-  y = y < 87.0f ? y : 87.0f;
-  y = y > -87.0f ? y : -87.0f;
-  const float shifted = y * 1.44269504f + kRound;
-  const float n = shifted - kRound;
-  const float r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.0f / 5040.0f;
-  p = p * r + 1.0f / 720.0f;
-  p = p * r + 1.0f / 120.0f;
-  p = p * r + 1.0f / 24.0f;
-  p = p * r + 1.0f / 6.0f;
-  p = p * r + 0.5f;
-  p = p * r * r + r + 1.0f;
-  int32_t bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 127) << 23;
-  float scale;
-  std::memcpy(&scale, &bits, sizeof scale);
-  const float s = 1.0f / (1.0f + scale * p);
-  return x == x ? s : x;
-}
-
 }  // namespace dptf

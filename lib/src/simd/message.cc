@@ -62,30 +62,115 @@ DPTF_INLINE void multiply(int64_t rows, int64_t depth, const T* a, int64_t ars, 
   }
 }
 
+/// Integers as wide as the numbers of V, which is T or Vec<T>.
+template <typename V>
+struct BitsOf;
+template <>
+struct BitsOf<float> {
+  typedef int32_t type;
+};
+template <>
+struct BitsOf<double> {
+  typedef int64_t type;
+};
+template <>
+struct BitsOf<Vec<float>> {
+  typedef int32_t type __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct BitsOf<Vec<double>> {
+  typedef int64_t type __attribute__((vector_size(kVectorBytes)));
+};
+
+/// exp(y) = 2^n exp(r) with y = n ln2 + r, |r| <= ln2 / 2; relative error of a few units in the last place.
+template <typename V>
+DPTF_INLINE V exp_clamped(V y, float) {
+  const V high = V{} + 87.0f, low = V{} - 87.0f;
+  y = y < high ? y : high;
+  y = y > low ? y : low;
+  const V shifted = y * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the integer is left in the low bits
+  const V n = shifted - 12582912.0f;
+  const V r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
+  V p = V{} + 1.0f / 5040.0f;
+  p = p * r + 1.0f / 720.0f;
+  p = p * r + 1.0f / 120.0f;
+  p = p * r + 1.0f / 24.0f;
+  p = p * r + 1.0f / 6.0f;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  typename BitsOf<V>::type bits;
+  __builtin_memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127) << 23;
+  V scale;
+  __builtin_memcpy(&scale, &bits, sizeof scale);
+  return scale * p;
+}
+
+template <typename V>
+DPTF_INLINE V exp_clamped(V y, double) {
+  const V high = V{} + 700.0, low = V{} - 700.0;
+  y = y < high ? y : high;
+  y = y > low ? y : low;
+  const V shifted = y * 1.4426950408889634074 + 6755399441055744.0;  // 1.5 * 2^52
+  const V n = shifted - 6755399441055744.0;
+  const V r = (y - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+  V p = V{} + 1.0 / 6227020800.0;
+  p = p * r + 1.0 / 479001600.0;
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5;
+  p = p * r * r + r + 1.0;
+  typename BitsOf<V>::type bits;
+  __builtin_memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 1023) << 52;
+  V scale;
+  __builtin_memcpy(&scale, &bits, sizeof scale);
+  return scale * p;
+}
+
+template <typename T, typename V>
+DPTF_INLINE V sigmoid(V x) {
+  return T(1) / (T(1) + exp_clamped<V>(-x, T()));
+}
+
 /// silu below the threshold, above it a tanh with the same value and slope there. tanh(z) = 2 sigmoid(2 z) -
-/// 1, so one sigmoid serves both sides. Without threshold it is silu.
+/// 1, so one sigmoid serves both sides.
 template <typename T>
 struct Silut {
+  static constexpr bool kVector = true;
   T threshold, slope, constant;
   explicit Silut(T t) : threshold(t) {
-    const T s = sigmoid_vec(t);
+    const T s = sigmoid<T>(t);
     slope = s * (1 + t * (1 - s));
     constant = t * s;
   }
-  DPTF_INLINE_MEMBER void operator()(T x, T f[3]) const {
-    const bool low = x < threshold;
-    const T s = sigmoid_vec(low ? x : 2 * slope * (x - threshold));
-    const T d = s * (1 - s), t = 2 * s - 1, q = slope * (1 - t * t);
-    f[0] = low ? x * s : t + constant;
-    f[1] = low ? s + x * d : q;
-    f[2] = low ? d * (2 + x * (1 - 2 * s)) : -2 * slope * t * q;
+  template <typename V>
+  DPTF_INLINE_MEMBER void operator()(V x, V f[3]) const {
+    const auto low = x < V{} + threshold;
+    const V above = 2 * slope * (x - threshold);
+    const V y = low ? x : above;
+    const V s = sigmoid<T>(y), d = s * (1 - s), t = 2 * s - 1, q = slope * (1 - t * t);
+    const V f0 = x * s, f1 = s + x * d, f2 = d * (2 + x * (1 - 2 * s)), g0 = t + constant,
+            g2 = -2 * slope * t * q;
+    f[0] = low ? f0 : g0;
+    f[1] = low ? f1 : q;
+    f[2] = low ? f2 : g2;
   }
 };
 
 template <typename T>
 struct Silu {
-  DPTF_INLINE_MEMBER void operator()(T x, T f[3]) const {
-    const T s = sigmoid_vec(x), d = s * (1 - s);
+  static constexpr bool kVector = true;
+  template <typename V>
+  DPTF_INLINE_MEMBER void operator()(V x, V f[3]) const {
+    const V s = sigmoid<T>(x), d = s * (1 - s);
     f[0] = x * s;
     f[1] = s + x * d;
     f[2] = d * (2 + x * (1 - 2 * s));
@@ -94,6 +179,7 @@ struct Silu {
 
 template <Activation A, typename T>
 struct Plain {
+  static constexpr bool kVector = false;
   DPTF_INLINE_MEMBER void operator()(T x, T f[3]) const {
     T g[4];
     activation_derivatives<A>(x, g);
@@ -124,6 +210,41 @@ DPTF_INLINE void with_activation(const Message<T>& p, F&& f) {
       return f(Plain<Activation::linear, T>());
   }
 }
+
+/// Reads and writes the numbers of a row from c on, as many as V has.
+template <typename V, typename T>
+DPTF_INLINE V get(const T* p, int64_t c) {
+  if constexpr (sizeof(V) == sizeof(T))
+    return p[c];
+  else
+    return load(p + c);
+}
+template <typename V, typename T>
+DPTF_INLINE void put(T* p, int64_t c, V v) {
+  if constexpr (sizeof(V) == sizeof(T))
+    p[c] = v;
+  else
+    store(p + c, v);
+}
+
+/// Calls f(zero, c) for all columns, with vectors as far as they reach.
+template <typename T, bool VECTOR, typename F>
+DPTF_INLINE void for_columns(int64_t n, F&& f) {
+  int64_t c = 0;
+  if constexpr (VECTOR)
+    for (; c + kLanes<T> <= n; c += kLanes<T>) f(Vec<T>{}, c);
+  for (; c < n; ++c) f(T(0), c);
+}
+
+/// A sum over columns, of vectors and of single numbers.
+template <typename T>
+struct Total {
+  Vec<T> many = {};
+  T one = 0;
+  DPTF_INLINE_MEMBER void add(T x) { one += x; }
+  DPTF_INLINE_MEMBER void add(Vec<T> x) { many += x; }
+  DPTF_INLINE_MEMBER T value() const { return one + sum<T>(many); }
+};
 
 DPTF_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -181,22 +302,23 @@ struct Forward {
         const T* __restrict v = p.v_rows + static_cast<int64_t>(p.v[r]) * columns;
         T* __restrict ro = out + o * m;
         const T sw = p.w[r];
-#pragma omp simd
-        for (int64_t c = 0; c < m; ++c) {
-          T f[3];
-          act(z[c] + u[c] + v[c], f);
-          ro[c] += sw * f[0];
-        }
+        for_columns<T, Act::kVector>(m, [&](auto zero, int64_t c) __attribute__((always_inline)) {
+          using V = decltype(zero);
+          V f[3];
+          act(get<V>(z, c) + get<V>(u, c) + get<V>(v, c), f);
+          put<V>(ro, c, get<V>(ro, c) + sw * f[0]);
+        });
         T* __restrict ry = y + r * kept;
         const T* __restrict xr = p.x + r * k;
         const T x0 = xr[0];
         const bool wide = k > 1 || kept == 1;
-#pragma omp simd
-        for (int64_t c = 0; c < kept; ++c) {
-          T f[3];
-          act(z[m + c] + u[m + c] + v[m + c], f);
-          ry[c] = p.rho[c] * f[0] + p.skip[c] * (wide ? xr[c] : x0);
-        }
+        for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
+          using V = decltype(zero);
+          V f[3];
+          act(get<V>(z, m + c) + get<V>(u, m + c) + get<V>(v, m + c), f);
+          const V own = wide ? get<V>(xr, c) : zero + x0;
+          put<V>(ry, c, get<V>(p.rho, c) * f[0] + get<V>(p.skip, c) * own);
+        });
       }
     }
   }
@@ -233,43 +355,33 @@ struct Backward {
         T* __restrict du = d.u + o * columns;
         const T* __restrict go = g_out + o * m;
         const T sw = p.w[r];
-        T dot = 0;
-#pragma omp simd reduction(+ : dot)
-        for (int64_t c = 0; c < m; ++c) {
-          T f[3];
-          act(z[c] + u[c] + v[c], f);
-          dot += go[c] * f[0];
-          const T g = sw * go[c] * f[1];
-          z[c] = g;
-          du[c] += g;
-        }
-        d.w[r] = dot;
+        Total<T> dot;
+        for_columns<T, Act::kVector>(m, [&](auto zero, int64_t c) __attribute__((always_inline)) {
+          using V = decltype(zero);
+          V f[3];
+          act(get<V>(z, c) + get<V>(u, c) + get<V>(v, c), f);
+          const V gc = get<V>(go, c), g = sw * gc * f[1];
+          dot.add(gc * f[0]);
+          put<V>(z, c, g);
+          put<V>(du, c, get<V>(du, c) + g);
+        });
+        d.w[r] = dot.value();
         const T* __restrict gy = g_y + r * kept;
-        if (d.rho) {
-          const T* xr = p.x + r * k;
-          T* __restrict drho = d.rho;
-          T* __restrict dskip = d.skip;
-          const T x0 = xr[0];
-#pragma omp simd
-          for (int64_t c = 0; c < kept; ++c) {
-            T f[3];
-            act(z[m + c] + u[m + c] + v[m + c], f);
-            drho[c] += gy[c] * f[0];
-            dskip[c] += gy[c] * (wide ? xr[c] : x0);
-            const T g = p.rho[c] * gy[c] * f[1];
-            z[m + c] = g;
-            du[m + c] += g;
+        const T* xr = p.x + r * k;
+        const T x0 = xr[0];
+        for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
+          using V = decltype(zero);
+          V f[3];
+          act(get<V>(z, m + c) + get<V>(u, m + c) + get<V>(v, m + c), f);
+          const V gc = get<V>(gy, c), g = get<V>(p.rho, c) * gc * f[1];
+          if (d.rho) {
+            const V own = wide ? get<V>(xr, c) : zero + x0;
+            put<V>(d.rho, c, get<V>(d.rho, c) + gc * f[0]);
+            put<V>(d.skip, c, get<V>(d.skip, c) + gc * own);
           }
-        } else {
-#pragma omp simd
-          for (int64_t c = 0; c < kept; ++c) {
-            T f[3];
-            act(z[m + c] + u[m + c] + v[m + c], f);
-            const T g = p.rho[c] * gy[c] * f[1];
-            z[m + c] = g;
-            du[m + c] += g;
-          }
-        }
+          put<V>(z, m + c, g);
+          put<V>(du, m + c, get<V>(du, m + c) + g);
+        });
         T* __restrict dv =
             p.local ? d.v_rows + static_cast<int64_t>(p.v[r]) * columns : chunk.v_terms + r * columns;
         if (p.local) {
@@ -342,39 +454,38 @@ struct Second {
         const T* __restrict go = g_out + o * m;
         T* __restrict dgo = d_g_out + o * m;
         const T sw = p.w[r], st = t.w[r];
-        T dot = 0;
-#pragma omp simd reduction(+ : dot)
-        for (int64_t c = 0; c < m; ++c) {
-          T f[3];
-          act(z[c] + u[c] + v[c], f);
-          const T dz = q[c] + tu[c] + tv[c], fd = f[1] * dz, g = go[c];
-          dgo[c] += st * f[0] + sw * fd;
-          dot += g * fd;
-          const T first = sw * g * f[1], second = sw * g * f[2] * dz + st * g * f[1];
-          q[c] = first;
-          z[c] = second;
-          du[c] += second;
-        }
-        d.w[r] = dot;
+        Total<T> dot;
+        for_columns<T, Act::kVector>(m, [&](auto zero, int64_t c) __attribute__((always_inline)) {
+          using V = decltype(zero);
+          V f[3];
+          act(get<V>(z, c) + get<V>(u, c) + get<V>(v, c), f);
+          const V g = get<V>(go, c), dz = get<V>(q, c) + get<V>(tu, c) + get<V>(tv, c), fd = f[1] * dz;
+          const V first = sw * g * f[1], second = sw * g * f[2] * dz + st * g * f[1];
+          put<V>(dgo, c, get<V>(dgo, c) + st * f[0] + sw * fd);
+          dot.add(g * fd);
+          put<V>(q, c, first);
+          put<V>(z, c, second);
+          put<V>(du, c, get<V>(du, c) + second);
+        });
+        d.w[r] = dot.value();
         const T* __restrict gy = g_y + r * kept;
         T* __restrict dgy = d_g_y + r * kept;
         const T* __restrict txr = t.x + r * k;
-        T* __restrict drho = d.rho;
-        T* __restrict dskip = d.skip;
         const T tx0 = txr[0];
-#pragma omp simd
-        for (int64_t c = 0; c < kept; ++c) {
-          T f[3];
-          act(z[m + c] + u[m + c] + v[m + c], f);
-          const T dz = q[m + c] + tu[m + c] + tv[m + c], fd = f[1] * dz, g = gy[c], tc = wide ? txr[c] : tx0;
-          dgy[c] = p.rho[c] * fd + p.skip[c] * tc;
-          drho[c] += g * fd;
-          dskip[c] += g * tc;
-          const T h = p.rho[c] * g, second = h * f[2] * dz;
-          q[m + c] = h * f[1];
-          z[m + c] = second;
-          du[m + c] += second;
-        }
+        for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
+          using V = decltype(zero);
+          V f[3];
+          act(get<V>(z, m + c) + get<V>(u, m + c) + get<V>(v, m + c), f);
+          const V dz = get<V>(q, m + c) + get<V>(tu, m + c) + get<V>(tv, m + c), fd = f[1] * dz;
+          const V tc = wide ? get<V>(txr, c) : zero + tx0, g = get<V>(gy, c), rho = get<V>(p.rho, c),
+                  h = rho * g, second = h * f[2] * dz;
+          put<V>(dgy, c, rho * fd + get<V>(p.skip, c) * tc);
+          put<V>(d.rho, c, get<V>(d.rho, c) + g * fd);
+          put<V>(d.skip, c, get<V>(d.skip, c) + g * tc);
+          put<V>(q, m + c, h * f[1]);
+          put<V>(z, m + c, second);
+          put<V>(du, m + c, get<V>(du, m + c) + second);
+        });
         T* __restrict dv = p.local ? d.v_rows + vr : chunk.v_terms + r * columns;
         if (p.local) {
 #pragma omp simd

@@ -1,0 +1,88 @@
+"""DPA-3: fused ops against the same model of plain TensorFlow ops, mistakes in the input, lonely atoms."""
+
+import numpy as np
+import pytest
+
+from dptf.descriptor.repflow import RepFlowOptions
+from dptf.errors import UserError
+from dptf.model import build_model
+from dptf.nn.parameters import Parameters
+from dptf.ops import tf
+from tests.dptf.dpa3_cases import REPFLOW, random_values, section
+
+RNG = np.random.default_rng(2)
+BOX = np.array([[5.2, 0, 0], [0.6, 4.9, 0], [-0.8, 0.5, 5.4]])
+COORD = RNG.uniform(0, 5, (8, 3))
+TYPES = np.array([0, 1, 1, 0, 1, 1, 0, 1])
+KEYS = ("energy", "force", "virial", "atom_energy", "atom_virial")
+OPTIONS = {
+    "public example": {},
+    "sequential": {"sequential_update": True, "a_compress_use_split": False},
+}  # fmt: skip
+
+
+class Case:
+    """A model in a session; `fused` selects the ops."""
+
+    def __init__(self, repflow=None, fused=True, **descriptor):
+        model_section = section({"nlayers": 2} | (repflow or {}), **descriptor)
+        self.graph = tf.Graph()
+        values = random_values(model_section)
+        with self.graph.as_default():
+            model = build_model(model_section)
+            model.descriptor.fused = fused
+            self.inputs = model.placeholders()
+            self.out = model.build(self.inputs, Parameters(values))
+            loss = (
+                tf.reduce_sum(tf.sin(self.out["force"]))
+                + tf.reduce_sum(self.out["virial"] ** 2)
+                + self.out["energy"][0]
+            )
+            grads = tf.gradients(loss, tf.trainable_variables())
+            names = [v.op.name for v in tf.trainable_variables()]
+            self.grads = {n: tf.convert_to_tensor(g) for n, g in zip(names, grads) if g is not None}
+            self.session = tf.Session()
+            self.session.run(tf.global_variables_initializer())
+
+    def run(self, what=None, coord=COORD, box=BOX, types=TYPES):
+        n = len(types)
+        counts = np.bincount(types, minlength=2)
+        feed = {
+            "coord": coord.ravel(), "type": types, "natoms": [n, n, *counts], "box": (np.eye(3) if box is None else box).ravel(),
+            "mesh": np.zeros(0 if box is None else 6, np.int32),
+        }  # fmt: skip
+        return self.session.run(self.out if what is None else what, {self.inputs[k]: v for k, v in feed.items()})
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_fused_equals_plain(name):
+    """Outputs, and gradients in all weights of a loss of energy, forces and virial."""
+    fused, plain = Case(OPTIONS[name]), Case(OPTIONS[name], fused=False)
+    a, b = fused.run(), plain.run()
+    for key in KEYS:
+        np.testing.assert_allclose(a[key], b[key], atol=1e-11, err_msg=key)
+    a, b = fused.run(fused.grads), plain.run(plain.grads)
+    assert a.keys() == b.keys() and len(a) > 10
+    for key in a:
+        np.testing.assert_allclose(a[key], b[key], atol=1e-10 * max(1.0, np.abs(b[key]).max()), err_msg=key)
+
+
+def test_an_atom_alone_and_virtual_atoms():
+    case = Case()
+    alone = case.run(coord=COORD[:1], box=None, types=TYPES[:1])
+    assert np.isfinite(alone["energy"]).all() and not alone["force"].any()
+    far = case.run(coord=COORD[:2] * 100, box=None, types=TYPES[:2])
+    np.testing.assert_allclose(far["atom_energy"][0, 0], alone["energy"][0], atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"a_rcut": 5.0}, "a_rcut.*above e_rcut"), ({"a_sel": 90}, "a_sel.*above e_sel"), ({"update_style": "x"}, "update_style"),
+        ({"use_dynamic_sel": True, "smooth_edge_update": False}, "smooth_edge_update"), ({"a_compress_rate": 4}, "a_compress_rate"),
+        ({"sequential_update": True, "update_angle": False}, "sequential_update"), ({"axis_neuron": 20}, "axis_neuron"),
+    ],
+)  # fmt: skip
+def test_mistakes(change, words):
+    with pytest.raises(UserError, match=words):
+        RepFlowOptions.read(REPFLOW | change, "repflow")
