@@ -1,4 +1,4 @@
-"""DPA-3: fused ops against the same model of plain TensorFlow ops, mistakes in the input, lonely atoms."""
+"""DPA-3: fused ops against the same model of plain TensorFlow ops, derivatives, continuity."""
 
 import numpy as np
 import pytest
@@ -65,6 +65,38 @@ def test_fused_equals_plain(name):
     assert a.keys() == b.keys() and len(a) > 10
     for key in a:
         np.testing.assert_allclose(a[key], b[key], atol=1e-10 * max(1.0, np.abs(b[key]).max()), err_msg=key)
+
+
+def test_derivatives_and_sums():
+    case, h = Case({"use_exp_switch": False, "edge_init_use_dist": False}), 1e-4
+    out = case.run()
+    energy = lambda coord, box=BOX: case.run(case.out["energy"], coord, box)[0]  # noqa: E731
+    for atom, axis in ((0, 0), (3, 1), (7, 2)):
+        step = np.zeros_like(COORD)
+        step[atom, axis] = h
+        slope = (energy(COORD + step) - energy(COORD - step)) / (2 * h)
+        np.testing.assert_allclose(out["force"].reshape(-1, 3)[atom, axis], -slope, atol=2e-7)
+    strain = np.eye(3)
+    strain[1, 2] += h
+    back = 2 * np.eye(3) - strain
+    slope = (energy(COORD @ strain, BOX @ strain) - energy(COORD @ back, BOX @ back)) / (2 * h)
+    np.testing.assert_allclose(out["virial"].reshape(3, 3)[2, 1], -slope, atol=5e-7)
+    np.testing.assert_allclose(out["atom_virial"].reshape(-1, 9).sum(0), out["virial"][0], atol=1e-11)
+
+
+@pytest.mark.parametrize("cutoff", [3.0, 4.0])
+def test_energy_is_continuous(cutoff):
+    """An atom crosses the cutoff of angles and of edges."""
+    case = Case({"use_exp_switch": False})
+    types = np.array([0, 1, 1])
+
+    def energy(r):
+        coord = np.array([[0.0, 0, 0], [1.1, 0.2, 0], [0, 0, r]])
+        return case.run(case.out["energy"], coord, None, types)[0]
+
+    eps = 1e-6
+    below, above = energy(cutoff - eps), energy(cutoff + eps)
+    assert abs(above - below) < 1e-7 and abs(energy(cutoff - 0.4) - above) > 1e-9
 
 
 def test_an_atom_alone_and_virtual_atoms():
