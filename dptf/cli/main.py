@@ -118,7 +118,7 @@ def _report(text):
             handler.handle(log.makeRecord("dptf", logging.ERROR, "", 0, text, None, None))
 
 
-def _error_text(err):
+def error_text(err):
     """Return what to tell about an error that is not a fault of the program, None otherwise."""
     if isinstance(err, UserError):
         return str(err)
@@ -156,7 +156,7 @@ def main(argv=None):
         _report("interrupted")
         return 130
     except Exception as err:
-        text = _error_text(err)
+        text = error_text(err)
         if debug or text is None:
             traceback.print_exc()
         _report(text or f"unexpected {type(err).__name__}: {err}")
