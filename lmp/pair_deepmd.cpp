@@ -446,6 +446,30 @@ void PairDeepMD::unpack_forward_comm(int n, int first, double* buf) {
   std::copy_n(buf, static_cast<size_t>(n) * width_, rows_ + static_cast<size_t>(first) * width_);
 }
 
+bool PairDeepMD::takes_part() const {
+  // A process without atoms still takes part in the exchange of features.
+  return atom->nlocal > 0 || (message_width_ > 0 && comm->nprocs > 1);
+}
+
+double PairDeepMD::fparam_derivative(double fparam, double delta) {
+  gather_atoms();
+  if (!takes_part()) return 0;
+  const std::vector<double> kept = in_.fparam;
+  DeepmdOutput out;
+  const auto energy = [&](double value) {
+    in_.fparam = {value};
+    try {
+      models_[0]->compute(in_, false, false, out);
+    } catch (const std::exception& e) {
+      error->one(FLERR, "pair_style deepmd: {}", e.what());
+    }
+    return out.energy;
+  };
+  const double above = energy(fparam + delta), below = energy(fparam - delta);
+  in_.fparam = kept;
+  return scale_[1][1] * energy_unit_ * (above - below) / (2 * delta);
+}
+
 void PairDeepMD::compute(int eflag, int vflag) {
   ev_init(eflag, vflag);
   if (vflag_atom)
@@ -456,11 +480,9 @@ void PairDeepMD::compute(int eflag, int vflag) {
   gather_atoms();
   const bool deviation = models_.size() > 1 && out_freq_ > 0 && update->ntimestep % out_freq_ == 0;
   const size_t evaluated = deviation ? models_.size() : 1;
-  // A process without atoms still takes part in the exchange of features.
-  const bool atoms = atom->nlocal > 0 || (message_width_ > 0 && comm->nprocs > 1);
   for (size_t m = 0; m < evaluated; ++m) {
     DeepmdOutput& out = out_[m];
-    if (!atoms) {
+    if (!takes_part()) {
       // Nothing is owned here, so nothing contributes; the graph is not run.
       out = DeepmdOutput();
       out.force.assign(3 * static_cast<size_t>(in_.nall), 0.0);

