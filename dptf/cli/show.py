@@ -4,7 +4,16 @@ import logging
 
 log = logging.getLogger(__name__)
 
-_ATTRIBUTES = ("model-branch", "type-map", "descriptor", "fitting-net", "size", "observed-type", "serialization-tree")
+_ATTRIBUTES = (
+    "model-branch",
+    "type-map",
+    "descriptor",
+    "fitting-net",
+    "size",
+    "observed-type",
+    "memory",
+    "serialization-tree",
+)
 
 
 def add_parser(subparsers):
@@ -129,8 +138,25 @@ def _lines(type_map, section, path, size, observed, tree):
         "fitting-net": lambda: f"The fitting_net parameter is {part('fitting_net')}",
         "size": sizes,
         "observed-type": observed_line,
+        "memory": lambda: _memory(part("descriptor"), len(type_map), path),
         "serialization-tree": lambda: "Model serialization tree:\n" + "\n".join(_tree(tree(), "model", 0)),
     }
+
+
+def _memory(section, ntypes, path):
+    """Lines of the forecast for evaluations on this machine."""
+    from dptf.check.memory import free_memory
+    from dptf.descriptor import make_descriptor
+    from dptf.errors import UserError
+
+    if section.get("type") != "dpa3":
+        raise UserError(f"there is no memory forecast for '{section.get('type')}'", path, "models with dpa3 have one")
+    size, lists = make_descriptor(section, ntypes).memory()
+    line = f"Energies and forces need about {size / 1e6:.3g} MB per atom ({lists})"
+    free = free_memory()
+    if free is not None:
+        line += f"\nAbout {float(f'{free / size:.2g}'):.0f} atoms fit in the {free / 1e9:.1f} GB that are free here"
+    return line
 
 
 def _tree(node, name, depth):

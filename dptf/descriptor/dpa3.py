@@ -9,6 +9,7 @@ from dptf.descriptor.interface import Descriptor
 from dptf.descriptor.mixed_statistics import MixedStatistics
 from dptf.descriptor.pairs import symmetric
 from dptf.descriptor.repflow import Geometry, RepFlowLayer, RepFlowOptions, State
+from dptf.descriptor.repflow_memory import bytes_per_atom
 from dptf.descriptor.switches import switch
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
@@ -75,6 +76,19 @@ class DPA3(Descriptor):
     def dim_rot(self):
         """Rows of the rotation matrices: one per edge feature."""
         return self.o.e_dim
+
+    def memory(self):
+        """Forecast for an evaluation of energies and forces.
+
+        Returns
+        -------
+        (float, str)
+            Bytes per atom, and the neighbors they hold for.
+        """
+        o, lists = self.o, f"{self.o.edge_norm:g} neighbors within {self.o.e_rcut:g} Å"
+        if o.update_angle:
+            lists += f" and {o.angle_norm:g} within {o.a_rcut:g} Å"
+        return bytes_per_atom(o, self.precision.size), lists
 
     def statistics(self, batches, stat_file=None):
         """Scale of the environment matrix: from the data if ``fix_stat_std`` is 0."""
