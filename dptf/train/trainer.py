@@ -331,8 +331,7 @@ class _Report:
         columns = [(f"{m}", b.label, b.validation is not None) for b in t.branches for m in b.loss.metric_names()]
         self._lcurve = Lcurve(options["disp_file"], columns, append, t.step)
         self._board = TensorBoard.make(options, t.graph)
-        if any(metric == "rmse_f" for metric, *_ in columns):
-            log.info("%s: energies and virials in eV/atom, forces in eV/Å", options["disp_file"])
+        self._energies = any(metric == "rmse_f" for metric, *_ in columns)
         self.progress, self.timer = Progress(self._stop, sys.stderr), Timer(t.step)
         self._latest, self._before = {}, (-1, None)
         self.full = FullValidation.make(t, append)
@@ -346,6 +345,10 @@ class _Report:
         """The row before the first step; validation draws of it do not count unless a whole run makes them too."""
         states = self._t._validation_states()
         self._display(index, batch)
+        if self._energies:
+            log.info(
+                "these numbers, and %s: energies and virials in eV/atom, forces in eV/Å", self._t.options["disp_file"]
+            )
         if self._t.step % self._disp:
             for branch, state in zip(self._t.branches, states):
                 if state is not None:
