@@ -21,6 +21,7 @@ import sections
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = {
     "training": sections.training,
+    "ranks": sections.ranks,
     "lammps": sections.molecular_dynamics,
     "compressed": sections.compressed,
     "eval": sections.small_frames,
@@ -76,7 +77,7 @@ def scaling_table(rows):
 def report(results, head):
     """The whole page."""
     parts = ["# Benchmarks", "", *head, ""]
-    rows = [row for name in ("training", "lammps", "compressed", "eval") for row in results.get(name, [])]
+    rows = [row for name in ("training", "ranks", "lammps", "compressed", "eval") for row in results.get(name, [])]
     if rows:
         parts += [table(rows), "", "Medians ± half the range. A ratio above 1 is in favour of dptf.", ""]
         parts += [f"- {row['what']}: {row['report']}" for row in rows if row.get("report")]

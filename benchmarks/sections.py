@@ -70,6 +70,32 @@ def training(setup, steps=60):
     ]
 
 
+def ranks(setup, steps=150, numbers=(1, 2)):
+    """Frames per second of training on 1, 2, ... ranks with one thread each; each rank on a core of its own."""
+    package = setup.ours
+    folder = setup.workdir / "train-ranks"
+    cases.write_training_input(folder, setup.systems, steps)
+
+    def measurement(n):
+        launcher = [str(package.python.parent / "mpirun"), "-np", str(n)] if n > 1 else []
+
+        def once():
+            command = [*launcher, *package.dp, "train", "input.json", "--skip-neighbor-stat"]
+            result = measure.run(command, folder, package.environ(1))
+            return {"rate": n / measure.number(r"average training time: ([0-9.]+) s/batch", result.output)}
+
+        return once
+
+    found = measure.alternate(setup.rounds, {n: measurement(n) for n in numbers})
+    rates = measure.column(found, "rate")
+    one = measure.median(rates[numbers[0]])
+    return [
+        _row(f"training, {n} rank(s) with one thread", "frames/s", {"dptf": rates[n]}, False,
+             {"report": f"{measure.median(rates[n]) / one:.2f} times one rank"})
+        for n in numbers
+    ]  # fmt: skip
+
+
 def models(setup):
     """One frozen file and its compressed form, made by the public package where it is at hand, else by ours."""
     package = setup.public or setup.ours

@@ -12,6 +12,7 @@ import tempfile
 import numpy as np
 
 from dptf.errors import UserError
+from dptf.parallel.affinity import cores_per_rank
 from dptf.parallel.launcher import local_size
 
 _PREC = os.environ.get("DP_INTERFACE_PREC", "high").lower()
@@ -35,11 +36,11 @@ def threads():
                 return int(value)
         return 0
 
-    intra, ranks = read("INTRA"), local_size()
-    if not intra and ranks > 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        intra = max(1, cores // ranks)
-    return intra, read("INTER")
+    intra, inter = read("INTRA"), read("INTER")
+    if local_size() > 1:
+        intra = intra or cores_per_rank()
+        inter = inter or intra
+    return intra, inter
 
 
 @contextlib.contextmanager

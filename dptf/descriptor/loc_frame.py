@@ -15,6 +15,7 @@ from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 from dptf.nn.parameters import global_dtype
 from dptf.ops import op_module, tf
+from dptf.session import new_session
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class LocFrame(Descriptor):
         """(atoms, sums, sums of squares) of the columns per type, (ntypes, 1 + 2 dim_out)."""
         sums = np.zeros((self.ntypes, 1 + 2 * self.dim_out))
         shape = (self.ntypes, self.dim_out)
-        with tf.Graph().as_default(), tf.Session() as sess:
+        with tf.Graph().as_default(), new_session() as sess:
             feeds = {k: tf.placeholder(t) for k, t in (
                 ("coord", tf.float64), ("type", tf.int32), ("natoms_vec", tf.int32), ("box", tf.float64), ("mesh", tf.int32),
             )}  # fmt: skip

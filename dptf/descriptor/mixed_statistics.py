@@ -5,6 +5,7 @@ import numpy as np
 from dptf.descriptor.mixed_env import EdgeEnv
 from dptf.descriptor.statistics import EnvStatistics
 from dptf.ops import tf
+from dptf.session import new_session
 
 
 class MixedStatistics(EnvStatistics):
@@ -23,7 +24,7 @@ class MixedStatistics(EnvStatistics):
 
     def _sums(self, batches):
         sums = np.zeros((self.ntypes, 5))
-        with tf.Graph().as_default(), tf.Session() as sess:
+        with tf.Graph().as_default(), new_session() as sess:
             feeds = {k: tf.placeholder(t) for k, t in (
                 ("coord", tf.float64), ("type", tf.int32), ("natoms_vec", tf.int32), ("box", tf.float64), ("mesh", tf.int32),
             )}  # fmt: skip

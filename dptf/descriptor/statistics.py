@@ -7,6 +7,7 @@ import numpy as np
 
 from dptf.descriptor.env_adjust import adjusted_env_mat
 from dptf.ops import tf
+from dptf.session import new_session
 
 
 class EnvStatistics:
@@ -49,7 +50,7 @@ class EnvStatistics:
         """(n, sum R0, sum R0^2, sum Ra, sum Ra^2) per type; Ra averages the three angular components."""
         sums = np.zeros((self.ntypes, 5))
         width = 4 * self.nnei
-        with tf.Graph().as_default(), tf.Session() as sess:
+        with tf.Graph().as_default(), new_session() as sess:
             feeds = {k: tf.placeholder(t) for k, t in (
                 ("coord", tf.float64), ("type", tf.int32), ("natoms_vec", tf.int32), ("box", tf.float64), ("mesh", tf.int32),
             )}  # fmt: skip

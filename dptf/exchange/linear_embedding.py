@@ -56,12 +56,13 @@ def type_table(values, suffix, table_in, activation):
     """
     from dptf.nn.embedding import apply_embedding
     from dptf.ops import tf
+    from dptf.session import new_session
 
     layers, k = [], 1
     while f"type_embed_net{suffix}/matrix_{k}" in values:
         layers.append(tuple(values.get(f"type_embed_net{suffix}/{name}_{k}") for name in ("matrix", "bias", "idt")))
         k += 1
     dtype = layers[0][0].dtype
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), new_session() as session:
         constants = [tuple(None if a is None else tf.constant(a) for a in layer) for layer in layers]
         return session.run(apply_embedding(tf.constant(table_in.astype(dtype)), constants, activation))

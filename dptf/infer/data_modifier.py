@@ -10,6 +10,7 @@ from dptf.graph.dipole_charge import check_modifier, dipole_graph, import_dipole
 from dptf.graph.load import constants
 from dptf.infer.ewald_recp import EwaldRecp
 from dptf.ops import tf
+from dptf.session import new_session
 
 
 class DipoleChargeModifier:
@@ -39,7 +40,7 @@ class DipoleChargeModifier:
         self.ewald = EwaldRecp(ewald_h, ewald_beta)
         with tf.Graph().as_default() as graph:
             nodes = import_dipoles(graph_def)
-            self._session = tf.Session(graph=graph)
+            self._session = new_session(graph)
         inputs = [nodes[k] for k in ("coord", "type", "natoms", "box", "mesh")]
         self._ranks = [t.shape.rank for t in inputs]
         self._dipole = self._session.make_callable(nodes["dipole"], feed_list=inputs)

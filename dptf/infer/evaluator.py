@@ -10,7 +10,6 @@ import logging
 
 import numpy as np
 
-from dptf.env import threads
 from dptf.errors import UserError
 from dptf.graph.load import constants, load_graph_def
 from dptf.infer import guard
@@ -90,6 +89,7 @@ class GraphEvaluator:
     ):
         from dptf.graph.rewrite import rewrite_graph
         from dptf.ops import sel_overflow, tf
+        from dptf.session import new_session
 
         self.model_file = str(model_file)
         graph_def = load_graph_def(model_file)
@@ -109,12 +109,7 @@ class GraphEvaluator:
                 raise UserError(
                     f"TensorFlow refuses the graph: {str(err).splitlines()[0][:300]}", self.model_file
                 ) from err
-        intra, inter = threads()
-        config = tf.ConfigProto(
-            intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter, allow_soft_placement=True
-        )
-        config.gpu_options.allow_growth = True
-        self.sess = tf.Session(graph=self.graph, config=config)
+        self.sess = new_session(self.graph)
         self.neighbor_list = neighbor_list
         gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
         self.batch_size = make_batch_size(auto_batch_size, gpu)

@@ -16,12 +16,13 @@ class EwaldRecp:
 
     def __init__(self, hh, beta):
         from dptf.ops import op_module, tf
+        from dptf.session import new_session
 
         self.hh, self.beta = float(hh), float(beta)
         with tf.Graph().as_default() as graph:
             inputs = [tf.placeholder(t, [None]) for t in (tf.float64, tf.float64, tf.int32, tf.float64)]
             outputs = list(op_module.ewald_recp(*inputs, ewald_h=self.hh, ewald_beta=self.beta))
-            self._session = tf.Session(graph=graph)
+            self._session = new_session(graph)
         self._run = self._session.make_callable(outputs, feed_list=inputs)
 
     def eval(self, coord, charge, box):

@@ -73,9 +73,10 @@ def calibrate(std, errors):
     import tensorflow_probability as tfp
 
     from dptf.ops import tf
+    from dptf.session import new_session
 
     ratio = np.sqrt(np.mean(errors**2)) / np.sqrt(np.mean(std**2))
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), new_session() as session:
         s, e = tf.constant(ratio * std[:, None]), tf.constant(errors)
 
         def nll(x):

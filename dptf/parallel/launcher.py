@@ -23,10 +23,20 @@ def launched():
     return 0, 1
 
 
+def _local():
+    """Rank among the processes of the run on this machine, and their number."""
+    for names in _VARIABLES:
+        _, size, rank, local = _read(names)
+        if size is not None:
+            return rank or 0, local or 1
+    return 0, 1
+
+
+def local_rank():
+    """Rank among the processes of the run on this machine, 0 when nobody says."""
+    return _local()[0]
+
+
 def local_size():
     """Processes of the run on this machine, 1 when nobody says."""
-    for names in _VARIABLES:
-        _, size, _, local = _read(names)
-        if size is not None:
-            return local or 1
-    return 1
+    return _local()[1]

@@ -4,6 +4,7 @@ import contextlib
 import sys
 
 from dptf.errors import UserError
+from dptf.parallel.affinity import bind
 from dptf.parallel.launcher import launched
 
 
@@ -19,6 +20,7 @@ class Ranks:
                 raise UserError(
                     "several processes need mpi4py", None, "pip install mpi4py, or start one process"
                 ) from None
+            bind()
             self._comm = MPI.COMM_WORLD
             self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
             if self.size != launched()[1]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from dptf.env import held_back_stderr
 from dptf.errors import UserError
+from dptf.parallel.affinity import bind
 from dptf.parallel.launcher import launched
 
 log = logging.getLogger(__name__)
@@ -61,13 +62,14 @@ class HorovodWorld(Solo):
     def _bytes(self, data):
         """Byte strings of all ranks; one graph serves all calls."""
         from dptf.ops import tf
+        from dptf.session import session_config
 
         if self._session is None:
             with tf.Graph().as_default() as graph:
                 self._length, self._data = tf.placeholder(tf.int64, [1]), tf.placeholder(tf.uint8, [None])
                 self._lengths = self._hvd.allgather(self._length, name="dptf_lengths")
                 self._all = self._hvd.allgather(self._data, name="dptf_bytes")
-                config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+                config = session_config()
                 config.device_count["GPU"] = 0
                 self._session = tf.Session(graph=graph, config=config)
         lengths = self._session.run(self._lengths, {self._length: [len(data)]})
@@ -145,6 +147,7 @@ def start():
     size = launched()[1]
     if size == 1:
         return Solo()
+    cores = bind()
     try:
         importlib.import_module("dptf.ops")  # sets TensorFlow to graph mode first
         import horovod.tensorflow as hvd
@@ -162,4 +165,6 @@ def start():
         )
     world = HorovodWorld(hvd)
     log.info("parallel run: %d ranks, over %s", size, "MPI" if hvd.mpi_enabled() else "Gloo")
+    if cores:
+        log.info("rank %d runs on core %s", world.rank, ", ".join(map(str, cores)))
     return world

@@ -16,6 +16,7 @@ import numpy as np
 
 from dptf.errors import UserError
 from dptf.ops import tf
+from dptf.session import new_session
 
 DATA_SUFFIX = ".data-00000-of-00001"
 _ATTRIBUTES = {"train_attr", "model_attr", "model_type"}
@@ -281,7 +282,7 @@ def write_values(source, values, prefix):
     """
     with tf.Graph().as_default() as graph:
         variables = {name: tf.get_variable(name, initializer=tf.zeros(v.shape, v.dtype)) for name, v in values.items()}
-        with tf.Session() as session:
+        with new_session() as session:
             for name, variable in variables.items():
                 variable.load(values[name], session)
             writer = CheckpointWriter(prefix, 0)

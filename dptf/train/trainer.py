@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 
-from dptf.env import threads
 from dptf.errors import UserError
 from dptf.nn.parameters import Parameters
 from dptf.nn.tabulated import DEFAULT_SPACING
 from dptf.ops import sel_overflow, tf
 from dptf.parallel.world import Solo
+from dptf.session import new_session
 from dptf.train.checkpoint import CheckpointWriter
 from dptf.train.ema import MovingAverage
 from dptf.train.full_validation import FullValidation
@@ -27,17 +27,6 @@ log = logging.getLogger(__name__)
 #: Largest accepted interpolation error of tabulated nets, relative to the largest node value.
 TABLE_TOLERANCE = 1e-11
 _FINEST_SPACING = DEFAULT_SPACING / 16
-
-
-def session_config(world=None):
-    """Session options from the thread settings of the environment, and this rank's GPU."""
-    intra, inter = threads()
-    gpu = world.gpu() if world is not None else None
-    options = tf.GPUOptions(allow_growth=True, visible_device_list=None if gpu is None else str(gpu))
-    return tf.ConfigProto(
-        intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter, allow_soft_placement=True,
-        gpu_options=options,
-    )  # fmt: skip
 
 
 class Trainer:
@@ -64,7 +53,7 @@ class Trainer:
         self.stream = TaskStream([b.training for b in branches], probs, self.options.get("seed"))
         for branch in branches:
             branch.spacing = branch.choose_spacing(self.options.get("tabulated_embedding", "auto"))
-        self._session_config = session_config(self.world)
+        self._gpu = self.world.gpu()
         self._build()
         self.writer = CheckpointWriter(self.options["save_ckpt"], self.options["max_ckpt_keep"])
         self.writer.attach(self.graph)
@@ -99,7 +88,7 @@ class Trainer:
             self._can_trace = not isinstance(updates[0][0], list)
             init = tf.global_variables_initializer()
             self.variables = tf.global_variables()
-        self.session = tf.Session(graph=self.graph, config=self._session_config)
+        self.session = new_session(self.graph, self._gpu)
         self.session.run(init)
         optimizer.initialise(self.session)
         self._train = []

@@ -91,3 +91,38 @@ def test_the_installer_refuses_a_source_it_does_not_know(tmp_path):
     assert "xla_mpi_ops" not in (tmp_path / install.EDITS[0][0]).read_text()
     with pytest.raises(UserError, match="does not hold the line"):
         install.edit(tmp_path)
+
+
+def test_a_rank_keeps_to_its_share_of_the_cores(monkeypatch):
+    from dptf.parallel import affinity
+
+    set_to, masks = [], {0: {0, 1, 2, 3}, "parent": {0, 1, 2, 3}}
+    monkeypatch.setattr(affinity, "_place", lambda cpu: (cpu % 2, cpu))  # cores 0 and 2, 1 and 3 are one physical core
+    monkeypatch.setattr(affinity.os, "sched_getaffinity", lambda p: masks[p] if p in masks else masks["parent"])
+    monkeypatch.setattr(affinity.os, "sched_setaffinity", lambda p, mask: set_to.append(mask))
+    assert affinity.bind() == [] and not set_to  # one process
+    for name, value in (("PMI_SIZE", "8"), ("PMI_RANK", "5"), ("MPI_LOCALNRANKS", "2"), ("MPI_LOCALRANKID", "1")):
+        monkeypatch.setenv(name, value)
+    assert affinity.cores_per_rank() == 2
+    assert affinity.bind() == [1, 3] == set_to[0]
+    monkeypatch.setenv("DPTF_BIND", "0")
+    assert affinity.bind() == []
+    monkeypatch.delenv("DPTF_BIND")
+    masks[0] = {2}  # bound by the launcher
+    assert affinity.bind() == [] and affinity.cores_per_rank() == 1
+    masks[0] = {0, 2}
+    assert affinity.cores_per_rank() == 2
+
+
+def test_the_first_session_does_not_decide_for_others():
+    """A statistics session without options once gave every later session all cores."""
+    import ast
+    from pathlib import Path
+
+    import dptf
+
+    for path in Path(dptf.__file__).parent.rglob("*.py"):
+        if path.name != "session.py":
+            calls = (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute))
+            plain = [n for n in calls if n.attr == "Session" and path.name != "world.py"]
+            assert not plain, f"{path}: use dptf.session.new_session"

@@ -1,0 +1,23 @@
+"""TensorFlow sessions, all with the same options.
+
+The pools of threads belong to the process and have the size that its first session asks for, so every session, however
+short, has to be made here.
+"""
+
+from dptf.env import threads
+from dptf.ops import tf
+
+
+def session_config(gpu=None):
+    """Options of a session: threads as the environment says, and one GPU by its index (None: TensorFlow chooses)."""
+    intra, inter = threads()
+    options = tf.GPUOptions(allow_growth=True, visible_device_list=None if gpu is None else str(gpu))
+    return tf.ConfigProto(
+        intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter, allow_soft_placement=True,
+        gpu_options=options,
+    )  # fmt: skip
+
+
+def new_session(graph=None, gpu=None):
+    """A session of a graph, the default graph if there is none."""
+    return tf.Session(graph=graph, config=session_config(gpu))
