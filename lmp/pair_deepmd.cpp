@@ -192,6 +192,7 @@ void PairDeepMD::settings(int narg, char** arg) {
   out_freq_ = 100;
   out_file_ = "model_devi.out";
   out_atomic_ = relative_ = relative_v_ = false;
+  std::string ttm;
   auto value = [&](const std::string& keyword) -> const char* {
     if (++k >= narg || is_keyword(arg[k])) error->all(FLERR, "pair_style deepmd: {} needs a value", keyword);
     return arg[k];
@@ -240,6 +241,8 @@ void PairDeepMD::settings(int narg, char** arg) {
         if (index < 1) error->all(FLERR, "pair_style deepmd: fparam_from_fix {}: entries count from 1", id);
       }
       fparam_.set_fix(keyword, id, index);
+    } else if (keyword == "ttm") {
+      ttm = value(keyword);
     } else if (is_keyword(keyword)) {
       error->all(FLERR, "pair_style deepmd: the keyword {} is not supported by this package", keyword);
     } else {
@@ -260,15 +263,21 @@ void PairDeepMD::settings(int narg, char** arg) {
   comm_reverse = std::max(nmodels > 1 ? (spin_ ? 6 : 3) * nmodels : 0, message_width_);
   out_.resize(nmodels);
 
+  if (!ttm.empty()) {
+    if (model.dim_aparam() == 0 && model.dim_fparam() == 0)
+      error->all(FLERR, "pair_style deepmd: ttm was given, but {} has neither atom nor frame parameters",
+                 model.file());
+    (model.dim_aparam() > 0 ? aparam_ : fparam_).set_ttm("ttm", ttm);
+  }
   if (model.dim_fparam() > 0 && !fparam_.given())
     error->all(FLERR,
-               "pair_style deepmd: {} needs {} frame parameter(s); give fparam, fparam_from_compute or "
-               "fparam_from_fix",
+               "pair_style deepmd: {} needs {} frame parameter(s); give fparam, fparam_from_compute, "
+               "fparam_from_fix or ttm",
                model.file(), model.dim_fparam());
   if (model.dim_aparam() > 0 && !aparam_.given())
     error->all(
         FLERR,
-        "pair_style deepmd: {} needs {} parameter(s) for each atom; give aparam or aparam_from_compute",
+        "pair_style deepmd: {} needs {} parameter(s) for each atom; give aparam, aparam_from_compute or ttm",
         model.file(), model.dim_aparam());
   if (model.dim_fparam() == 0 && fparam_.given())
     error->all(FLERR, "pair_style deepmd: {} was given, but {} has no frame parameters", fparam_.keyword(),

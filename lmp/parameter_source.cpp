@@ -28,7 +28,13 @@ void ParameterSource::set_fix(const std::string& keyword, const std::string& id,
   index_ = index;
 }
 
+void ParameterSource::set_ttm(const std::string& keyword, const std::string& id) {
+  take(keyword, TTM, id);
+  electrons_ = std::make_unique<ElectronTemperature>(lmp, keyword, id);
+}
+
 std::string ParameterSource::text() const {
+  if (kind_ == TTM) return "electron temperatures of fix " + id_;
   if (kind_ == COMPUTE) return "compute " + id_;
   if (kind_ == FIX) return "fix " + id_ + (index_ ? " from entry " + std::to_string(index_) : "");
   std::string out;
@@ -66,6 +72,12 @@ void ParameterSource::check(int dim, bool per_atom) const {
     const bool ok = index_ == 0 ? f->scalar_flag : f->vector_flag && f->size_vector >= index_ - 1 + dim;
     if (!ok) error->all(FLERR, "pair_style deepmd {}: fix {} does not give them; {}", keyword_, id_, wants);
   }
+  if (kind_ == TTM) {
+    if (dim != 1)
+      error->all(FLERR, "pair_style deepmd {}: fix {} gives one electron temperature, {}", keyword_, id_,
+                 wants);
+    electrons_->check();
+  }
 }
 
 void ParameterSource::frame(int dim, std::vector<double>& out) const {
@@ -74,6 +86,11 @@ void ParameterSource::frame(int dim, std::vector<double>& out) const {
     return;
   }
   out.resize(dim);
+  if (kind_ == TTM) {
+    electrons_->update();
+    out[0] = electrons_->mean();
+    return;
+  }
   if (kind_ == FIX) {
     Fix* f = fix();
     for (int k = 0; k < dim; ++k)
@@ -97,6 +114,12 @@ void ParameterSource::atoms(int dim, std::vector<double>& out) const {
   out.resize(static_cast<size_t>(nlocal) * dim);
   if (kind_ == NUMBERS) {
     for (size_t k = 0; k < out.size(); ++k) out[k] = numbers_[k % dim];
+    return;
+  }
+  if (kind_ == TTM) {
+    electrons_->update();
+    const int bit = electrons_->group_bit();
+    for (int i = 0; i < nlocal; ++i) out[i] = atom->mask[i] & bit ? electrons_->at(atom->x[i]) : 0;
     return;
   }
   Compute* c = compute();

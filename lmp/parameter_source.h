@@ -1,12 +1,15 @@
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "electron_temperature.h"
 #include "pointers.h"
 
 namespace LAMMPS_NS {
 
-/// Where the frame or atom parameters of a model come from: numbers, a compute, or a fix.
+/// Where the frame or atom parameters of a model come from: numbers, a compute, a fix, or the
+/// electron temperatures of a fix ttm.
 class ParameterSource : protected Pointers {
  public:
   explicit ParameterSource(class LAMMPS* lmp) : Pointers(lmp) {}
@@ -16,11 +19,13 @@ class ParameterSource : protected Pointers {
   void set_numbers(const std::string& keyword, std::vector<double> numbers);
   void set_compute(const std::string& keyword, const std::string& id);
   void set_fix(const std::string& keyword, const std::string& id, int index);
+  void set_ttm(const std::string& keyword, const std::string& id);
 
   void reset() {
     kind_ = NONE;
     numbers_.clear();
     index_ = 0;
+    electrons_.reset();
   }
   bool given() const { return kind_ != NONE; }
   const std::string& keyword() const { return keyword_; }
@@ -36,7 +41,7 @@ class ParameterSource : protected Pointers {
   void announce(bigint step) const;
 
  private:
-  enum Kind { NONE, NUMBERS, COMPUTE, FIX };
+  enum Kind { NONE, NUMBERS, COMPUTE, FIX, TTM };
   void take(const std::string& keyword, Kind kind, const std::string& id);
   class Compute* compute() const;
   class Fix* fix() const;
@@ -44,6 +49,7 @@ class ParameterSource : protected Pointers {
   std::string keyword_, id_;
   std::vector<double> numbers_;
   int index_ = 0;
+  std::unique_ptr<ElectronTemperature> electrons_;
 };
 
 }  // namespace LAMMPS_NS

@@ -336,7 +336,7 @@ def test_hybrid_overlay(folder, case):
         ({"style": "model.pb out_freq"}, "out_freq needs a value"),
         ({"style": "model.pb fparam 1.0"}, "no frame parameters"),
         ({"style": "model.pb charge_spin 1"}, "charge_spin is not supported"),
-        ({"style": "model.pb ttm f"}, "ttm is not supported"),
+        ({"style": "model.pb ttm"}, "ttm needs a value"),
         ({"coeff": "* * Xx Yy"}, "element Xx not found"),
         ({"coeff": "* * Xx"}, "one for each type"),
         ({"coeff": "1 2 O H"}, "start with * *"),
