@@ -101,9 +101,10 @@ def register(tf, op_module):
         return [halo(gx, *op.inputs[1:]), None, None]
 
     def halo(x, natoms, mesh, adjoint=False):
-        # Every process must exchange in the same order: each exchange waits for the one made before it.
+        # Every process must exchange in the same order: each exchange waits for the one made before it (of the same atoms: a
+        # graph may hold the models of several tasks).
         graph = tf.get_default_graph()
-        before = graph.get_collection_ref("dptf_halo")
+        before = graph.get_collection_ref(f"dptf_halo:{natoms.name}")
         with tf.control_dependencies(before[-1:]):
             y = (m.dptf_halo_grad if adjoint else m.dptf_halo)(x, natoms, mesh)
         before.append(y.op)

@@ -34,8 +34,6 @@ REFUSED = {
     "model": {},
     "model[standard]": {"bridging_method": (None, "none")},
     "descriptor[se_e3]": {"exclude_types": ([],)},
-    "descriptor[dpa3]": {"add_chg_spin_ebd": (False,), "default_chg_spin": (None,)},
-    "fitting_net": {"default_fparam": (None,), "dim_case_embd": (0,)},
     "loss": {
         "start_pref_h": (0,), "limit_pref_h": (0,), "use_default_pf": (False,), "f_use_norm": (False,),
     },

@@ -4,6 +4,8 @@ import numpy as np
 
 from dptf.errors import UserError
 
+#: Whole numbers that models with ``add_chg_spin_ebd`` know: total charge and spin multiplicity.
+CHARGE_SPIN_LIMITS = ((-100, 99), (0, 99))
 _CHUNK_NUMBERS = 1 << 20
 _MIN_HEIGHT = 0.5  # Å between opposite faces of a cell
 _MAX_DENSITY = 2.0  # atoms per Å^3; diamond has 0.18
@@ -36,6 +38,20 @@ def check_finite(flat, where, per_atom):
                 f"frame {frame}{atom} holds {part[bad[0][0], column]}",
                 where,
                 "remove or repair the frame (counted from 0)",
+            )
+
+
+def check_limits(flat, where, limits):
+    """Refuse numbers (frames, n) whose whole part is outside of the ranges [(smallest, largest)] of their columns."""
+    whole = np.trunc(np.asarray(flat, np.float64))
+    for k, (low, high) in enumerate(limits):
+        bad = np.flatnonzero((whole[:, k] < low) | (whole[:, k] > high))
+        if len(bad):
+            frame = int(bad[0])
+            raise UserError(
+                f"number {k} of frame {frame} is {flat[frame, k]:g}, models know {low} to {high}",
+                where,
+                "check the data",
             )
 
 

@@ -21,10 +21,12 @@ class DataRequirement:
         Stays float64 when the interface precision is low.
     repeat : int
         Every number is repeated this often after loading (atom_pref: 3).
-    default : float
-        Filler for missing optional data.
+    default : float or tuple of float
+        Filler for missing optional data: one number, or `ndof`.
     type_sel : tuple of int, optional
         Only atoms of these types carry the quantity; files may hold those atoms or all atoms.
+    limits : tuple of (int, int), optional
+        Smallest and largest whole part of every number of a frame.
     """
 
     key: str
@@ -33,5 +35,6 @@ class DataRequirement:
     must: bool = False
     high_prec: bool = False
     repeat: int = 1
-    default: float = 0.0
+    default: float | tuple = 0.0
     type_sel: tuple | None = None
+    limits: tuple | None = None

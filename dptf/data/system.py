@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dptf.data.guard import check_cells, check_finite
+from dptf.data.guard import check_cells, check_finite, check_limits
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 
@@ -166,7 +166,8 @@ class System:
         dtype = np.float64 if req.high_prec else GLOBAL_NP_FLOAT
         if flat is None:
             rows, per_row = self._rows(req)
-            return np.full((len(frames), rows * per_row * req.repeat), req.default, dtype), 0.0
+            row = np.resize(np.repeat(req.default, req.repeat), rows * per_row * req.repeat)
+            return np.tile(row.astype(dtype), (len(frames), 1)), 0.0
         out = np.asarray(flat[frames], dtype)
         if req.atomic and not (self._sorted and req.type_sel is None):
             out = self._order_atoms(out.reshape(len(frames), found_rows, req.ndof), req)
@@ -184,6 +185,8 @@ class System:
             return None, 0
         flat, found_rows = self._shape(self.source.array(set_name, stored), set_name, stored, req)
         self._check_finite(flat, set_name, stored, req.ndof if req.atomic else 0)
+        if req.limits:
+            check_limits(flat, self.source.locate(set_name, stored), req.limits)
         return np.asarray(flat), found_rows
 
     def _selected(self, req):

@@ -36,6 +36,8 @@ ALIASES = {
     "dpa1": "se_atten",
     "se_a_tpe_v2": "se_a_ebd_v2",
 }
+#: With a type embedding of their own, whatever the model has.
+EMBEDDED = ("dpa2", "dpa3", "se_e3_tebd")
 
 
 def make_descriptor(section, ntypes, where="model/descriptor", *, typed=False):

@@ -5,7 +5,9 @@ import math
 
 import numpy as np
 
-from dptf.descriptor.interface import Descriptor
+from dptf.data.guard import CHARGE_SPIN_LIMITS
+from dptf.descriptor.charge_spin import ChargeSpinEmbedding, default_of
+from dptf.descriptor.interface import Descriptor, FrameInput
 from dptf.descriptor.mixed_statistics import MixedStatistics
 from dptf.descriptor.pairs import symmetric
 from dptf.descriptor.repflow import Geometry, RepFlowLayer, RepFlowOptions, State
@@ -17,7 +19,7 @@ from dptf.nn.activation import get_activation
 from dptf.nn.embedding import Seeder
 from dptf.nn.parameters import get_precision, global_dtype, normal
 from dptf.nn.ragged import Edges
-from dptf.nn.type_embedding import type_rows
+from dptf.nn.type_embedding import TypeEmbedding, type_rows
 from dptf.ops import halo, op_module, tf
 from dptf.ops_ragged import geometry_only
 
@@ -28,7 +30,6 @@ class DPA3(Descriptor):
     """Descriptor ``dpa3``; parameters as in :class:`dptf.descriptor.base.SmoothDescriptor`."""
 
     mixed_types = True
-    type_padding = True
     fitting_sees_types = False
     #: Fused ops; False builds the same graph of plain TensorFlow ops, for tests.
     fused = True
@@ -49,16 +50,14 @@ class DPA3(Descriptor):
         self.excluded = symmetric([tuple(p) for p in section.get("exclude_types") or []])
         if any(not 0 <= t < ntypes for p in self.excluded for t in p):
             raise UserError(f"names a type outside 0..{ntypes - 1}", f"{where}/exclude_types")
-        if section.get("add_chg_spin_ebd"):
-            raise UserError(
-                "charge and spin of frames are not read by this version", f"{where}/add_chg_spin_ebd", "remove it"
-            )
-        self.own_type_embedding = {
+        self.linear_embedding = {
             "neuron": [self.o.n_dim], "activation_function": "Linear", "resnet_dt": False,
             "precision": section.get("precision", "default"), "trainable": self.trainable, "seed": self.seed,
             "use_econf_tebd": bool(section.get("use_econf_tebd", False)),
             "use_tebd_bias": bool(section.get("use_tebd_bias", False)),
         }  # fmt: skip
+        if section.get("add_chg_spin_ebd"):
+            self.frame_inputs = {"charge_spin": FrameInput(2, default_of(section, where), CHARGE_SPIN_LIMITS)}
         self.davg = np.zeros((ntypes, 4 * self.o.e_sel))
         self.dstd = np.full((ntypes, 4 * self.o.e_sel), self.o.fix_stat_std or 1.0)
 
@@ -168,8 +167,10 @@ class DPA3(Descriptor):
             seeder.advance(1)
         return out
 
-    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None):
-        """Assemble the descriptor; see :meth:`Descriptor.build`."""
+    def build(
+        self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None, charge_spin=None
+    ):  # fmt: skip
+        """Assemble the descriptor; see :meth:`Descriptor.build`. With `charge_spin` (nf, 2), those of the frames."""
         o, phi = self.o, get_activation(self.activation)
         self._constants(suffix)
         self.natoms, self._nf = natoms, tf.shape(coord)[0]
@@ -182,7 +183,11 @@ class DPA3(Descriptor):
         edge_in, cosine, geometry = self._geometry(params, suffix, local_type)
         seeder = Seeder(self.seed)
         w_edge, b_edge, w_angle = self._embeddings(params, suffix, seeder)
-        embedding = tf.cast(type_rows(type_table, local_type), self.precision)
+        types = TypeEmbedding(self.linear_embedding, self.ntypes, self.type_map, padding=True, where=self.where)
+        embedding = tf.cast(type_rows(types.build(params, suffix), local_type), self.precision)
+        if self.frame_inputs:
+            net = ChargeSpinEmbedding(self.linear_embedding, self.activation, self.precision)
+            embedding += tf.repeat(net.build(charge_spin, params, suffix, Seeder(self.seed)), natoms[0], axis=0)
         edge = tf.nn.bias_add(tf.matmul(edge_in, w_edge), b_edge)
         state = State(phi(embedding), edge if o.edge_init_use_dist else phi(edge), cosine)
         cosine_map = w_angle

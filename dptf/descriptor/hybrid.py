@@ -22,12 +22,13 @@ class Hybrid(Descriptor):
     """
 
     def __init__(self, section, ntypes, where="model/descriptor", *, typed=False):
-        from dptf.descriptor import make_descriptor
+        from dptf.descriptor import EMBEDDED, make_descriptor
 
         if not section["list"]:
             raise UserError("is empty", f"{where}/list", "name at least one descriptor")
         self.parts = [
-            make_descriptor(s, ntypes, f"{where}/list/{k}", typed=typed) for k, s in enumerate(section["list"])
+            make_descriptor(s, ntypes, f"{where}/list/{k}", typed=typed and s.get("type") not in EMBEDDED)
+            for k, s in enumerate(section["list"])
         ]
         self.ntypes, self.where = ntypes, where
 
@@ -139,7 +140,17 @@ class Hybrid(Descriptor):
         for p in self.parts:
             p.statistics(batches, stat_file)
 
-    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None):
+    @property
+    def frame_inputs(self):
+        """Those of all parts."""
+        found = {}
+        for p in self.parts:
+            if any(found.get(key, given) != given for key, given in p.frame_inputs.items()):
+                raise UserError("the parts want different defaults", f"{self.where}/list", "give them the same")
+            found |= p.frame_inputs
+        return found
+
+    def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None, **frame):
         """As the parts do; returns a tensor (nf, nloc, dim_out)."""
         tf.constant(self.rcut, dtype=global_dtype(), name=f"descrpt_attr{suffix}/rcut")
         tf.constant(self.ntypes, dtype=tf.int32, name=f"descrpt_attr{suffix}/ntypes")
@@ -147,7 +158,16 @@ class Hybrid(Descriptor):
             tf.constant(self.message_width, dtype=tf.int32, name=f"descrpt_attr{suffix}/message_width")
         features = [
             p.build(
-                coord, atype, natoms, box, mesh, params, f"{suffix}_{k}", tabulated=tabulated, type_table=type_table
+                coord,
+                atype,
+                natoms,
+                box,
+                mesh,
+                params,
+                f"{suffix}_{k}",
+                tabulated=tabulated,
+                type_table=type_table,
+                **{key: frame[key] for key in p.frame_inputs},
             )
             for k, p in enumerate(self.parts)
         ]

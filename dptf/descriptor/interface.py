@@ -4,7 +4,28 @@ Order of calls: ``__init__(section, ntypes, where)``; the model sets ``pair_excl
 ``build`` once per graph, and ``force_and_virial`` with a scalar made from its result as often as needed.
 """
 
+from dataclasses import dataclass
+from types import MappingProxyType
+
 from dptf.errors import UserError
+
+
+@dataclass(frozen=True)
+class FrameInput:
+    """Numbers of a frame that a descriptor reads beside the positions.
+
+    Attributes
+    ----------
+    width : int
+    default : tuple of float or None
+        Of frames that give none; without it they have to.
+    limits : tuple of (int, int) or None
+        Smallest and largest whole part of every number.
+    """
+
+    width: int
+    default: tuple | None = None
+    limits: tuple | None = None
 
 
 class Descriptor:
@@ -44,6 +65,8 @@ class Descriptor:
     needs_mask = False
     #: Numbers per atom that neighbors read in every layer of message passing; 0 for descriptors without.
     message_width = 0
+    #: Inputs of frames beside positions: key -> :class:`FrameInput`; ``build`` gets them under these names, shape (nf, width).
+    frame_inputs = MappingProxyType({})
     #: Set by the model: whether ``rot_mat`` will be read.
     rotation_needed = False
 

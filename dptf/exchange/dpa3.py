@@ -4,14 +4,16 @@ import dataclasses
 
 import numpy as np
 
+from dptf.descriptor import charge_spin
 from dptf.descriptor.repflow import RepFlowOptions
 from dptf.errors import UserError
 from dptf.exchange import nodes, type_embedding
 
+_CHARGE_NETS = tuple(charge_spin.NETS)
 _KEYS = (
     "ntypes", "repflow_args", "concat_output_tebd", "activation_function", "precision", "exclude_types", "env_protection",
     "trainable", "use_econf_tebd", "use_tebd_bias", "use_loc_mapping", "add_chg_spin_ebd", "default_chg_spin", "type_map",
-    "type_embedding", "repflow_variable",
+    "type_embedding", "repflow_variable", *_CHARGE_NETS, "mix_cs_mlp",
 )  # fmt: skip
 _OPTIONS = tuple(f.name for f in dataclasses.fields(RepFlowOptions))
 #: Options that a layer repeats.
@@ -30,7 +32,6 @@ _LINEAR = (
 def read(node, where, ntypes, suffix=""):
     """Translate a descriptor; returns ``section`` and ``values`` as the other kinds do."""
     nodes.expect(node, where, cls="Descriptor", versions=(1, 2), keys=_KEYS)
-    nodes.refuse(node, where, add_chg_spin_ebd=[False])
     args = node["repflow_args"]
     nodes.expect(args, f"{where}/repflow_args", keys=(*_OPTIONS, "skip_stat"))
     options = RepFlowOptions.read(args, f"{where}/repflow_args")
@@ -48,12 +49,14 @@ def read(node, where, ntypes, suffix=""):
         "use_econf_tebd": bool(node.get("use_econf_tebd", False)),
         "use_tebd_bias": bool(node.get("use_tebd_bias", False)),
         "use_loc_mapping": bool(node.get("use_loc_mapping", True)),
-        "add_chg_spin_ebd": False,
+        "add_chg_spin_ebd": bool(node.get("add_chg_spin_ebd", False)),
         "default_chg_spin": node.get("default_chg_spin"),
     }
-    embedding, values = type_embedding.read(node["type_embedding"], f"{where}/type_embedding")
+    embedding, values = type_embedding.read(node["type_embedding"], f"{where}/type_embedding", suffix)
     if embedding["use_tebd_bias"] != section["use_tebd_bias"] or embedding["resnet_dt"]:
         raise UserError("differs from the options of the descriptor", f"{where}/type_embedding")
+    if section["add_chg_spin_ebd"]:
+        _read_charge_spin(node, where, section, suffix, values)
     variables, place = node["repflow_variable"], f"{where}/repflow_variable"
     for name, has_bias in (("edge_embd", True), ("angle_embd", False)):
         _read_linear(variables[name], f"{place}/{name}", f"repflow{suffix}/{name}", has_bias, values)
@@ -64,6 +67,18 @@ def read(node, where, ntypes, suffix=""):
     for k, layer in enumerate(layers):
         _read_layer(layer, f"{place}/repflow_layers/{k}", options, f"repflow{suffix}/layer_{k}", activation, values)
     return section, values
+
+
+def _read_charge_spin(node, where, section, suffix, values):
+    for name, (low, high) in charge_spin.NETS.items():
+        options, more = type_embedding.read(node[name], f"{where}/{name}", suffix, name)
+        count, width = more[f"{name}{suffix}/matrix_1"].shape
+        expected = high - low + 1, section["repflow"]["n_dim"]
+        if (count, width) != expected or len(options["neuron"]) != 1 or options["resnet_dt"]:
+            raise UserError(f"is not one linear layer of the shape {expected}", f"{where}/{name}")
+        values |= more
+    w, b, _ = nodes.layer_arrays(node["mix_cs_mlp"], f"{where}/mix_cs_mlp", activation="none", residual=False)
+    values |= {f"mix_cs_mlp{suffix}/matrix": w, f"mix_cs_mlp{suffix}/bias": b}
 
 
 def _read_linear(layer, where, scope, has_bias, values):
@@ -102,7 +117,7 @@ def write(section, values, ntypes, type_map, suffix=""):
     args = dataclasses.asdict(options)
     activation = section.get("activation_function", "silu")
     precision = nodes.precision_name(None, values[f"repflow{suffix}/edge_embd/matrix"])
-    trainable = bool(section.get("trainable", True))
+    trainable, charged = bool(section.get("trainable", True)), bool(section.get("add_chg_spin_ebd", False))
     repeated = args | {
         "e_sel": [options.e_sel], "ntypes": ntypes, "activation_function": activation, "precision": precision,
     }  # fmt: skip
@@ -139,6 +154,14 @@ def write(section, values, ntypes, type_map, suffix=""):
         "neuron": [options.n_dim], "activation_function": "Linear", "resnet_dt": False, "trainable": trainable,
         "use_econf_tebd": bool(section.get("use_econf_tebd", False)), "use_tebd_bias": bool(section.get("use_tebd_bias", False)),
     }  # fmt: skip
+    of_frame = {}
+    for name, (low, high) in charge_spin.NETS.items() if charged else ():
+        own = embedding | {"use_econf_tebd": False, "use_tebd_bias": f"{name}{suffix}/bias_1" in values}
+        of_frame[name] = type_embedding.write(
+            own, values, high - low + 1, None, padding=True, suffix=suffix, name=name
+        )
+    if charged:
+        of_frame["mix_cs_mlp"] = linear(f"mix_cs_mlp{suffix}", True)
     return {
         "@class": "Descriptor",
         "type": "dpa3",
@@ -154,10 +177,11 @@ def write(section, values, ntypes, type_map, suffix=""):
         "use_econf_tebd": embedding["use_econf_tebd"],
         "use_tebd_bias": embedding["use_tebd_bias"],
         "use_loc_mapping": bool(section.get("use_loc_mapping", True)),
-        "add_chg_spin_ebd": False,
+        "add_chg_spin_ebd": charged,
         "default_chg_spin": section.get("default_chg_spin"),
         "type_map": list(type_map),
-        "type_embedding": type_embedding.write(embedding, values, ntypes, type_map, padding=True),
+        "type_embedding": type_embedding.write(embedding, values, ntypes, type_map, padding=True, suffix=suffix),
+        **of_frame,
         "repflow_variable": {
             "edge_embd": linear(f"repflow{suffix}/edge_embd", True),
             "angle_embd": linear(f"repflow{suffix}/angle_embd", False),

@@ -215,7 +215,7 @@ def write(section, values, ntypes, type_map):
         if key not in nets:
             nets[key] = nodes.zeros_like(template)
     width = template["out_dim"]
-    case = int(section.get("case_length") or 0)
+    case = int(section.get("case_length") or section.get("dim_case_embd") or 0)
     extra = nf + (0 if section.get("use_aparam_as_mask") else na) + case
     full = _is_full(section)
     bias = values.get(f"fitting_attr/{kind.bias}")
@@ -231,7 +231,7 @@ def write(section, values, ntypes, type_map):
         "numb_fparam": nf,
         "numb_aparam": na,
         "dim_case_embd": case,
-        "default_fparam": section.get("frame_default"),
+        "default_fparam": section.get("frame_default") or section.get("default_fparam"),
         "activation_function": template["activation_function"],
         "precision": template["precision"],
         "mixed_types": mixed_types,

@@ -10,7 +10,7 @@ _KEYS = (
 )  # fmt: skip
 
 
-def read(node, where, suffix=""):
+def read(node, where, suffix="", name="type_embed_net"):
     """Translate an embedding.
 
     Returns
@@ -32,7 +32,7 @@ def read(node, where, suffix=""):
         "use_econf_tebd": bool(node.get("use_econf_tebd", False)),
         "use_tebd_bias": bool(node.get("use_tebd_bias", True)),
     }
-    scope = f"type_embed_net{suffix}"
+    scope = f"{name}{suffix}"
     values, time_steps = {}, {}
     net = node["embedding"]
     for k, (w, b, idt) in enumerate(nodes.read_embedding(net, f"{where}/embedding", activation), start=1):
@@ -47,9 +47,9 @@ def read(node, where, suffix=""):
     return section, values
 
 
-def write(section, values, ntypes, type_map, *, padding, suffix=""):
+def write(section, values, ntypes, type_map, *, padding, suffix="", name="type_embed_net"):
     """Translate back; returns a ``TypeEmbedNet`` object."""
-    scope = f"type_embed_net{suffix}"
+    scope = f"{name}{suffix}"
     neuron = [int(n) for n in section["neuron"]]
     use_bias, resnet_dt = bool(section.get("use_tebd_bias", False)), bool(section.get("resnet_dt", False))
     activation = section.get("activation_function", "tanh") or "Linear"
@@ -72,7 +72,7 @@ def write(section, values, ntypes, type_map, *, padding, suffix=""):
         ),
         "use_econf_tebd": bool(section.get("use_econf_tebd", False)),
         "use_tebd_bias": use_bias,
-        "type_map": list(type_map),
+        "type_map": None if type_map is None else list(type_map),
         "trainable": bool(section.get("trainable", True)),
         "padding": bool(padding),
     }

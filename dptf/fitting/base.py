@@ -53,13 +53,14 @@ class Fitting:
         self.layer_name = section.get("layer_name")
         if self.layer_name is not None and len(self.layer_name) != len(self.neuron) + 1:
             raise UserError(f"needs {len(self.neuron) + 1} entries (one per layer)", f"{where}/layer_name")
-        for key in ("default_fparam", "dim_case_embd"):
-            if section.get(key):
-                raise UserError("is not available in graph mode", f"{where}/{key}", "remove it")
-        # Imported models of one task among several have a constant vector as input too; files hold its length.
-        self.dim_case = int(section.get("case_length") or 0)
-        # Of imported models too: the frame parameters of callers that give none.
-        self.frame_default = section.get("frame_default")
+        # One task among several: a constant vector that tells which one is an input too (`case` is its number).
+        self.dim_case, self.case = int(section.get("case_length") or section.get("dim_case_embd") or 0), None
+        # The frame parameters of callers and data that give none.
+        self.frame_default = section.get("frame_default") or section.get("default_fparam")
+        if self.frame_default is not None and len(self.frame_default) != self.numb_fparam:
+            raise UserError(
+                f"has {len(self.frame_default)} numbers, numb_fparam is {self.numb_fparam}", f"{where}/default_fparam"
+            )
         self.param_stat = {}
 
     def _per_layer(self, value, where):
@@ -75,7 +76,10 @@ class Fitting:
         """Frame and atomic parameters, if the net takes them."""
         out = []
         if self.numb_fparam:
-            out.append(DataRequirement("fparam", self.numb_fparam, must=True))
+            default = self.frame_default
+            out.append(
+                DataRequirement("fparam", self.numb_fparam, must=default is None, default=tuple(default or [0.0]))
+            )
         if self.numb_aparam:
             out.append(DataRequirement("aparam", self.numb_aparam, atomic=True, must=True))
         return out
@@ -174,8 +178,10 @@ class Fitting:
             extra.append(self._normalised(aparam, "aparam", self.numb_aparam, params, suffix))
             n_in += self.numb_aparam
         if self.dim_case:
-            name, zero = f"fitting_attr{suffix}/t_case_embd", np.zeros(self.dim_case, GLOBAL_NP_FLOAT)
-            case = params.get(name, [self.dim_case], zero, global_dtype(), trainable=False)
+            name, value = f"fitting_attr{suffix}/t_case_embd", np.zeros(self.dim_case, GLOBAL_NP_FLOAT)
+            if self.case is not None:
+                value[self.case] = 1.0
+            case = params.get(name, [self.dim_case], value, global_dtype(), trainable=False)
             extra.append(tf.tile(case[None, None, :], [tf.shape(descriptor)[0], natoms[0], 1]))
             n_in += self.dim_case
         seeder, nframes = Seeder(self.seed), tf.shape(descriptor)[0]

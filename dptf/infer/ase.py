@@ -94,7 +94,7 @@ class DP(Calculator):
             if np.linalg.matrix_rank(cell[pbc]) < pbc.sum():
                 raise UserError("the vectors of the periodic directions are zero or parallel", "atoms.cell")
             cells = closed_cell(positions, cell, pbc, float(self.dp.get_rcut())).reshape(1, 9)
-        params = {key: self.atoms.info[key] for key in ("fparam", "aparam") if key in self.atoms.info}
+        params = {key: self.atoms.info[key] for key in ("fparam", "aparam", "charge_spin") if key in self.atoms.info}
         energy, force, virial = self.dp.eval(positions.reshape(1, -1), cells, self._types(self.atoms), **params)
         self.results.update(
             energy=energy[0, 0], free_energy=energy[0, 0], forces=force[0], virial=virial[0].reshape(3, 3)

@@ -23,5 +23,7 @@ class DeepDOS(DeepEval):
             Only if ``atomic``.
         """
         names = ["o_dos"] + (["o_atom_dos"] if atomic else [])
-        out = self.deep_eval.evaluate(names, coords, cells, atom_types, fparam, aparam, None, mixed_type)
+        out = self.deep_eval.evaluate(
+            names, coords, cells, atom_types, fparam, aparam, None, mixed_type, kwargs.get("charge_spin")
+        )
         return tuple(out[name] for name in names)

@@ -147,8 +147,16 @@ class DeepEval:
         return self.deep_eval.constant("fitting_attr/default_fparam") is not None
 
     def has_chg_spin_ebd(self):
-        """Frozen graphs have no charge and spin embedding."""
-        return False
+        """Whether the model takes the charge and the spin multiplicity of frames."""
+        return self.deep_eval.has("t_charge_spin")
+
+    def get_dim_chg_spin(self):
+        """Numbers of a frame's ``charge_spin``: 2, or 0 for models that take none."""
+        return 2 if self.has_chg_spin_ebd() else 0
+
+    def has_default_chg_spin(self):
+        """Whether the model has charge and multiplicity for callers that give none."""
+        return self.deep_eval.default_chg_spin is not None
 
     @property
     def has_efield(self):
@@ -203,8 +211,9 @@ class DeepEval:
         if dtype not in kinds:
             raise UserError(f"is '{dtype}'", "dtype", f"use one of {', '.join(kinds)}")
         out = node.evaluate(
-            ["o_descriptor"], coords, cells, atom_types, fparam, aparam, kwargs.get("efield"), mixed_type
-        )
+            ["o_descriptor"], coords, cells, atom_types, fparam, aparam, kwargs.get("efield"), mixed_type,
+            kwargs.get("charge_spin"),
+        )  # fmt: skip
         return out["o_descriptor"].astype(kinds[dtype])
 
     def eval_typeebd(self):

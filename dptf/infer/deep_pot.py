@@ -28,6 +28,7 @@ class DeepPot(DeepEval):
         mixed_type=False,
         efield=None,
         spin=None,
+        charge_spin=None,
         **kwargs,
     ):
         """Evaluate frames.
@@ -54,6 +55,10 @@ class DeepPot(DeepEval):
             nf*n*3 spins, for models with spins, in the unit of the training data; without it, virtual atoms are expected among
             the atoms.
 
+        charge_spin : array_like, optional
+            nf*2 numbers, total charge and spin multiplicity of the frames, or 2 for all, for models that take them
+            (``add_chg_spin_ebd``); without them, those of ``default_chg_spin``.
+
         Returns
         -------
         energy : (nf, 1) array
@@ -72,9 +77,9 @@ class DeepPot(DeepEval):
             Which atoms have a spin; only if ``spin`` is given.
         """
         if spin is not None:
-            return self._eval_spin(coords, cells, atom_types, spin, atomic, fparam, aparam, mixed_type)
+            return self._eval_spin(coords, cells, atom_types, spin, atomic, fparam, aparam, mixed_type, charge_spin)
         names = ["o_energy", "o_force", "o_virial"] + (["o_atom_energy", "o_atom_virial"] if atomic else [])
-        out = self.deep_eval.evaluate(names, coords, cells, atom_types, fparam, aparam, efield, mixed_type)
+        out = self.deep_eval.evaluate(names, coords, cells, atom_types, fparam, aparam, efield, mixed_type, charge_spin)
         energy = out["o_energy"].reshape(-1, 1)
         result = [energy, out["o_force"][:, 0], out["o_virial"]]
         if atomic:
@@ -106,7 +111,7 @@ class DeepPot(DeepEval):
         out = self.deep_eval.evaluate([name], coords, cells, atom_types, fparam, aparam, None, mixed_type)[name]
         return np.ascontiguousarray(out)
 
-    def _eval_spin(self, coords, cells, atom_types, spin, atomic, fparam, aparam, mixed_type):
+    def _eval_spin(self, coords, cells, atom_types, spin, atomic, fparam, aparam, mixed_type, charge_spin):
         """Evaluate frames of real atoms with spins; see :meth:`eval`."""
         from dptf.infer import guard
 
@@ -132,7 +137,9 @@ class DeepPot(DeepEval):
             aparam = guard.as_parameters(aparam, "aparam", node.daparam, len(coords), n).reshape(len(coords), n, -1)
             aparam = np.concatenate([aparam, np.zeros_like(aparam)], axis=1)
         both = np.concatenate([types, virtual], axis=1)
-        energy, force, virial, *rest = self.eval(extended, cells, both, atomic, fparam, aparam, mixed_type=True)
+        energy, force, virial, *rest = self.eval(
+            extended, cells, both, atomic, fparam, aparam, mixed_type=True, charge_spin=charge_spin
+        )
         out = [energy, force[:, :n], virial]
         if atomic:
             out += [rest[0][:, :n], rest[1][:, :n]]

@@ -31,5 +31,7 @@ class DeepProperty(DeepEval):
             Only if ``atomic``.
         """
         names = ["o_property"] + (["o_atom_property"] if atomic else [])
-        out = self.deep_eval.evaluate(names, coords, cells, atom_types, fparam, aparam, None, mixed_type)
+        out = self.deep_eval.evaluate(
+            names, coords, cells, atom_types, fparam, aparam, None, mixed_type, kwargs.get("charge_spin")
+        )
         return tuple(out[name] for name in names)

@@ -10,6 +10,7 @@ import logging
 
 import numpy as np
 
+from dptf.data.guard import CHARGE_SPIN_LIMITS, check_limits
 from dptf.errors import UserError
 from dptf.graph.load import constants, load_graph_def
 from dptf.infer import guard
@@ -117,7 +118,17 @@ class GraphEvaluator:
         self._warned_sel = False
         self._inputs = {
             name: self.tensor(name)
-            for name in ("t_coord", "t_type", "t_natoms", "t_box", "t_mesh", "t_fparam", "t_aparam", "t_efield")
+            for name in (
+                "t_coord",
+                "t_type",
+                "t_natoms",
+                "t_box",
+                "t_mesh",
+                "t_fparam",
+                "t_aparam",
+                "t_efield",
+                "t_charge_spin",
+            )
             if self.has(name) and not (input_map and f"{name}:0" in input_map)
         }
 
@@ -206,7 +217,9 @@ class GraphEvaluator:
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, outputs, coords, cells, atom_types, fparam=None, aparam=None, efield=None, mixed_type=False):
+    def evaluate(
+        self, outputs, coords, cells, atom_types, fparam=None, aparam=None, efield=None, mixed_type=False, charge_spin=None
+    ):  # fmt: skip
         """Evaluate graph outputs on frames.
 
         Parameters
@@ -219,7 +232,7 @@ class GraphEvaluator:
             nf*9 numbers [Å]; ``None`` for open boundaries.
         atom_types : array_like
             (n,), or (nf, n) with ``mixed_type``.
-        fparam, aparam, efield : array_like, optional
+        fparam, aparam, efield, charge_spin : array_like, optional
         mixed_type : bool, optional
             Types differ between frames.
 
@@ -260,6 +273,7 @@ class GraphEvaluator:
             ),
             "aparam": guard.as_parameters(aparam, "aparam", self.daparam, nframes, natoms),
             "efield": guard.as_parameters(efield, "efield", 3 if "t_efield" in self._inputs else 0, nframes, natoms),
+            "charge_spin": self._charge_spin(charge_spin, nframes),
         }
         outputs = [name for name in outputs if self.has(name)]
         result = {}
@@ -274,6 +288,23 @@ class GraphEvaluator:
         self._warn_sel_overflow()
         self._check_results(result, coords, types)
         return result
+
+    def _charge_spin(self, given, nframes):
+        """Charge and multiplicity of the frames, (nf, 2), or None for models without."""
+        if "t_charge_spin" not in self._inputs:
+            return guard.as_parameters(given, "charge_spin", 0, nframes)
+        given = self.default_chg_spin if given is None else given
+        values = guard.as_parameters(given, "charge_spin", 2, nframes)
+        check_limits(values, "charge_spin", CHARGE_SPIN_LIMITS)
+        return values
+
+    @property
+    def default_chg_spin(self):
+        """Charge and multiplicity of frames that give none, or None."""
+        op = self.tensor("t_charge_spin").op if self.has("t_charge_spin") else None
+        if op is None or op.type != "PlaceholderWithDefault":
+            return None
+        return self._const[op.inputs[0].op.name.removeprefix(f"{self.prefix}/")]
 
     @staticmethod
     def _check_results(result, coords, types):
@@ -330,7 +361,9 @@ class GraphEvaluator:
 
         coord, aparam, efield = pick("coord", 3), pick("aparam", self.daparam), pick("efield", 3)
         box = None if frames["box"] is None else frames["box"][members]
-        fparam = None if frames["fparam"] is None else frames["fparam"][members]
+        fparam, charge_spin = (
+            None if frames[key] is None else frames[key][members] for key in ("fparam", "charge_spin")
+        )
         if self.neighbor_list is not None and len(types) > 1:
             raise UserError("an external neighbor list takes one frame at a time", "neighbor_list")
 
@@ -341,7 +374,7 @@ class GraphEvaluator:
                 coord[part],
                 None if box is None else box[part],
                 sorted_types,
-                *(None if v is None else v[part] for v in (fparam, aparam, efield)),
+                *(None if v is None else v[part] for v in (fparam, aparam, efield, charge_spin)),
             )
 
         if self.batch_size is None:
@@ -353,7 +386,7 @@ class GraphEvaluator:
         }
         return {name: self._unsort(name, value, sorted_types, order, natoms) for name, value in raw.items()}
 
-    def _run_sorted(self, outputs, coord, box, types, fparam, aparam, efield):
+    def _run_sorted(self, outputs, coord, box, types, fparam, aparam, efield, charge_spin):
         """One run of the graph; ghosts of an external list are folded back to their owners."""
         nframes, nloc = coord.shape[:2]
         owner = np.zeros(0, np.int64)
@@ -378,6 +411,7 @@ class GraphEvaluator:
             "t_fparam": fparam,
             "t_aparam": aparam,
             "t_efield": efield,
+            "t_charge_spin": charge_spin,
         }
         feed = []
         for name, tensor in self._inputs.items():

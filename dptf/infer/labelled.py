@@ -123,11 +123,17 @@ class LabelledSystem:
         """Keyword arguments ``fparam``, ``aparam`` and ``efield`` for ``model.eval``, as far as the model takes them."""
         result = {}
         if width := int(model.get_dim_fparam()):
-            result["fparam"] = self.label("fparam", index, width, must=True)[0]
+            value, found = self.label("fparam", index, width, must=not model.has_default_fparam())
+            if found.all():
+                result["fparam"] = value
         if width := int(model.get_dim_aparam()):
             result["aparam"] = self.label("aparam", index, width, atomic=True, must=True)[0]
         if model.has_efield:
             result["efield"] = self.label("efield", index, 3, atomic=True, must=True)[0]
+        if model.has_chg_spin_ebd():
+            value, found = self.label("charge_spin", index, 2, must=not model.has_default_chg_spin())
+            if found.all():
+                result["charge_spin"] = value
         return result
 
     def arguments(self, model, index):

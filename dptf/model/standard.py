@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dptf.data.requirement import DataRequirement
 from dptf.descriptor import make_descriptor
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
@@ -79,7 +80,11 @@ class StandardModel:
 
     def data_requirements(self):
         """What the model itself reads from the data."""
-        return self.fitting.data_requirements()
+        frame = [
+            DataRequirement(key, x.width, must=x.default is None, default=x.default or 0.0, limits=x.limits)
+            for key, x in self.descriptor.frame_inputs.items()
+        ]
+        return self.fitting.data_requirements() + frame
 
     @property
     def transform(self):
@@ -110,6 +115,11 @@ class StandardModel:
             inputs["fparam"] = tf.placeholder(fp, [None], name="t_fparam")
         if self.fitting.numb_aparam:
             inputs["aparam"] = tf.placeholder(fp, [None], name="t_aparam")
+        for key, x in self.descriptor.frame_inputs.items():
+            if x.default is None:
+                inputs[key] = tf.placeholder(fp, [None], name=f"t_{key}")
+            else:
+                inputs[key] = tf.placeholder_with_default(tf.constant(x.default, fp), [None], name=f"t_{key}")
         return inputs
 
     def constants(self, training_script=None):
@@ -151,6 +161,9 @@ class StandardModel:
             more["type_table"] = self.type_embedding.build(params, suffix)
         if self.descriptor.needs_mask:
             more["mask"] = inputs["aparam"]
+        for key, x in self.descriptor.frame_inputs.items():
+            rows = tf.reshape(inputs[key], [-1, x.width])
+            more[key] = tf.broadcast_to(rows, [tf.shape(coord)[0], x.width])
         d = self.descriptor.build(
             coord, atype, natoms, box, inputs["mesh"], params, suffix, tabulated=tabulated, **more
         )

@@ -61,22 +61,30 @@ class TypeEmbedding:
         """Rows of the table."""
         return self.ntypes + int(self.padding)
 
-    def build(self, params, suffix=""):
+    def build(self, params, suffix="", *, scope="type_embed_net"):
         """Vectors of all types.
+
+        Parameters
+        ----------
+        params : Parameters
+        suffix : str
+            Of the scope.
+        scope : str
+            Of the arrays.
 
         Returns
         -------
         tensor, shape (nrows, dim_out)
         """
         layers = embedding_layers(
-            params, f"type_embed_net{suffix}", "", self.neuron, self.precision, Seeder(self.seed),
+            params, f"{scope}{suffix}", "", self.neuron, self.precision, Seeder(self.seed),
             n_in=self.table.shape[1], resnet_dt=self.resnet_dt, trainable=self.trainable, bias=self.use_bias,
         )  # fmt: skip
         x = tf.constant(self.table.astype(GLOBAL_NP_FLOAT), dtype=self.precision)
         out = tf.cast(apply_embedding(x, layers, self.activation), global_dtype())
         if self.padding:
             out = tf.concat([out, tf.zeros([1, self.dim_out], out.dtype)], axis=0)
-        return tf.identity(out, name=f"t_typeebd{suffix}")
+        return tf.identity(out, name=f"t_typeebd{suffix}") if scope == "type_embed_net" else out
 
 
 def type_rows(table, atype):

@@ -273,6 +273,7 @@ def _train(config, parts, origin, distances, world):
         branch.sharing = sharing
         branches.append(branch)
         values = known or values
+    _number_cases(branches)
     probs = _steps_and_probabilities(options, branches)
     schedule = Schedule(config["learning_rate"], options["numb_steps"])
     if not (origin.checkpoint or values):
@@ -323,6 +324,21 @@ def _branch(task, config, origin, distance, world):
     n = getattr(getattr(model, "fitting", None), "numb_fparam", 0)
     log.info("training with %d frame parameter(s)", n) if n else log.info("training without frame parameter")
     return Branch(task, model, loss, training, validation, options), values
+
+
+def _number_cases(branches):
+    """With ``dim_case_embd``, tell every task its number: its place in the sorted list of names."""
+    fittings = {b.name: getattr(b.model, "fitting", None) for b in branches}
+    widths = {name: getattr(f, "dim_case", 0) for name, f in fittings.items()}
+    if len(branches) == 1 or not any(widths.values()):
+        return
+    where = "fitting_net/dim_case_embd"
+    if len(set(widths.values())) > 1:
+        raise UserError(f"differs between tasks ({widths})", where, "give all tasks the same number")
+    if next(iter(widths.values())) < len(branches):
+        raise UserError(f"is {next(iter(widths.values()))} for {len(branches)} tasks", where, f"give {len(branches)}")
+    for k, name in enumerate(sorted(fittings)):
+        fittings[name].case = k
 
 
 def _steps_and_probabilities(options, branches):
