@@ -157,9 +157,7 @@ def write(section, values, ntypes, type_map, suffix=""):
     of_frame = {}
     for name, (low, high) in charge_spin.NETS.items() if charged else ():
         own = embedding | {"use_econf_tebd": False, "use_tebd_bias": f"{name}{suffix}/bias_1" in values}
-        of_frame[name] = type_embedding.write(
-            own, values, high - low + 1, None, padding=True, suffix=suffix, name=name
-        )
+        of_frame[name] = type_embedding.write(own, values, high - low + 1, None, padding=True, suffix=suffix, name=name)
     if charged:
         of_frame["mix_cs_mlp"] = linear(f"mix_cs_mlp{suffix}", True)
     return {

@@ -84,6 +84,7 @@ def test_bad_default():
         build_model(section(SMALL) | {"fitting_net": FITTING | {"numb_fparam": 2, "default_fparam": [1.0]}})
 
 
+@pytest.mark.slow
 def test_training_on_charged_frames(folder, capsys):
     """Charges and spins are read with the data; so is a frame parameter, for which a default stands in; tasks are numbered."""
     a, b = write_system(folder / "a"), write_system(folder / "b", seed=1)
