@@ -155,6 +155,30 @@ def _jet_layer_grad(op, dy):
     return [dz, dprev, dbias, didt]
 
 
+def _fitting_attrs(op):
+    lists = {k: list(op.get_attr(k)) for k in ("net_of", "residual", "timestep")}
+    return {**lists, "activation": op.get_attr("activation"), "gradient": op.get_attr("gradient")}
+
+
+@tf.RegisterGradient("DptfFittingNet")
+def _fitting_net_grad(op, dy, ddydx, *_):
+    x, counts, *weights = op.inputs
+    _, dydx, pre, adjoint = op.outputs
+    # Gradients of the energy alone (forces) know no adjoint of dydx; the second time, dydx has one.
+    first = not op.get_attr("gradient") or ddydx.op.type == "ZerosLike"
+    if first:
+        ddydx = tf.zeros([0], x.dtype)
+    dx, *dw = op_module.dptf_fitting_net_grad(dy, ddydx, pre, adjoint, x, counts, weights, **_fitting_attrs(op))
+    return [dy * dydx if first and op.get_attr("gradient") else dx, None, *(dw[0] if isinstance(dw[0], list) else dw)]
+
+
+@tf.RegisterGradient("DptfFittingNetGrad")
+def _fitting_net_grad_grad(op, *_):
+    raise LookupError(
+        f"{op.name}: derivatives of this order of a fused fitting net are not available; set DPTF_PLAIN=1"
+    )
+
+
 # Tables of compressed models: value -> gradient -> second gradient, which is linear in the adjoint of the value. The table is
 # a constant, and the chain rule to positions is taken explicitly, so second derivatives in the arguments never arise.
 

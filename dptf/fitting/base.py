@@ -6,7 +6,7 @@ from dptf.data.requirement import DataRequirement
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 from dptf.nn.embedding import Seeder
-from dptf.nn.fitting import FittingNet
+from dptf.nn.fitting import FittingNet, fused_nets, fusion_wanted
 from dptf.nn.parameters import get_precision, global_dtype
 from dptf.ops import tf
 
@@ -184,19 +184,27 @@ class Fitting:
             case = params.get(name, [self.dim_case], value, global_dtype(), trainable=False)
             extra.append(tf.tile(case[None, None, :], [tf.shape(descriptor)[0], natoms[0], 1]))
             n_in += self.dim_case
-        seeder, nframes = Seeder(self.seed), tf.shape(descriptor)[0]
+        seeder = Seeder(self.seed)
+        kinds = [None] if self.mixed_types else [t for t in range(self.ntypes) if types is None or t in types]
+        nets = {
+            t: FittingNet(
+                params, self._layer_scopes(t, suffix), n_in, self.neuron, width or 1, self.precision, self.activation,
+                self.resnet_dt, seeder, self.trainable, self.residual, self.timestep,
+            )
+            for t in kinds
+        }  # fmt: skip
+        # The vacuum value is exact: these nets count only relative to an atom without neighbors.
+        relative = [t for t in kinds if t in vacuum or (t is None and vacuum)]
+        if fusion_wanted(params) and not (relative and extra) and nets[kinds[0]].can_fuse():
+            return self._fused(descriptor, extra, natoms, atype, params, suffix, nets, relative, width)
+        nframes = tf.shape(descriptor)[0]
 
         def rows(t, cut, count):
             """Outputs of the atoms of a slice, by the net of type t (None: of all types)."""
-            net = FittingNet(
-                params, self._layer_scopes(t, suffix), n_in, self.neuron, width or 1, self.precision, self.activation,
-                self.resnet_dt, seeder, self.trainable, self.residual, self.timestep,
-            )  # fmt: skip
-            d = tf.reshape(descriptor[:, cut], [-1, self.dim_descrpt])
+            net, d = nets[t], tf.reshape(descriptor[:, cut], [-1, self.dim_descrpt])
             rest = [tf.reshape(x[:, cut], [-1, int(x.shape[-1])]) for x in extra]
             out = net(tf.cast(tf.concat([d, *rest], 1) if rest else d, self.precision))
-            if t in vacuum or (t is None and vacuum):
-                # The vacuum value is exact: the net counts only relative to an atom without neighbors.
+            if t in relative:
                 out -= net(tf.cast(tf.concat([tf.zeros_like(d), *rest], 1), self.precision))
             center = tf.reshape(atype[:, cut], [-1]) if t is None else t
             out = self.shift(tf.cast(out, global_dtype()), center, params, suffix)
@@ -204,13 +212,38 @@ class Fitting:
 
         if self.mixed_types:
             return rows(None, slice(0, natoms[0]), natoms[0])
-        parts, start = [], 0
+        parts = [rows(t, cut, count) for t, cut, count in self._slices(natoms, kinds)]
+        return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def _slices(self, natoms, types):
+        """(type, slice of the atoms, number of atoms) of the given types."""
+        out, start = [], 0
         for t in range(self.ntypes):
             count = natoms[2 + t]
-            cut = slice(start, start + count)
+            if t in types:
+                out.append((t, slice(start, start + count), count))
             start += count
-            if types is None or t in types:
-                parts.append(rows(t, cut, count))
+        return out
+
+    def _fused(self, descriptor, extra, natoms, atype, params, suffix, nets, relative, width):
+        """The same by one op for all types, in training; nets of the types in `relative` count relative to a zero descriptor."""
+        x = tf.cast(tf.concat([descriptor, *extra], 2) if extra else descriptor, self.precision)
+        kinds = list(nets)
+        net_of = [] if self.mixed_types else [kinds.index(t) if t in kinds else -1 for t in range(self.ntypes)]
+        # Of energies the forces are differentiated again.
+        out = fused_nets(x, natoms, list(nets.values()), net_of, gradient=width is None)
+        center = tf.reshape(atype[:, : natoms[0]], [-1])
+        out = tf.cast(tf.reshape(out, [-1, width or 1]), global_dtype())
+        if relative:
+            zero = tf.zeros([1, self.dim_descrpt], self.precision)
+            empty = [nets[t](zero) if t in relative else tf.zeros([1, width or 1], self.precision) for t in kinds]
+            empty = tf.cast(tf.concat(empty, axis=0), global_dtype())
+            out -= empty if self.mixed_types else self.by_type(empty, center)
+        out = self.shift(out, center, params, suffix)
+        out = tf.reshape(out, tf.concat([tf.shape(x)[:2], [] if width is None else [width]], axis=0))
+        if self.mixed_types or len(kinds) == self.ntypes:
+            return out
+        parts = [out[:, cut] for _, cut, _ in self._slices(natoms, kinds)]
         return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def shift(self, out, center, params, suffix):

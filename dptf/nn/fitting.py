@@ -1,10 +1,14 @@
 """Fitting nets: hidden layers with width-keeping residuals, and a linear last layer."""
 
 import math
+import os
 
-from dptf.nn.activation import get_activation
+from dptf.nn.activation import activation_code, get_activation
 from dptf.nn.parameters import normal
-from dptf.ops import tf
+from dptf.ops import op_module, tf
+
+#: The largest code of an activation that the fused op knows.
+_LARGEST_CODE = 7
 
 
 class FittingNet:
@@ -44,7 +48,7 @@ class FittingNet:
         residual=None,
         timestep=None,
     ):
-        self._phi = get_activation(activation)
+        self._phi, self._activation = get_activation(activation), activation
         self._layers = []
         widths = [*neuron, n_out]
         for k, (name, n) in enumerate(zip(names, widths)):
@@ -76,3 +80,55 @@ class FittingNet:
                 x = tf.concat([x, x], 1)
             x = x + h if adds else h
         return tf.nn.bias_add(tf.matmul(x, last[0]), last[1])
+
+    @property
+    def weights(self):
+        """Arrays of all layers in the order of the fused op."""
+        return [x for w, b, dt, _ in self._layers for x in (w, b, dt) if x is not None]
+
+    @property
+    def form(self):
+        """What decides the formula beside the widths: code of the activation, residuals and time steps of the hidden layers."""
+        hidden = self._layers[:-1]
+        return {
+            "activation": activation_code(self._activation)[0],
+            "residual": [adds for *_, adds in hidden],
+            "timestep": [dt is not None for _, _, dt, _ in hidden],
+        }
+
+    def can_fuse(self):
+        """Whether the fused op computes this net: ordinary precision, a plain activation, no doubling residual."""
+        doubles = any(adds and w.shape[0] != w.shape[1] for w, _, _, adds in self._layers)
+        known = len(self._layers) > 1 and activation_code(self._activation)[0] <= _LARGEST_CODE
+        return known and not doubles and self._layers[0][0].dtype.base_dtype in (tf.float32, tf.float64)
+
+
+def fusion_wanted(params):
+    """Whether a graph is one for training (a frozen one holds public ops), and DPTF_PLAIN does not ask for plain ops."""
+    return not params.constant and os.environ.get("DPTF_PLAIN", "0") in ("", "0")
+
+
+def fused_nets(x, counts, nets, net_of, *, gradient):
+    """Evaluate the nets of all types by one op that also differentiates them.
+
+    Parameters
+    ----------
+    x : tensor, shape (nf, n, n_in)
+        Sorted by type in every frame.
+    counts : int32 tensor, shape (2 + ntypes,)
+        Atoms of type t are ``counts[2 + t]``.
+    nets : list of FittingNet
+        Of equal widths.
+    net_of : list of int
+        Net of every type, -1 for none; empty where one net serves all atoms, in any order.
+    gradient : bool
+        Whether the derivative of the outputs in x will be differentiated again (forces); for nets with one output.
+
+    Returns
+    -------
+    tensor, shape (nf, n, n_out)
+        Zero where there is no net.
+    """
+    weights = [w for net in nets for w in net.weights]
+    y, *_ = op_module.dptf_fitting_net(x, counts, weights, net_of=net_of, gradient=gradient, **nets[0].form)
+    return y

@@ -43,7 +43,7 @@ DPTF_INLINE void store(T* p, Vec<T> v) {
 }
 template <typename T>
 DPTF_INLINE Vec<T> splat(T x) {
-  return Vec<T>{} + x;
+  return x - Vec<T>{};  // exact for -0 as well, so no addition is left of it
 }
 template <typename T>
 DPTF_INLINE T sum(Vec<T> v) {
