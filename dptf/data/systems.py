@@ -7,6 +7,7 @@ import numpy as np
 from dptf.data.batching import batch_sizes, system_probabilities
 from dptf.data.merge import merge_frames
 from dptf.data.sources import expand_systems, open_source
+from dptf.data.stat_batches import share
 from dptf.data.system import Recent, System
 from dptf.errors import UserError
 
@@ -203,9 +204,18 @@ class DataSystems:
         batch["real_natoms_vec"] = np.concatenate([np.full((len(types), 2), n), counts], axis=1).astype(np.int32)
         return batch
 
-    def stat_batches(self, n):
-        """For every system `n` consecutive batches of its stream (they count as drawn), with the frames of all ranks."""
-        return [[self._finish(self._load(*self._draw(i))) for _ in range(n)] for i in range(len(self.systems))]
+    def stat_batches(self, n, world=None):
+        """For every system `n` consecutive batches of its stream (they count as drawn), with the frames of all ranks.
+
+        Given a `world`, each rank reads its share of the systems; see :mod:`dptf.data.stat_batches`.
+        """
+        rank, ranks = (0, 1) if world is None else (world.rank, world.size)
+        draws = [[self._draw(i) for _ in range(n)] for i in range(len(self.systems))]
+        own = [
+            [self._finish(self._load(*d)) for d in system] if i % ranks == rank else None
+            for i, system in enumerate(draws)
+        ]
+        return own if ranks == 1 else share(own, world)
 
     def all_frames(self, isys, max_frames=None):
         """All frames of a system (all sets, file order of frames) as one batch."""

@@ -10,6 +10,7 @@ import logging
 
 import numpy as np
 
+from dptf.data.stat_batches import total
 from dptf.descriptor.interface import Descriptor
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
@@ -87,20 +88,23 @@ class LocFrame(Descriptor):
 
     def _sums(self, batches):
         """(atoms, sums, sums of squares) of the columns per type, (ntypes, 1 + 2 dim_out)."""
-        sums = np.zeros((self.ntypes, 1 + 2 * self.dim_out))
         shape = (self.ntypes, self.dim_out)
         with tf.Graph().as_default(), new_session() as sess:
             feeds = {k: tf.placeholder(t) for k, t in (
                 ("coord", tf.float64), ("type", tf.int32), ("natoms_vec", tf.int32), ("box", tf.float64), ("mesh", tf.int32),
             )}  # fmt: skip
             em = self._op(*feeds.values(), tf.zeros(shape, tf.float64), tf.ones(shape, tf.float64))[0]
-            for batch in (b for system in batches for b in system):
+
+            def of_batch(batch):
+                sums = np.zeros((self.ntypes, 1 + 2 * self.dim_out))
                 rows = sess.run(em, {p: batch[k] for k, p in feeds.items()}).reshape(-1, self.dim_out)
                 types = batch["type"].reshape(-1)
                 for t in range(self.ntypes):
                     r = rows[types == t]
                     sums[t] += np.concatenate([[len(r)], r.sum(0), (r**2).sum(0)])
-        return sums
+                return sums
+
+            return np.zeros((self.ntypes, 1 + 2 * self.dim_out)) + total(batches, of_batch)
 
     # -- the graph ------------------------------------------------------------------------------------------------
 

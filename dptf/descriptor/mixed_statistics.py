@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dptf.data.stat_batches import total
 from dptf.descriptor.mixed_env import EdgeEnv
 from dptf.descriptor.statistics import EnvStatistics
 from dptf.ops import tf
@@ -23,7 +24,6 @@ class MixedStatistics(EnvStatistics):
         super().__init__(ntypes, rcut, rcut_smth, [nsel], excluded, protection=protection)
 
     def _sums(self, batches):
-        sums = np.zeros((self.ntypes, 5))
         with tf.Graph().as_default(), new_session() as sess:
             feeds = {k: tf.placeholder(t) for k, t in (
                 ("coord", tf.float64), ("type", tf.int32), ("natoms_vec", tf.int32), ("box", tf.float64), ("mesh", tf.int32),
@@ -32,7 +32,9 @@ class MixedStatistics(EnvStatistics):
             block = env.prefix(self.rcut, self.nnei)
             block.exclude(self.excluded)
             rows = block.rows(block.switch(self.rcut_smth), self.protection)
-            for batch in (b for system in batches for b in system):
+
+            def of_batch(batch):
+                sums = np.zeros((self.ntypes, 5))
                 r = sess.run(rows, {p: batch[k] for k, p in feeds.items()})
                 types = batch["type"].reshape(-1)
                 radial, angular = r[..., 0], r[..., 1:]
@@ -41,4 +43,6 @@ class MixedStatistics(EnvStatistics):
                     (angular**2).sum((1, 2)) / 3.0,
                 ], axis=1)  # fmt: skip
                 np.add.at(sums, types[types >= 0], per_atom[types >= 0])
-        return sums
+                return sums
+
+            return np.zeros((self.ntypes, 5)) + total(batches, of_batch)

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 
+from dptf.data.stat_batches import total
 from dptf.descriptor.env_adjust import adjusted_env_mat
 from dptf.ops import tf
 from dptf.session import new_session
@@ -48,7 +49,6 @@ class EnvStatistics:
 
     def _sums(self, batches):
         """(n, sum R0, sum R0^2, sum Ra, sum Ra^2) per type; Ra averages the three angular components."""
-        sums = np.zeros((self.ntypes, 5))
         width = 4 * self.nnei
         with tf.Graph().as_default(), new_session() as sess:
             feeds = {k: tf.placeholder(t) for k, t in (
@@ -58,7 +58,9 @@ class EnvStatistics:
                 4, *feeds.values(), tf.zeros((self.ntypes, width), tf.float64), tf.ones((self.ntypes, width), tf.float64),
                 rcut=self.rcut, rcut_smth=self.rcut_smth, sel=self.sel, protection=self.protection,
             )[0]  # fmt: skip
-            for batch in (b for system in batches for b in system):
+
+            def of_batch(batch):
+                sums = np.zeros((self.ntypes, 5))
                 rows = sess.run(em, {p: batch[k] for k, p in feeds.items()}).reshape(-1, self.nnei, 4)
                 types = batch["type"].reshape(-1)
                 start = 0
@@ -73,7 +75,9 @@ class EnvStatistics:
                         r.shape[0] * self.nnei, r[..., 0].sum(), (r[..., 0] ** 2).sum(),
                         r[..., 1:].sum() / 3.0, (r[..., 1:] ** 2).sum() / 3.0,
                     ]  # fmt: skip
-        return sums
+                return sums
+
+            return np.zeros((self.ntypes, 5)) + total(batches, of_batch)
 
     def compute(self, batches, stat_file=None):
         """Mean and deviation per type.

@@ -356,14 +356,14 @@ def _steps_and_probabilities(options, branches):
 
 
 def _statistics(branches, parts, sharing, world):
-    """Statistics of the data; those of a shared part are taken over all tasks that share it."""
+    """Statistics of the data, whose systems are dealt out to the ranks; those of a shared part are taken over all tasks that share it."""
     from dptf.train.stat_file import StatFile
 
     log.info("data stating... (this step may take long time)")
-    drawn = {b.name: b.training.stat_batches(b.model.section.get("data_stat_nbatch", 10)) for b in branches}
+    drawn = {b.name: b.training.stat_batches(b.model.section.get("data_stat_nbatch", 10), world) for b in branches}
     for branch in branches:
         model, name = branch.model, parts[branch.name]["training"].get("stat_file")
-        stat = StatFile(name, model.type_map) if name and world.chief else None
+        stat = StatFile(name, model.type_map, world) if name else None
         groups = [sharing.group(branch.name, part) for part in ("descriptor", "fitting_net")]
         if all(len(g) == 1 for g in groups):
             model.statistics(drawn[branch.name], stat)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dptf.parallel.world import Solo
+
 
 class StatFile:
     """Read and write arrays by path.
@@ -14,20 +16,25 @@ class StatFile:
     path : str
         ``*.h5`` and ``*.hdf5`` make an HDF5 file, anything else a directory.
     type_map : list of str
+    world : object, optional
+        The ranks of the run: rank 0 reads and writes, all get what it read.
     """
 
-    def __init__(self, path, type_map):
-        self.path, self.group = Path(path), " ".join(type_map)
+    def __init__(self, path, type_map, world=None):
+        self.path, self.group, self._world = Path(path), " ".join(type_map), world or Solo()
         self.hdf5 = self.path.suffix in (".h5", ".hdf5")
 
     def below(self, name):
         """The same cache for a member of a composed model."""
-        part = StatFile(self.path, [])
+        part = StatFile(self.path, [], self._world)
         part.group = f"{self.group}/{name}"
         return part
 
     def read(self, name):
         """The array, or None."""
+        return self._world.broadcast(self._read(name) if self._world.chief else None)
+
+    def _read(self, name):
         key = f"{self.group}/{name}"
         if self.hdf5:
             if not self.path.exists():
@@ -40,6 +47,9 @@ class StatFile:
         return np.load(file) if file.exists() else None
 
     def write(self, name, value):
+        """Keep an array."""
+        if not self._world.chief:
+            return
         key = f"{self.group}/{name}"
         if self.hdf5:
             import h5py
