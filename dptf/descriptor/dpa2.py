@@ -6,6 +6,7 @@ neighbor, which are the leaves of the chain rule.
 
 import itertools
 
+from dptf.descriptor.interface import splits_virial
 from dptf.descriptor.mixed_base import EnvScale, MixedDescriptor
 from dptf.descriptor.mixed_env import EdgeEnv
 from dptf.descriptor.repformer import Edges, RepformerLayer
@@ -162,7 +163,7 @@ class DPA2(MixedDescriptor):
         force = env.edge_force(g)
         rij = tf.reshape(env.op_rij, tf.shape(g))
         virial, atom_virial = op_module.dptf_vector_virial(g, rij, env.nlist_node, env.natoms)
-        if atomic is None or not self._split_virial:
+        if atomic is None or not (self._split_virial and splits_virial()):
             return force, virial, atom_virial
         centers = tf.reshape(self._positions, [-1, env.natoms[0], 1, 3])
         columns = []

@@ -7,7 +7,7 @@ import numpy as np
 
 from dptf.data.guard import CHARGE_SPIN_LIMITS
 from dptf.descriptor.charge_spin import ChargeSpinEmbedding, default_of
-from dptf.descriptor.interface import Descriptor, FrameInput
+from dptf.descriptor.interface import Descriptor, FrameInput, splits_virial
 from dptf.descriptor.mixed_statistics import MixedStatistics
 from dptf.descriptor.pairs import symmetric
 from dptf.descriptor.repflow import Geometry, RepFlowLayer, RepFlowOptions, State
@@ -228,7 +228,7 @@ class DPA3(Descriptor):
         g = self._edge_gradient(scalar)
         force, virial = op_module.dptf_edge_force(g, *tail)
         local = tf.stop_gradient(e.local)
-        if atomic is None:
+        if atomic is None or not splits_virial():
             moment = g[:, None, :] * tf.gather(local, e.center)[:, :, None]
         else:
             atomic = tf.reshape(atomic, [-1])

@@ -4,10 +4,28 @@ Order of calls: ``__init__(section, ntypes, where)``; the model sets ``pair_excl
 ``build`` once per graph, and ``force_and_virial`` with a scalar made from its result as often as needed.
 """
 
+import contextlib
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from dptf.errors import UserError
+
+_splitting = [True]
+
+
+@contextlib.contextmanager
+def totals_only():
+    """While graphs are made of which nobody reads atomic virials of message passing, which cost three more derivative passes."""
+    _splitting.append(False)
+    try:
+        yield
+    finally:
+        _splitting.pop()
+
+
+def splits_virial():
+    """Whether atomic virials are split by the atoms whose energies they come from."""
+    return _splitting[-1]
 
 
 @dataclass(frozen=True)

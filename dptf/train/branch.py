@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 
+from dptf.descriptor.interface import totals_only
 from dptf.errors import UserError
 from dptf.nn.tabulated import DEFAULT_SPACING
 from dptf.ops import tf
@@ -80,7 +81,8 @@ class Branch:
             )
             tabulated = None if self.spacing is None else self.spacing_in
             self.model.constants(script)
-            self.outputs = self.model.build(inputs, self._params, tabulated=tabulated)
+            with totals_only():
+                self.outputs = self.model.build(inputs, self._params, tabulated=tabulated)
             self.objective, self.metrics = self.loss.build(self.outputs, labels, inputs["natoms"], lr)
             self.table_error = self.model.descriptor.table_error if tabulated is not None else None
         self.trainable = [v for v in tf.trainable_variables() if v.op.name in self._global_names()]

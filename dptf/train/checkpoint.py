@@ -66,7 +66,11 @@ class CheckpointWriter:
         """Use the variables of this graph from now on, and store `meta` (bytes) instead of the graph itself if given."""
         with graph.as_default():
             self._saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
-            self._meta = meta or tf.train.export_meta_graph(clear_devices=True).SerializeToString()
+            if meta is None:
+                # With the nodes given; otherwise TensorFlow collects them in a time that grows with the square of their number.
+                nodes = graph.as_graph_def(add_shapes=True)
+                meta = tf.train.export_meta_graph(graph_def=nodes, clear_devices=True).SerializeToString()
+            self._meta = meta
 
     def share(self, other):
         """Use the variables that another writer uses."""

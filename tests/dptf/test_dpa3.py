@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dptf.descriptor.interface import totals_only
 from dptf.descriptor.repflow import RepFlowOptions
 from dptf.errors import UserError
 from dptf.model import build_model
@@ -65,6 +66,15 @@ def test_fused_equals_plain(name):
     assert a.keys() == b.keys() and len(a) > 10
     for key in a:
         np.testing.assert_allclose(a[key], b[key], atol=1e-10 * max(1.0, np.abs(b[key]).max()), err_msg=key)
+
+
+def test_one_derivative_pass_without_atomic_virials():
+    """What training builds: forces and virial alone; halo exchanges are chained, so that other passes would run too."""
+    with tf.Graph().as_default() as graph, totals_only():
+        model = build_model(section({"nlayers": 2}))
+        model.build(model.placeholders(), Parameters())
+        kinds = [op.type for op in graph.get_operations()]
+    assert kinds.count("DptfMessageGrad") == kinds.count("DptfMessage") > 0
 
 
 def test_derivatives_and_sums():
