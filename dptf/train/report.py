@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dptf.errors import UserError
+
 log = logging.getLogger(__name__)
 
 
@@ -32,15 +34,22 @@ class Lcurve:
         head = f"# {'step':5s}"
         for m, tail, val in columns:
             head += f"   {m + '_val' + tail:>11s} {m + '_trn' + tail:>11s}" if val else f"   {m + '_trn' + tail:>11s}"
-        self._file.write(head + f"   {'lr':8s}\n")
-        self._file.write("# If there is no available reference data, rmse_*_{val,trn} will print nan\n")
+        self._write(head + f"   {'lr':8s}\n")
+        self._write("# If there is no available reference data, rmse_*_{val,trn} will print nan\n")
+
+    def _write(self, text):
+        try:
+            self._file.write(text)
+        except OSError as err:
+            fix = "free some space; the last checkpoint is whole, go on with --restart"
+            raise UserError(f"cannot be written ({err.strerror})", self._file.name, fix) from None
 
     def row(self, step, train, valid, lr):
         """One line; values in the units of the loss (eV per atom, eV/Å)."""
         line = f"{step:7d}"
         for m, tail, val in self._columns:
             line += f"   {valid[m + tail]:11.2e} {train[m + tail]:11.2e}" if val else f"   {train[m + tail]:11.2e}"
-        self._file.write(line + f"   {lr:8.1e}\n")
+        self._write(line + f"   {lr:8.1e}\n")
 
     def close(self):
         self._file.close()

@@ -259,6 +259,13 @@ def test_a_run_ends_with_a_checkpoint(folder, system, change):  # row 43
     assert (folder / "model.ckpt-10.index").exists() and (folder / "model.ckpt.index").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_full_disk(folder, system, capsys):  # row 42
+    write_input(folder, [system], training__numb_steps=4)
+    edit(folder / "input.json", training__disp_file="/dev/full")
+    fails(capsys, ["train", "input.json"], "/dev/full", "No space left")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A short run and its frozen model."""
@@ -341,6 +348,13 @@ def test_relative_virial_deviation(run):  # row 55
     assert len(np.loadtxt("model_devi.out")) == 6
 
 
+def test_folder_of_checkpoints_in_old_compress_commands(run):  # row 56
+    assert (
+        main(["compress", "-i", "frozen_model.pb", "-o", "small.pb", "-s", "0.1", "-c", "other", "--frames", "0"]) == 0
+    )
+    assert not (run / "other").exists()
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -377,3 +391,18 @@ def test_evaluator_of_another_kind():  # row 58
 
     with pytest.raises(Exception, match="dipole"):
         DeepPot(MODELS / "dipole.pb")
+
+
+def test_atoms_far_away(capfd):  # row 59
+    """A million cells away an atom is where it is; nothing is written to the terminal."""
+    from dptf.infer import DeepPot
+
+    frames = np.load(MODELS / "se_e2_a.npz")
+    coord = frames["coord"][:1].reshape(1, -1, 3).copy()
+    coord[0, 5] += 1e6 * frames["box"][0].reshape(3, 3)[1]
+    with DeepPot(MODELS / "se_e2_a.pb") as model:
+        capfd.readouterr()
+        energy, force, _ = model.eval(coord.reshape(1, -1), frames["box"][:1], frames["atype"])
+    assert capfd.readouterr().out == ""
+    np.testing.assert_allclose(energy, frames["pbc_energy"][:1], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(force, frames["pbc_force"][:1], rtol=0, atol=1e-7)
