@@ -19,7 +19,7 @@ using namespace dptf;
 
 namespace {
 
-constexpr int64_t kAtoms = 192, kSlots = 138, kWidth = 100, kNodes = 512;
+constexpr int64_t kAtoms = 192, kSlots = 138, kWidth = 100, kPieces = 5;
 
 std::vector<double> numbers(size_t n, double low = -1, double high = 1) {
   static std::mt19937 engine(1);
@@ -56,7 +56,11 @@ void contraction() {
   auto env = numbers(kAtoms * kSlots * 4, -0.3, 4);
   for (int64_t k = 0; k < kAtoms * kSlots; ++k)
     if (nlist[k] < 0) std::fill_n(env.begin() + 4 * k, 4, -0.2);
-  const auto nodes = numbers(2 * kNodes * 3 * kWidth), da = numbers(kAtoms * 4 * kWidth),
+  for (int64_t i = 0; i < kAtoms; ++i)  // neighbors of a type are sorted by distance
+    for (int64_t k = i * kSlots; k < (i + 1) * kSlots; k += 46)
+      for (int64_t a = k + 1; a < k + 46 && nlist[a] >= 0; ++a)
+        for (int64_t b = a; b > k && env[4 * b] > env[4 * b - 4]; --b) std::swap(env[4 * b], env[4 * b - 4]);
+  const auto nodes = numbers(2 * kPieces * kTerms * kWidth), da = numbers(kAtoms * 4 * kWidth),
              z = numbers(kAtoms * kSlots * 4);
   EmbedContract<double> p;
   p.n_atoms = kAtoms;
@@ -68,21 +72,19 @@ void contraction() {
   p.env = env.data();
   p.nlist = nlist.data();
   p.n_nets = 2;
-  p.n_nodes = kNodes;
+  p.n_pieces = kPieces;
   p.width = kWidth;
   p.nodes = nodes.data();
   p.x0 = -0.5;
-  p.h = 5.0 / kNodes;
+  p.h = 1;
   std::vector<double> a(kAtoms * 4 * kWidth), e(env.size()), n(nodes.size());
   measure("training: contraction", kAtoms, [&] { embed_contract(p, a.data(), serial_for); });
   measure("training: its gradient to positions", kAtoms,
           [&] { embed_contract_grad_env(p, da.data(), e.data(), serial_for); });
   measure("training: its gradient to the nets", kAtoms,
-          [&] { embed_contract_grad_nodes<double>(p, da.data(), nullptr, n.data(), serial_for); });
-  measure("training: second gradient", kAtoms,
-          [&] { embed_contract_grad_grad(p, z.data(), a.data(), serial_for); });
-  measure("training: second gradient to the nets", kAtoms,
-          [&] { embed_contract_grad_nodes<double>(p, da.data(), z.data(), n.data(), serial_for); });
+          [&] { embed_contract_grad_nodes(p, da.data(), n.data(), serial_for); });
+  measure("training: second gradient, to the nets too", kAtoms,
+          [&] { embed_contract_grad_grad(p, da.data(), z.data(), a.data(), n.data(), serial_for); });
 }
 
 template <typename T>

@@ -147,12 +147,16 @@ def _embed_contract_grad_env_grad(op, z):
     return [dda, denv, None, None, dnodes, None, None]
 
 
-@tf.RegisterGradient("DptfJetLayer")
-def _jet_layer_grad(op, dy):
-    dz, dprev, dbias, didt = op_module.dptf_jet_layer_grad(
-        dy, *op.inputs, activation=op.get_attr("activation"), residual=op.get_attr("residual")
-    )
-    return [dz, dprev, dbias, didt]
+@tf.RegisterGradient("DptfAxisProduct")
+def _axis_product_grad(op, dd):
+    return op_module.dptf_axis_product_grad(dd, op.inputs[0], axis=op.get_attr("axis"))
+
+
+@tf.RegisterGradient("DptfAxisProductGrad")
+def _axis_product_grad_grad(op, z):
+    dd, a = op.inputs
+    axis = op.get_attr("axis")
+    return [op_module.dptf_axis_product_both(a, z, axis=axis), op_module.dptf_axis_product_grad(dd, z, axis=axis)]
 
 
 def _fitting_attrs(op):
@@ -226,7 +230,8 @@ for _name in (
     "Descrpt", "ProdForceGrad", "ProdVirialGrad", "DptfFrameVirialGrad",
     "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
     "DptfVectorForceGrad", "DptfVectorVirialGrad", "DptfNeighborRows",
-    "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv", "DptfJetLayerGrad",
+    "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv",
+    "DptfAxisProductBoth",
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.
     tf.NotDifferentiable(_name)

@@ -71,13 +71,13 @@ class EmbedOp : public OpKernel {
   bool problem(OpKernelContext* context, int first, EmbedContract<T>* p) const {
     if (!geometry(context, first, p)) return false;
     const Tensor& nodes = context->input(first + 3);
-    if (nodes.dims() != 4 || nodes.dim_size(2) != 3 || nodes.dim_size(1) < 2) {
-      context->CtxFailure(
-          invalid_argument("nodes must be [nets, nodes >= 2, 3, width], got ", nodes.shape().DebugString()));
+    if (nodes.dims() != 4 || nodes.dim_size(2) != kTerms || nodes.dim_size(1) < 1) {
+      context->CtxFailure(invalid_argument("nodes must be [nets, pieces, ", kTerms, ", width], got ",
+                                           nodes.shape().DebugString()));
       return false;
     }
     p->n_nets = nodes.dim_size(0);
-    p->n_nodes = nodes.dim_size(1);
+    p->n_pieces = nodes.dim_size(1);
     p->width = nodes.dim_size(3);
     for (int net : net_of_)
       if (net >= p->n_nets) {
@@ -133,16 +133,19 @@ class EmbedGridOp : public EmbedOp<T> {
     T first = 0;
     int64_t n = 0;
     try {
-      n = embed_grid(p, h, max_nodes_, &first);
+      n = embed_grid(p, h, max_nodes_ / kTerms, &first);
     } catch (const std::exception& e) {
       context->CtxFailure(invalid_argument(e.what()));
       return;
     }
     Tensor *x0, *x;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({}), &x0));
-    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({n}), &x));
+    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({n * kTerms}), &x));
     x0->scalar<T>()() = first;
-    for (int64_t k = 0; k < n; ++k) x->flat<T>()(k) = first + static_cast<T>(k) * h;
+    for (int64_t k = 0; k < n * kTerms; ++k)
+      x->flat<T>()(k) =
+          static_cast<T>(first + h * (static_cast<double>(k / kTerms) +
+                                      0.5 * (1 + chebyshev_node(static_cast<int>(k % kTerms)))));
   }
 
  private:
@@ -212,7 +215,7 @@ class EmbedContractGradNodesOp : public EmbedOp<T> {
     if (!da) return;
     Tensor* dnodes;
     OP_REQUIRES_OK(context, context->allocate_output(0, context->input(4).shape(), &dnodes));
-    embed_contract_grad_nodes<T>(p, da, nullptr, dnodes->flat<T>().data(), intra_op_parallel(context));
+    embed_contract_grad_nodes(p, da, dnodes->flat<T>().data(), intra_op_parallel(context));
   }
 };
 
@@ -239,9 +242,8 @@ class EmbedContractGradGradOp : public EmbedOp<T> {
     Tensor *dda, *dnodes;
     OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1).shape(), &dda));
     OP_REQUIRES_OK(context, context->allocate_output(1, context->input(5).shape(), &dnodes));
-    const ParallelFor parallel = intra_op_parallel(context);
-    embed_contract_grad_grad(p, z, dda->flat<T>().data(), parallel);
-    embed_contract_grad_nodes(p, da, z, dnodes->flat<T>().data(), parallel);
+    embed_contract_grad_grad(p, da, z, dda->flat<T>().data(), dnodes->flat<T>().data(),
+                             intra_op_parallel(context));
   }
 };
 

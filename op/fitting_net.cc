@@ -133,6 +133,10 @@ class FittingOp : public OpKernel {
     return FittingNets<T>(std::move(nets), std::move(rows));
   }
 
+  static int threads(OpKernelContext* context) {
+    return context->device()->tensorflow_cpu_worker_threads()->num_threads;
+  }
+
   bool gradient_ = false;
   std::vector<bool> residual_, timestep_;
 
@@ -167,7 +171,7 @@ class FittingNetOp : public FittingOp<T> {
       }
       nets.value(x.flat<T>().data(), y->flat<T>().data(), pre->flat<T>().data(),
                  g ? dydx->flat<T>().data() : nullptr, g ? adjoint->flat<T>().data() : nullptr,
-                 intra_op_parallel(context));
+                 this->threads(context), intra_op_parallel(context));
     } catch (const std::invalid_argument& e) {
       context->CtxFailure(invalid_argument(e.what()));
     }
@@ -211,7 +215,7 @@ class FittingNetGradOp : public FittingOp<T> {
       nets.gradient(x.flat<T>().data(), pre.flat<T>().data(),
                     this->gradient_ ? adjoint.flat<T>().data() : nullptr, dy.flat<T>().data(),
                     second ? ddydx.flat<T>().data() : nullptr, wanted ? dx->flat<T>().data() : nullptr, grads,
-                    intra_op_parallel(context));
+                    this->threads(context), intra_op_parallel(context));
     } catch (const std::invalid_argument& e) {
       context->CtxFailure(invalid_argument(e.what()));
     }

@@ -11,7 +11,7 @@ from dptf.errors import UserError
 from dptf.nn.embedding import Seeder, embedding_layers
 from dptf.nn.parameters import get_precision, global_dtype
 from dptf.nn.table import StoredNet, check_storable, store_net
-from dptf.nn.tabulated import DEFAULT_SPACING, is_tabulable
+from dptf.nn.tabulated import DEFAULT_SPACING, TYPICAL_RANGE, is_tabulable
 from dptf.ops import op_module, tf
 
 
@@ -190,7 +190,7 @@ class SmoothDescriptor(Descriptor):
 
     def tabulation_pays(self, atoms_per_batch):
         """Whether a grid costs less than the slots of a batch."""
-        nodes = 3 * len(self._net_keys()) * 10 / DEFAULT_SPACING
+        nodes = len(self._net_keys()) * TYPICAL_RANGE / DEFAULT_SPACING
         return self.can_tabulate() and nodes < atoms_per_batch * self.nnei
 
     # -- stored nets (compression) --------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class SeATebd(SeE2A):
                 env, tf.reshape(self.nlist, [-1, self.nnei]), loc_type, self._pair_nets(tebd, nets), self.activation,
                 sel=self.sel, net_of=self._net_of(self._net_keys()), spacing=tabulated,
             )  # fmt: skip
-            return self._products(a / self.nnei)
+            return self._products(a / self.nnei, fused=True)
         rows = tf.reshape(env, [-1, self.nnei, 4])
         shape = tf.shape(rows)[:2]
         section = tf.constant(np.repeat(np.arange(self.ntypes), self.sel), tf.int32)

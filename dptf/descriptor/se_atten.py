@@ -23,7 +23,7 @@ from dptf.errors import UserError
 from dptf.nn.embedding import Seeder
 from dptf.nn.parameters import global_dtype
 from dptf.nn.table import StoredNet, check_storable, store_net
-from dptf.nn.tabulated import DEFAULT_SPACING, embed_contract, is_tabulable
+from dptf.nn.tabulated import DEFAULT_SPACING, TYPICAL_RANGE, embed_contract, is_tabulable
 from dptf.ops import tf
 
 
@@ -254,7 +254,7 @@ class SeAtten(MixedDescriptor):
     def tabulation_pays(self, atoms_per_batch):
         """Whether grids for all pairs of types cost less than the slots of a batch."""
         nets = 1 if self.strip else self.ntypes ** (1 + self.two_types)
-        return self.can_tabulate() and 3 * nets * 10 / DEFAULT_SPACING < atoms_per_batch * self.nnei
+        return self.can_tabulate() and nets * TYPICAL_RANGE / DEFAULT_SPACING < atoms_per_batch * self.nnei
 
     def _contract_tabulated(self, rows, tebd, pairs, nets, spacing):
         """Sum over neighbors (n, M, 4); empty slots have rows of zeros."""

@@ -12,7 +12,7 @@ from dptf.nn.embedding import apply_embedding
 from dptf.nn.parameters import global_dtype
 from dptf.nn.table import StoredNet
 from dptf.nn.tabulated import embed_contract
-from dptf.ops import tf
+from dptf.ops import op_module, tf
 
 
 class SeE2A(SmoothDescriptor):
@@ -45,11 +45,14 @@ class SeE2A(SmoothDescriptor):
                 env, tf.reshape(self.nlist, [-1, self.nnei]), loc_type, [nets[k] for k in keys], self.activation,
                 sel=self.sel, net_of=self._net_of(keys), spacing=tabulated,
             )  # fmt: skip
-        return self._products(a / self.nnei)
+        return self._products(a / self.nnei, fused=tabulated is not None)
 
-    def _products(self, a):
-        """D of A (n, 4, M), and the rotation matrices."""
-        d = tf.matmul(a, a[:, :, : self.axis_neuron], transpose_a=True)
+    def _products(self, a, fused=False):
+        """D of A (n, 4, M), and the rotation matrices; `fused` (in training) by an op of its own."""
+        if fused:
+            d = op_module.dptf_axis_product(a, axis=self.axis_neuron)
+        else:
+            d = tf.matmul(a, a[:, :, : self.axis_neuron], transpose_a=True)
         self.rot_mat = tf.cast(tf.transpose(a[:, 1:4], [0, 2, 1]), global_dtype())
         return d
 

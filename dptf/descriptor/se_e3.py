@@ -15,10 +15,10 @@ from dptf.descriptor.env_adjust import largest_row
 from dptf.errors import UserError
 from dptf.nn.embedding import apply_embedding
 from dptf.nn.table import StoredNet
-from dptf.nn.tabulated import embed_contract
+from dptf.nn.tabulated import DEFAULT_SPACING, embed_contract
 from dptf.ops import tf
 
-#: Products reach further than s(r): a grid has about this many nodes per unit of 1/spacing.
+#: Products reach further than s(r).
 _TYPICAL_RANGE = 400
 
 
@@ -58,7 +58,9 @@ class SeE3(SmoothDescriptor):
     def tabulation_pays(self, atoms_per_batch):
         """Whether a grid costs less than the pairs of slots of a batch."""
         pairs = sum(self.sel[a] * self.sel[b] for a, b in self._net_keys())
-        return self.can_tabulate() and 3 * len(self._net_keys()) * 64 * _TYPICAL_RANGE < atoms_per_batch * pairs
+        return (
+            self.can_tabulate() and len(self._net_keys()) * _TYPICAL_RANGE / DEFAULT_SPACING < atoms_per_batch * pairs
+        )
 
     def _features(self, env, loc_type, natoms, nets, tabulated):
         keys = [(a, b) for a, b in nets if self.sel[a] and self.sel[b]]

@@ -1,21 +1,28 @@
-"""Embedding nets of one number, evaluated on a grid and contracted with the environment matrix by one op.
+"""Embedding nets of one number, evaluated at the nodes of a grid and contracted with the environment matrix by one op.
 
-For a fixed net, G is a smooth map from the scalar s(r) to R^M. In every training step the net is evaluated, with its first
-two derivatives in s, on the nodes of a uniform grid that covers the batch; the op interpolates with quintic Hermite pieces
-and forms ``sum_j R_ij (x) G(s_ij)``. Interpolation is linear in the node values, so the gradient to the weights flows
-through the nodes; forces use the derivative of the very piece, so energy and force stay consistent.
+For a fixed net, G is a smooth map from the scalar s(r) to R^M. In every training step the net is evaluated at the Chebyshev
+nodes of the pieces of a grid that covers the batch; the op interpolates by polynomials and forms ``sum_j R_ij (x) G(s_ij)``.
+Interpolation is linear in the node values, so the gradient to the weights flows through the nodes; forces use the derivative of
+the very polynomial, so energy and force stay consistent.
 """
 
+import numpy as np
+
+from dptf.nn.activation import get_activation
 from dptf.ops import op_module, tf
 
-#: Codes of the activations that are smooth enough to be interpolated.
-SMOOTH_ACTIVATIONS = {
-    "none": 0, "linear": 0, "tanh": 1, "gelu": 2, "gelu_tf": 2, "softplus": 5, "sigmoid": 6, "silu": 7,
-}  # fmt: skip
+#: Names of the activations that are smooth enough to be interpolated.
+SMOOTH_ACTIVATIONS = frozenset(("none", "linear", "tanh", "gelu", "gelu_tf", "softplus", "sigmoid", "silu"))
 
-#: Grid spacing in units of the normalised s(r). With default initialisation the error of G relative to the exact net is
+#: Nodes of a piece (kTerms in lib/include/dptf/chebyshev.h).
+NODES = 16
+
+#: Mean distance of the nodes in units of the normalised s(r): pieces of width 1. With default initialisation the error of G is
 #: near 1e-14, that of dG/ds near 1e-12 (measured by tests/op/test_embed_contract.py).
-DEFAULT_SPACING = 1.0 / 64
+DEFAULT_SPACING = 1.0 / NODES
+
+#: Typical range of the normalised s(r).
+TYPICAL_RANGE = 10
 
 
 def is_tabulable(activation):
@@ -23,41 +30,31 @@ def is_tabulable(activation):
     return str(activation).lower() in SMOOTH_ACTIVATIONS
 
 
-def jet_nodes(x, nets, activation):
-    """Values and two derivatives of embedding nets on the grid.
+def stacked_nets(x, nets, activation):
+    """Evaluate nets of equal widths.
 
     Parameters
     ----------
     x : tensor, shape (K,)
-        Grid nodes.
     nets : list of list of (matrix, bias, idt)
-        For every net its layers; shapes (n_in, n_out), (n_out,), (1, n_out) or None. All nets have the same widths.
+        For every net its layers; shapes (n_in, n_out), (n_out,), (1, n_out) or None.
     activation : str
-        Name of a smooth activation.
 
     Returns
     -------
-    tensor, shape (len(nets), K, 3, M)
-        ``[:, :, d]`` is the d-th derivative in x.
+    tensor, shape (len(nets), K, M)
     """
-    code = SMOOTH_ACTIVATIONS[str(activation).lower()]
-    n_nets = len(nets)
-    column = tf.stack([x, tf.ones_like(x), tf.zeros_like(x)], axis=1)  # (K, 3)
-    y = tf.tile(column[None, :, :, None], [n_nets, 1, 1, 1])
-    n_prev = 1
+    phi, n_prev = get_activation(activation), 1
+    y = tf.tile(x[None, :, None], [len(nets), 1, 1])
     for layers in zip(*nets):
         n = int(layers[0][0].shape[1])
-        weights = tf.stack([w for w, _, _ in layers])
-        bias = tf.stack([tf.reshape(b, [-1]) for _, b, _ in layers])
-        residual = 1 if n == n_prev else 2 if n == 2 * n_prev else 0
-        if residual and layers[0][2] is not None:
-            idt = tf.stack([tf.reshape(dt, [-1]) for _, _, dt in layers])
-        else:
-            idt = tf.zeros([0], dtype=bias.dtype)
-        z = tf.matmul(tf.reshape(y, [n_nets, -1, n_prev]), weights)
-        z = tf.reshape(z, [n_nets, -1, 3, n])
-        y = op_module.dptf_jet_layer(z, y, bias, idt, activation=code, residual=residual)
-        n_prev = n
+        bias = tf.stack([tf.reshape(b, [1, -1]) for _, b, _ in layers])
+        h = phi(tf.matmul(y, tf.stack([w for w, _, _ in layers])) + bias)
+        if n in (n_prev, 2 * n_prev):
+            if layers[0][2] is not None:
+                h *= tf.stack([tf.reshape(dt, [1, -1]) for _, _, dt in layers])
+            h += y if n == n_prev else tf.concat([y, y], 2)
+        y, n_prev = h, n
     return y
 
 
@@ -74,13 +71,13 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
     atype : int32 tensor, shape (n,)
         Types of the centers; negative for virtual atoms.
     nets, activation
-        See :func:`jet_nodes`.
+        See :func:`stacked_nets`.
     sel : list of int
         Slots per neighbor type.
     net_of : list of int, length ntypes**2
         Index into ``nets`` for (center type, neighbor type), row-major; -1 where the pair is excluded.
     spacing : float or scalar tensor
-        Grid spacing in units of ``env[..., 0]``.
+        Mean distance of the nodes in units of ``env[..., 0]``.
     factor : tensor, shape (n_nets, M), optional
         ``nets`` holds one net; net k is that one times ``factor[k]``.
 
@@ -91,23 +88,29 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
     scalar tensor
         Interpolation error of the current nets on the grid, relative; costs nothing unless it is evaluated.
     """
-    h = tf.cast(spacing, env.dtype)
+    h = tf.cast(NODES * spacing, env.dtype)
     attrs = {"sel": list(sel), "net_of": list(net_of)}
     x0, x = op_module.dptf_embed_grid(tf.stop_gradient(env), nlist, atype, h, **attrs)
-    nodes = jet_nodes(x, nets, activation)
-    error = _table_error(x, h, nodes, nets, activation)
+    values = stacked_nets(x, nets, activation)
+    nodes = tf.reshape(values, [len(nets), -1, NODES, int(nets[0][-1][0].shape[1])])
+    error = _table_error(x0, h, nodes, nets, activation)
     if factor is not None:
-        nodes = nodes * factor[:, None, None, :]
+        nodes *= factor[:, None, None, :]
     return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), error
 
 
-def _table_error(x, h, nodes, nets, activation):
-    """Largest difference of piece and net in the middle of the intervals, relative to the largest node value."""
-    middle = jet_nodes(x[:-1] + 0.5 * h, nets, activation)[:, :, 0]
-    left, right = nodes[:, :-1], nodes[:, 1:]
-    piece = (
-        0.5 * (left[:, :, 0] + right[:, :, 0])
-        + h * (5.0 / 32.0) * (left[:, :, 1] - right[:, :, 1])
-        + h * h / 64.0 * (left[:, :, 2] + right[:, :, 2])
+def _table_error(x0, h, nodes, nets, activation):
+    """Largest difference of polynomial and net between the nodes and at the ends of pieces, relative to the largest value."""
+    t = np.cos(np.pi * np.arange(NODES + 1) / NODES)
+    at = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
+    # Interpolation from the nodes to t.
+    weights = np.polynomial.chebyshev.chebvander(t, NODES - 1) @ np.linalg.inv(
+        np.polynomial.chebyshev.chebvander(at, NODES - 1)
     )
-    return tf.reduce_max(tf.abs(piece - middle)) / tf.reduce_max(tf.abs(middle))
+    pieces = tf.cast(tf.range(tf.shape(nodes)[1]), h.dtype)
+    x = x0 + h * (pieces[:, None] + tf.constant(0.5 * (1 + t), h.dtype))
+    exact = tf.reshape(
+        stacked_nets(tf.reshape(x, [-1]), nets, activation), [len(nets), -1, NODES + 1, int(nodes.shape[3])]
+    )
+    between = tf.einsum("tq,npqm->nptm", tf.constant(weights, nodes.dtype), nodes)
+    return tf.reduce_max(tf.abs(between - exact)) / tf.reduce_max(tf.abs(exact))

@@ -1,6 +1,7 @@
 """The training graph and the loop over batches."""
 
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 #: Largest accepted interpolation error of tabulated nets, relative to the largest node value.
 TABLE_TOLERANCE = 1e-11
-_FINEST_SPACING = DEFAULT_SPACING / 16
+_FINEST_SPACING = DEFAULT_SPACING / 64
 
 
 class Trainer:
@@ -224,12 +225,15 @@ class Trainer:
             return
         interrupted = []
         handlers = {s: signal.signal(s, lambda n, _: interrupted.append(n)) for s in _catchable()}
+        # The graph is there to stay: the collector need not walk through its objects again and again.
+        gc.freeze()
         prefetch = Prefetcher(self.stream)
         self._report = _Report(self, prefetch, append) if self.world.chief else None
         try:
             self._loop(prefetch, interrupted)
         finally:
             prefetch.close()
+            gc.unfreeze()
             if self._report:
                 self._report.close()
             for s, h in handlers.items():
@@ -248,6 +252,9 @@ class Trainer:
         show = self.options.get("disp_training", True)
         first, stopping = self.step, False
         pending, training_state = prefetch.next()
+        if first == 0:
+            # A continued run keeps the grid it had; a new one begins with one that fits its nets.
+            self._verify_table(self.branches[pending[0]], self.branches[pending[0]].args(pending[1], self.schedule(0)))
         if show and self._report:
             self._report.first(*pending)
         while self.step < stop and not stopping:

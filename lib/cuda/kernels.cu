@@ -80,7 +80,7 @@ void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, T* denv, St
 
 template <typename T>
 void embed_contract_grad_nodes(const EmbedContract<T>& p, const T* da, const T* z, T* dnodes, Stream stream) {
-  clear(dnodes, sizeof(T) * p.n_nets * p.n_nodes * 3 * p.width, stream);
+  clear(dnodes, sizeof(T) * p.n_nets * p.n_pieces * kTerms * p.width, stream);
   launch(NodesGrad<T>{{p}, da, z, dnodes}, p.n_atoms * p.nnei, kWarp, stream);
 }
 

@@ -1,22 +1,23 @@
 #include "dptf/fitting_net.h"
 
 #include <algorithm>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
-#include "dptf/aligned.h"
 #include "dptf/fitting_net_kernels.h"
 #include "dptf/isa_dispatch.h"
+#include "dptf/scratch.h"
 
 namespace dptf {
 namespace {
 
-/// Rows that go through a net together: with their kept numbers they fit the second cache. A multiple of the
-/// columns of every instruction set, since rows are columns on the way back.
-constexpr int64_t kBlockRows = 48;
+/// Rows that go through a net together are a multiple of this (of the columns of every instruction set, since
+/// rows are columns on the way back) ...
+constexpr int64_t kRowUnit = 24;
+/// ... and at most this many: the more, the fewer times the weights are read.
+constexpr int64_t kMostRows = 96;
 /// Inputs of a layer per piece of work on its weights.
-constexpr int64_t kInputsPerItem = 32;
+constexpr int64_t kInputsPerItem = 64;
 
 template <typename T>
 int64_t columns() {
@@ -34,20 +35,6 @@ int64_t columns() {
 }
 
 int64_t panels(int64_t n, int64_t columns) { return (n + columns - 1) / columns; }
-
-/// Memory that is not set to zero first.
-template <typename T>
-class Scratch {
- public:
-  explicit Scratch(int64_t n) : p_(AlignedAllocator<T>().allocate(std::max<int64_t>(n, 1))) {}
-  T* data() { return p_.get(); }
-
- private:
-  struct Free {
-    void operator()(T* p) const { AlignedAllocator<T>().deallocate(p, 0); }
-  };
-  std::unique_ptr<T, Free> p_;
-};
 
 }  // namespace
 
@@ -84,11 +71,13 @@ FittingNets<T>::FittingNets(std::vector<std::vector<FittingLayer<T>>> nets,
 }
 
 template <typename T>
-std::vector<typename FittingNets<T>::Block> FittingNets<T>::blocks() const {
+std::vector<typename FittingNets<T>::Block> FittingNets<T>::blocks(int threads) const {
+  const int64_t share = (n_rows() / std::max(threads, 1) + kRowUnit - 1) / kRowUnit * kRowUnit;
+  const int64_t most = std::min(std::max(share, kRowUnit), kMostRows);
   std::vector<Block> out;
   for (size_t net = 0; net < nets_.size(); ++net)
-    for (int64_t r = first_[net]; r < first_[net + 1]; r += kBlockRows)
-      out.push_back({static_cast<int>(net), r, std::min(kBlockRows, first_[net + 1] - r)});
+    for (int64_t r = first_[net]; r < first_[net + 1]; r += most)
+      out.push_back({static_cast<int>(net), r, std::min(most, first_[net + 1] - r)});
   return out;
 }
 
@@ -125,35 +114,35 @@ typename FittingNets<T>::Packed FittingNets<T>::pack() const {
 }
 
 template <typename T>
-void FittingNets<T>::value(const T* x, T* y, T* pre, T* dydx, T* adjoint, const ParallelFor& parallel) const {
+void FittingNets<T>::value(const T* x, T* y, T* pre, T* dydx, T* adjoint, int threads,
+                           const ParallelFor& parallel) const {
   if (!n_rows()) return;
   const Packed packed = pack();
-  const std::vector<Block> list = blocks();
-  parallel(static_cast<int64_t>(list.size()), kBlockRows * kept_ * n_in() / 8,
-           [&](int64_t begin, int64_t end) {
-             Scratch<T> scratch(fitting_scratch(kBlockRows, kept_, n_in(), n_out()));
-             for (int64_t k = begin; k < end; ++k) {
-               FittingBlock<T> b;
-               b.layers = packed.views[list[k].net].data();
-               b.n_layers = static_cast<int>(nets_[0].size());
-               b.first = list[k].begin;
-               b.rows = order_.data() + b.first;
-               b.count = list[k].count;
-               b.stride = kept_;
-               b.x = x;
-               b.y = y;
-               b.pre = pre;
-               b.dydx = dydx;
-               b.adjoint = adjoint;
-               b.scratch = scratch.data();
-               DPTF_ISA_CALL(fitting_value(b));
-             }
-           });
+  const std::vector<Block> list = blocks(threads);
+  parallel(static_cast<int64_t>(list.size()), kRowUnit * kept_ * n_in() / 4, [&](int64_t begin, int64_t end) {
+    Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
+    for (int64_t k = begin; k < end; ++k) {
+      FittingBlock<T> b;
+      b.layers = packed.views[list[k].net].data();
+      b.n_layers = static_cast<int>(nets_[0].size());
+      b.first = list[k].begin;
+      b.rows = order_.data() + b.first;
+      b.count = list[k].count;
+      b.stride = kept_;
+      b.x = x;
+      b.y = y;
+      b.pre = pre;
+      b.dydx = dydx;
+      b.adjoint = adjoint;
+      b.scratch = scratch.data();
+      DPTF_ISA_CALL(fitting_value(b));
+    }
+  });
 }
 
 template <typename T>
 void FittingNets<T>::gradient(const T* x, const T* pre, const T* adjoint, const T* dy, const T* ddydx, T* dx,
-                              const std::vector<std::vector<FittingLayerGrad<T>>>& dw,
+                              const std::vector<std::vector<FittingLayerGrad<T>>>& dw, int threads,
                               const ParallelFor& parallel) const {
   const bool second = ddydx != nullptr;
   const int depth = static_cast<int>(nets_[0].size());
@@ -165,34 +154,33 @@ void FittingNets<T>::gradient(const T* x, const T* pre, const T* adjoint, const 
   Scratch<T> kept(second ? 3 * n + 2 * in_panels : 2 * n + in_panels);
   T *h = kept.data(), *q = h + n, *t = second ? q + n : nullptr;
   T *s = q + (second ? 2 : 1) * n, *g = second ? s + in_panels : nullptr;
-  const std::vector<Block> list = blocks();
-  parallel(static_cast<int64_t>(list.size()), kBlockRows * kept_ * n_in() / 8,
-           [&](int64_t begin, int64_t end) {
-             Scratch<T> scratch(fitting_scratch(kBlockRows, kept_, n_in(), n_out()));
-             for (int64_t k = begin; k < end; ++k) {
-               const int net = list[k].net;
-               FittingBlock<T> b;
-               b.layers = packed.views[net].data();
-               b.n_layers = depth;
-               b.first = list[k].begin;
-               b.rows = order_.data() + b.first;
-               b.count = list[k].count;
-               b.stride = kept_;
-               b.x = x;
-               b.dy = dy;
-               b.ddydx = ddydx;
-               b.dx = dx;
-               b.pre = const_cast<T*>(pre);
-               b.adjoint = const_cast<T*>(adjoint);
-               b.h = h, b.t = t, b.q = q;
-               b.s = s + first_[net] * panel_columns;
-               b.g = second ? g + first_[net] * panel_columns : nullptr;
-               b.net_rows = first_[net + 1] - first_[net];
-               b.net_first = b.first - first_[net];
-               b.scratch = scratch.data();
-               DPTF_ISA_CALL(fitting_gradient(b));
-             }
-           });
+  const std::vector<Block> list = blocks(threads);
+  parallel(static_cast<int64_t>(list.size()), kRowUnit * kept_ * n_in() / 4, [&](int64_t begin, int64_t end) {
+    Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
+    for (int64_t k = begin; k < end; ++k) {
+      const int net = list[k].net;
+      FittingBlock<T> b;
+      b.layers = packed.views[net].data();
+      b.n_layers = depth;
+      b.first = list[k].begin;
+      b.rows = order_.data() + b.first;
+      b.count = list[k].count;
+      b.stride = kept_;
+      b.x = x;
+      b.dy = dy;
+      b.ddydx = ddydx;
+      b.dx = dx;
+      b.pre = const_cast<T*>(pre);
+      b.adjoint = const_cast<T*>(adjoint);
+      b.h = h, b.t = t, b.q = q;
+      b.s = s + first_[net] * panel_columns;
+      b.g = second ? g + first_[net] * panel_columns : nullptr;
+      b.net_rows = first_[net + 1] - first_[net];
+      b.net_first = b.first - first_[net];
+      b.scratch = scratch.data();
+      DPTF_ISA_CALL(fitting_gradient(b));
+    }
+  });
   // The weights: strips of the inputs of every layer, and its sums over rows.
   struct Item {
     int net, layer;

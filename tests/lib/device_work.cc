@@ -82,19 +82,19 @@ void nets() {
   p.nnei = 5;
   p.ntypes = 2;
   p.n_nets = 3;
-  p.n_nodes = 9;
+  p.n_pieces = 4;
   p.width = 6;
   p.sel = sel;
   p.net_of = net_of;
   p.atype = atype.data();
-  const auto env = numbers(6 * 5 * 4, -0.9, 0.9), nodes = numbers(3 * 9 * 3 * 6), da = numbers(6 * 4 * 6),
-             z = numbers(6 * 5 * 4);
+  const auto env = numbers(6 * 5 * 4, -0.9, 0.9), nodes = numbers(3 * 4 * kTerms * 6),
+             da = numbers(6 * 4 * 6), z = numbers(6 * 5 * 4);
   const std::vector<int> nlist(30, 1);
   p.env = env.data();
   p.nlist = nlist.data();
   p.nodes = nodes.data();
   p.x0 = -1;
-  p.h = 0.25;
+  p.h = 0.5;
   using Source = NodeSource<double>;
   std::vector<double> a(6 * 4 * 6), b(a), ea(env.size()), eb(ea), na(nodes.size()), nb(na);
   work(ContractValue<double, Source, 4>{{p}, a.data()}, 6);
@@ -104,12 +104,15 @@ void nets() {
   embed_contract_grad_env(p, da.data(), eb.data(), serial_for);
   compare("net gradient", ea, eb);
   work(ContractGradGrad<double, Source, 4>{{p}, nullptr, z.data(), nullptr, a.data(), true}, 6);
-  embed_contract_grad_grad(p, z.data(), b.data(), serial_for);
+  embed_contract_grad_grad<double>(p, da.data(), z.data(), b.data(), nullptr, serial_for);
   compare("net second gradient", a, b);
   for (const double* adjoint : {static_cast<const double*>(nullptr), z.data()}) {
     std::fill(na.begin(), na.end(), 0.0);
     work(NodesGrad<double>{{p}, da.data(), adjoint, na.data()}, 30);
-    embed_contract_grad_nodes(p, da.data(), adjoint, nb.data(), serial_for);
+    if (adjoint)
+      embed_contract_grad_grad<double>(p, da.data(), adjoint, nullptr, nb.data(), serial_for);
+    else
+      embed_contract_grad_nodes(p, da.data(), nb.data(), serial_for);
     compare(adjoint ? "second gradient of nodes" : "gradient of nodes", na, nb);
   }
 }

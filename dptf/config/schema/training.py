@@ -142,7 +142,7 @@ def training():
         arg("gradient_max_norm", [float, NULL], ABSENT, "Scale gradients whose total norm exceeds this."),
         arg(
             "tabulated_embedding", [str, bool, int], "auto",
-            "Evaluate embedding networks on nodes and interpolate in training steps: auto, true, false, or the number of nodes.",
+            "Evaluate embedding networks on nodes and interpolate in training steps: auto, true, false, or nodes per unit (16 by default).",
         ),
         arg("enable_ema", bool, ABSENT, "Keep a moving average of the weights; dp freeze --ema takes it."),
         arg("ema_decay", float, ABSENT, "Weight of the old average in every step (default 0.999)."),

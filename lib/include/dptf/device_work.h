@@ -4,11 +4,11 @@
 // its group. On a GPU a group is a warp (or a single thread); on the host it is one lane, and that is how
 // tests check these functions against the CPU kernels on machines without a GPU.
 
+#include "dptf/chebyshev.h"
 #include "dptf/embed_contract.h"
 #include "dptf/env_element.h"
 #include "dptf/force_element.h"
 #include "dptf/force_virial.h"
-#include "dptf/hermite.h"
 #include "dptf/tabulate.h"
 
 namespace dptf {
@@ -32,19 +32,19 @@ DPTF_ELEMENT void add_shared(T* to, T x) {
 #endif
 }
 
-/// Where the coefficients of one slot lie, and their weights for value (w) and slope (v).
-template <typename T>
+/// Where the N coefficients of one slot lie, and their weights for value (w) and slope (v).
+template <typename T, int N>
 struct PieceAt {
   const T* a = nullptr;  // null: the slot contributes nothing
   int64_t stride_c = 1, stride_p = 1;
-  T w[6], v[6];
+  T w[N], v[N];
   DPTF_MEMBER T value(int64_t c) const { return dot(w, c); }
   DPTF_MEMBER T slope(int64_t c) const { return dot(v, c); }
 
  private:
   DPTF_MEMBER T dot(const T* weights, int64_t c) const {
     T s = 0;
-    for (int p = 0; p < 6; ++p) s += weights[p] * a[c * stride_c + p * stride_p];
+    for (int p = 0; p < N; ++p) s += weights[p] * a[c * stride_c + p * stride_p];
     return s;
   }
 };
@@ -55,8 +55,8 @@ struct TableSource {
   Tabulate<T> p;
   DPTF_MEMBER int64_t width() const { return p.width; }
   DPTF_MEMBER int64_t slots() const { return p.slots; }
-  DPTF_MEMBER PieceAt<T> piece(int64_t slot) const {
-    PieceAt<T> out;
+  DPTF_MEMBER PieceAt<T, 6> piece(int64_t slot) const {
+    PieceAt<T, 6> out;
     out.a = p.table + table_weights(p.grid, p.x[slot], out.w, out.v) * 6 * p.width;
     out.stride_c = 6;
     return out;
@@ -67,7 +67,8 @@ struct TableSource {
   }
 };
 
-/// Slots of nets that are given by their values on a grid; sel and net_of in the memory of the device.
+/// Slots of nets that are given by their values at the nodes of pieces; sel and net_of in the memory of the
+/// device.
 template <typename T>
 struct NodeSource {
   EmbedContract<T> p;
@@ -83,19 +84,24 @@ struct NodeSource {
     if (net < 0) return -1;
     const T u = (p.env[4 * slot] - p.x0) / p.h;
     int64_t at = static_cast<int64_t>(u);
-    at = at < 0 ? 0 : (at > p.n_nodes - 2 ? p.n_nodes - 2 : at);
-    *t = u - static_cast<T>(at);
-    return (net * p.n_nodes + at) * 3;
+    at = at < 0 ? 0 : (at > p.n_pieces - 1 ? p.n_pieces - 1 : at);
+    *t = 2 * (u - static_cast<T>(at)) - 1;
+    return (net * p.n_pieces + at) * kTerms;
   }
-  DPTF_MEMBER PieceAt<T> piece(int64_t slot) const {
-    PieceAt<T> out;
+  /// Weights of the node values in value and slope.
+  DPTF_MEMBER void weights(T t, T w[kTerms], T v[kTerms]) const {
+    chebyshev_weights(t, 0, w);
+    chebyshev_weights(t, 1, v);
+    for (int k = 0; k < kTerms; ++k) v[k] *= 2 / p.h;
+  }
+  DPTF_MEMBER PieceAt<T, kTerms> piece(int64_t slot) const {
+    PieceAt<T, kTerms> out;
     T t;
     const int64_t row = first_row(slot, &t);
     if (row < 0) return out;
     out.a = p.nodes + row * p.width;
     out.stride_p = p.width;
-    hermite_weights(t, p.h, 0, out.w);
-    hermite_weights(t, p.h, 1, out.v);
+    weights(t, out.w, out.v);
     return out;
   }
   DPTF_MEMBER T row(int64_t slot, int m, int) const { return p.env[4 * slot + m]; }
@@ -113,7 +119,7 @@ struct ContractValue {
     for (int64_t first = lane; first < width; first += kChunk * lanes) {
       T acc[NCOMP][kChunk] = {};
       for (int64_t slot = i * s.slots(); slot < (i + 1) * s.slots(); ++slot) {
-        const PieceAt<T> piece = s.piece(slot);
+        const auto piece = s.piece(slot);
         if (!piece.a) continue;
         for (int q = 0; q < kChunk; ++q) {
           const int64_t c = first + q * lanes;
@@ -139,7 +145,7 @@ struct ContractGrad {
   DPTF_MEMBER void operator()(int64_t slot, int lane, int lanes) const {
     const int64_t width = s.width();
     const T* d = dy + slot / s.slots() * NCOMP * width;
-    const PieceAt<T> piece = s.piece(slot);
+    const auto piece = s.piece(slot);
     T sums[NCOMP] = {}, x = 0;
     for (int64_t c = lane; piece.a && c < width; c += lanes) {
       const T g = piece.value(c), scale = s.scale(slot, c);
@@ -174,7 +180,7 @@ struct ContractGradGrad {
     for (int64_t c = lane; c < width; c += lanes) {
       T acc[NCOMP] = {};
       for (int64_t slot = i * s.slots(); slot < (i + 1) * s.slots(); ++slot) {
-        const PieceAt<T> piece = s.piece(slot);
+        const auto piece = s.piece(slot);
         if (!piece.a) continue;
         const T g = piece.value(c), scale = s.scale(slot, c);
         const T x = joined ? zrows[slot * NCOMP] : zx[slot];
@@ -195,11 +201,10 @@ struct NodesGrad {
   const T *da, *z;
   T* dnodes;
   DPTF_MEMBER void operator()(int64_t slot, int lane, int lanes) const {
-    T t, w[6], v[6];
+    T t, w[kTerms], v[kTerms];
     const int64_t width = s.width(), row = s.first_row(slot, &t);
     if (row < 0) return;
-    hermite_weights(t, s.p.h, 0, w);
-    hermite_weights(t, s.p.h, 1, v);
+    s.weights(t, w, v);
     const T* d = da + slot / s.slots() * 4 * width;
     const T *r = s.p.env + 4 * slot, *q = z ? z + 4 * slot : r;
     for (int64_t c = lane; c < width; c += lanes) {
@@ -209,7 +214,7 @@ struct NodesGrad {
         dg += r[m] * d[m * width + c];
       }
       dg *= z ? q[0] : T(0);
-      for (int p = 0; p < 6; ++p) add_shared(dnodes + (row + p) * width + c, w[p] * g + v[p] * dg);
+      for (int p = 0; p < kTerms; ++p) add_shared(dnodes + (row + p) * width + c, w[p] * g + v[p] * dg);
     }
   }
 };

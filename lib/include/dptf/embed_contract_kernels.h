@@ -7,13 +7,6 @@
 
 namespace dptf {
 
-/// One used slot (or a run of equal empty slots, counted by `multiplicity`) of the contraction.
-struct EmbedSlot {
-  int64_t atom;
-  int slot, multiplicity;
-  int64_t bin;  // net * (n_nodes - 1) + interval
-};
-
 /// Calls f(slot, multiplicity, net) for the used slots of one atom; runs of equal empty slots are visited
 /// once. An empty slot is not zero: its row is (-davg/dstd), so it contributes a constant.
 template <typename T, typename F>
@@ -49,20 +42,59 @@ DPTF_INLINE void for_each_slot(const EmbedContract<T>& p, int64_t i, F&& f) {
   }
 }
 
-#define DPTF_DECLARE_EMBED_KERNELS(ISA)                                                                    \
-  namespace ISA {                                                                                          \
-  template <typename T>                                                                                    \
-  void embed_forward(const EmbedContract<T>& p, int64_t begin, int64_t end, T* a);                         \
-  template <typename T>                                                                                    \
-  void embed_grad_env(const EmbedContract<T>& p, const T* da, int64_t begin, int64_t end, T* denv);        \
-  template <typename T>                                                                                    \
-  void embed_grad_grad(const EmbedContract<T>& p, const T* z, int64_t begin, int64_t end, T* dda);         \
-  template <typename T>                                                                                    \
-  void embed_grad_grad_env(const EmbedContract<T>& p, const T* da, const T* z, int64_t begin, int64_t end, \
-                           T* out);                                                                        \
-  template <typename T>                                                                                    \
-  void embed_grad_nodes(const EmbedContract<T>& p, const T* da, const T* z, const EmbedSlot* begin,        \
-                        const EmbedSlot* end, T* dpiece);                                                  \
+/// Coefficients of all pieces, padded for the vector loops: c [bins, kTerms, stride] and transposed
+/// [bins, stride, kTerms]; bins are numbered net * n_pieces + piece.
+template <typename T>
+struct EmbedCoefficients {
+  int64_t stride = 0;
+  T *c = nullptr, *transposed = nullptr;
+};
+
+/// Moments of a block of atoms: atom i has count[i] used pieces, in bin [i, capacity], with their moments p
+/// [i, capacity, 4, kTerms].
+template <typename T>
+struct EmbedMoments {
+  int64_t capacity = 0;
+  int* count = nullptr;
+  int* bin = nullptr;
+  T* p = nullptr;
+};
+
+/// Place of the moments of an atom (counted within the block) in one piece.
+struct EmbedUse {
+  int atom, place;
+};
+
+/// Memory of a thread: embed_ints() integers, 2 nnei numbers, and room for the moments of one atom.
+template <typename T>
+struct EmbedScratch {
+  int* ints = nullptr;
+  T *numbers = nullptr, *moments = nullptr;
+};
+
+template <typename T>
+DPTF_INLINE int64_t embed_ints(const EmbedContract<T>& p) {
+  return 7 * (p.nnei + 1) + p.n_nets * p.n_pieces;
+}
+
+#define DPTF_DECLARE_EMBED_KERNELS(ISA)                                                                      \
+  namespace ISA {                                                                                            \
+  int64_t embed_columns(int bytes);                                                                          \
+  template <typename T>                                                                                      \
+  void embed_coefficients(const EmbedContract<T>& p, const double* transform, int64_t begin, int64_t end,    \
+                          EmbedCoefficients<T> c);                                                           \
+  template <typename T>                                                                                      \
+  void embed_forward(const EmbedContract<T>& p, const T* z, EmbedCoefficients<T> c, int64_t begin,           \
+                     int64_t end, int64_t block, EmbedMoments<T> keep, EmbedScratch<T> room, T* out);        \
+  template <typename T>                                                                                      \
+  void embed_pull(const EmbedContract<T>& p, EmbedCoefficients<T> c, const T* da, const T* z, int64_t begin, \
+                  int64_t end, EmbedScratch<T> room, T* out);                                                \
+  template <typename T>                                                                                      \
+  void embed_accumulate(const EmbedContract<T>& p, const T* da, int64_t block, EmbedMoments<T> m,            \
+                        const EmbedUse* begin, const EmbedUse* end, int64_t column, int64_t stride, T* dc);  \
+  template <typename T>                                                                                      \
+  void embed_pull_nodes(const EmbedContract<T>& p, const double* transform, const T* dc, int64_t stride,     \
+                        int64_t begin, int64_t end, T* dnodes);                                              \
   }
 DPTF_DECLARE_EMBED_KERNELS(baseline)
 DPTF_DECLARE_EMBED_KERNELS(avx2)

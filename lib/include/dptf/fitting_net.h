@@ -42,15 +42,18 @@ class FittingNets {
   /// Numbers per row that value() keeps for the derivatives (and again as many with the gradient).
   int64_t n_kept() const { return kept_; }
 
+  // `threads` (of the parallel loop) decides how many rows a block has, which changes no number.
+
   /// y [all rows of x, n_out] of the rows listed. pre [n_rows, n_kept] := arguments of the activations. With
   /// dydx [all rows of x, n_in] (needs n_out == 1): the derivative of y in x, and adjoint [n_rows, n_kept] :=
   /// derivative of y in the results of the layers; otherwise both null.
-  void value(const T* x, T* y, T* pre, T* dydx, T* adjoint, const ParallelFor& parallel) const;
+  void value(const T* x, T* y, T* pre, T* dydx, T* adjoint, int threads, const ParallelFor& parallel) const;
 
   /// Pull-back of dy (adjoint of y) and, with `adjoint`, of ddydx (adjoint of dydx, may be null) to dx and to
   /// the weights. dx is null if not wanted.
   void gradient(const T* x, const T* pre, const T* adjoint, const T* dy, const T* ddydx, T* dx,
-                const std::vector<std::vector<FittingLayerGrad<T>>>& dw, const ParallelFor& parallel) const;
+                const std::vector<std::vector<FittingLayerGrad<T>>>& dw, int threads,
+                const ParallelFor& parallel) const;
 
  private:
   struct Packed;
@@ -58,7 +61,7 @@ class FittingNets {
     int net;
     int64_t begin, count;
   };
-  std::vector<Block> blocks() const;
+  std::vector<Block> blocks(int threads) const;
   Packed pack() const;
 
   std::vector<std::vector<FittingLayer<T>>> nets_;

@@ -41,7 +41,7 @@ struct FittingBlock {
 };
 
 DPTF_INLINE int64_t fitting_scratch(int64_t rows, int64_t stride, int64_t n_in, int64_t n_out) {
-  return (rows + kFittingUnit) * (6 * stride + 3 * fitting_stride(n_in) + 2 * fitting_stride(n_out)) +
+  return (rows + 3 * kFittingUnit) * (6 * stride + 3 * fitting_stride(n_in) + 2 * fitting_stride(n_out)) +
          16 * kFittingUnit;
 }
 

@@ -15,43 +15,23 @@ constexpr int kTileVectors = 3;
 template <typename T>
 constexpr int kTileColumns = kTileVectors * kLanes<T>;
 /// Depth of a pass: the rows of A and the panel of B of a tile stay in the caches next to the core.
-constexpr int64_t kTileDepth = 256;
+constexpr int64_t kTileDepth = 128;
 
-/// One product A B of a tile: A(r, k) = a[r * a_row + k * a_depth], B(k, c) = b[k * b_depth + c]. B must be
-/// readable up to whole vectors.
-template <typename T>
-struct TileTerm {
-  int64_t depth = 0;
-  const T* a = nullptr;
-  int64_t a_row = 0, a_depth = 0;
-  const T* b = nullptr;
-  int64_t b_depth = 0;
-};
-
-/// C(r, c) = c[r * c_row + c] for c < columns := sum of the terms (the second may have depth 0), or C += it.
+/// C(r, c) = c[r * c_row + c] for c < columns := A B, or C += A B, with A(r, k) = a[r * a_row + k * a_depth]
+/// and B(k, c) = b[k * b_depth + c]. B must be readable up to whole vectors.
 template <typename T>
 struct Tile {
-  TileTerm<T> first, second;
+  struct Product {
+    int64_t depth = 0;
+    const T* a = nullptr;
+    int64_t a_row = 0, a_depth = 0;
+    const T* b = nullptr;
+    int64_t b_depth = 0;
+  } product;
   T* c = nullptr;
   int64_t c_row = 0, columns = 0;
   bool add = false;
 };
-
-template <int R, int V, typename T>
-DPTF_INLINE void tile_term(const TileTerm<T>& p, Vec<T> (&acc)[R][V]) {
-  const T *a = p.a, *b = p.b;
-  for (int64_t k = 0; k < p.depth; ++k, a += p.a_depth, b += p.b_depth) {
-    Vec<T> bv[V];
-#pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) bv[v] = load(b + v * kLanes<T>);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const Vec<T> av = splat(a[r * p.a_row]);
-#pragma GCC unroll 3
-      for (int v = 0; v < V; ++v) acc[r][v] += av * bv[v];
-    }
-  }
-}
 
 template <int R, int V, typename T>
 DPTF_INLINE void run_tile(const Tile<T>& p) {
@@ -60,8 +40,18 @@ DPTF_INLINE void run_tile(const Tile<T>& p) {
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 3
     for (int v = 0; v < V; ++v) acc[r][v] = Vec<T>{};
-  tile_term(p.first, acc);
-  if (p.second.depth) tile_term(p.second, acc);
+  const T *a = p.product.a, *b = p.product.b;
+  for (int64_t k = 0; k < p.product.depth; ++k, a += p.product.a_depth, b += p.product.b_depth) {
+    Vec<T> bv[V];
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) bv[v] = load(b + v * kLanes<T>);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> av = splat(a[r * p.product.a_row]);
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) acc[r][v] += av * bv[v];
+    }
+  }
   const int64_t whole = p.columns / kLanes<T>;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -97,8 +87,7 @@ DPTF_INLINE void run_tiles(Tile<T> p, int64_t rows) {
     else
       run_tile_vectors<1>(p);
     rows -= done;
-    p.first.a += done * p.first.a_row;
-    p.second.a += done * p.second.a_row;
+    p.product.a += done * p.product.a_row;
     p.c += done * p.c_row;
   }
 }

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "dptf/embed_contract.h"
+#include "dptf/parallel.h"
 
 namespace dptf {
 
@@ -21,18 +21,10 @@ struct JetLayer {
 template <typename T>
 void jet_layer(const JetLayer<T>& p, T* y, const ParallelFor& parallel);
 
-/// Adjoints dz, dprev (left alone when residual == 0), dbias, didt (may be null) for the adjoint dy.
-template <typename T>
-void jet_layer_grad(const JetLayer<T>& p, const T* dy, T* dz, T* dprev, T* dbias, T* didt,
-                    const ParallelFor& parallel);
-
-#define DPTF_DECLARE_JET_KERNELS(ISA)                                                               \
-  namespace ISA {                                                                                   \
-  template <typename T>                                                                             \
-  void jet_forward(const JetLayer<T>& p, int64_t begin, int64_t end, T* y);                         \
-  template <typename T>                                                                             \
-  void jet_backward(const JetLayer<T>& p, const T* dy, int64_t begin, int64_t end, T* dz, T* dprev, \
-                    T* didt_row);                                                                   \
+#define DPTF_DECLARE_JET_KERNELS(ISA)                                       \
+  namespace ISA {                                                           \
+  template <typename T>                                                     \
+  void jet_forward(const JetLayer<T>& p, int64_t begin, int64_t end, T* y); \
   }
 DPTF_DECLARE_JET_KERNELS(baseline)
 DPTF_DECLARE_JET_KERNELS(avx2)

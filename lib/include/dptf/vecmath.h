@@ -44,11 +44,10 @@ DPTF_INLINE double expm1_positive(double y) {
 
 /// tanh(x), relative error below 1e-15 over the whole line.
 DPTF_INLINE double tanh_vec(double x) {
-  const double a = std::fabs(x) < 20.0 ? std::fabs(x) : 20.0;  // tanh(20) rounds to 1
+  const double a = std::fabs(x) > 20.0 ? 20.0 : std::fabs(x);  // tanh(20) rounds to 1; NaN goes through
   const double e = expm1_positive(2.0 * a);
   const double t = e / (e + 2.0);
-  const double y = std::copysign(t, x);
-  return x == x ? y : x;
+  return std::copysign(t, x);
 }
 
 DPTF_INLINE float tanh_vec(float x) { return static_cast<float>(tanh_vec(static_cast<double>(x))); }

@@ -58,7 +58,7 @@ struct Activate {
       T* __restrict zr = z + r * ld;
       T* __restrict dr = dphi + r * ld;
       const T* __restrict b = bias;
-#pragma omp simd
+#pragma GCC ivdep
       for (int64_t c = 0; c < n; ++c) {
         T f[4];
         activation_derivatives<A>(zr[c] + b[c], f);

@@ -1,241 +1,436 @@
-// Inner loops of the tabulated contraction. The loops over the width of the net are the vector loops;
-// everything a loop touches per slot (six node rows, four rows of A) is contiguous and stays in the
-// first-level cache.
+// Kernels of the tabulated contraction. Per atom, neighbors are sorted by piece; their moments (and the
+// pull-back of moments to neighbors) take a few numbers per neighbor, whatever the width of the net. What
+// involves the width are products with the coefficients of the pieces an atom uses, which stay in the caches.
 #include <algorithm>
 #include <cstring>
 
 #include "dptf/embed_contract_kernels.h"
-#include "dptf/hermite.h"
+#include "dptf/gemm_tile.h"
 
 namespace dptf {
 namespace DPTF_ISA {
 namespace {
 
-/// Interval, local coordinate and the six node rows (each of `width` numbers) of an argument x.
+/// The used slots of one atom by piece: piece b of the atom is bin[b], with the slots start[b] to start[b +
+/// 1] in order, multiplicity and t (the argument within the piece).
 template <typename T>
-struct Piece {
-  const T* y;
-  T t;
-  Piece(const EmbedContract<T>& p, int net, T x) {
-    const T u = (x - p.x0) / p.h;
-    const int64_t k = std::min<int64_t>(std::max<int64_t>(static_cast<int64_t>(u), 0), p.n_nodes - 2);
-    t = u - static_cast<T>(k);
-    y = p.nodes + (net * p.n_nodes + k) * 3 * p.width;
+struct Sorted {
+  int pieces = 0;
+  int *bin, *start, *slot, *times;
+  T* t;
+};
+
+/// Scratch memory of a thread for Sorted: unsorted copies of the slots, and the place of every bin (-1: not
+/// used by this atom).
+template <typename T>
+struct Sorter {
+  Sorted<T> out;
+  int *piece, *slot, *times, *place;
+  T* t;
+
+  DPTF_INLINE_MEMBER explicit Sorter(const EmbedContract<T>& p, const EmbedScratch<T>& room) {
+    const int64_t n = p.nnei;
+    int* next = room.ints;
+    out.bin = next, out.start = next + n + 1, out.slot = next + 2 * (n + 1), out.times = next + 3 * (n + 1);
+    piece = next + 4 * (n + 1), slot = next + 5 * (n + 1), times = next + 6 * (n + 1),
+    place = next + 7 * (n + 1);
+    std::fill_n(place, p.n_nets * p.n_pieces, -1);
+    out.t = room.numbers;
+    t = room.numbers + n;
+  }
+
+  DPTF_INLINE_MEMBER const Sorted<T>& sort(const EmbedContract<T>& p, int64_t i) {
+    int n = 0, pieces = 0;
+    bool in_order = true;
+    for_each_slot(p, i, [&](int s, int multiplicity, int net) {
+      const T u = (p.env[(i * p.nnei + s) * 4] - p.x0) / p.h;
+      const int64_t k = std::min<int64_t>(std::max<int64_t>(static_cast<int64_t>(u), 0), p.n_pieces - 1);
+      const int bin = static_cast<int>(net * p.n_pieces + k);
+      if (place[bin] < 0) {
+        place[bin] = pieces;
+        out.start[pieces] = 0;
+        out.bin[pieces++] = bin;
+      } else if (place[bin] != pieces - 1) {
+        in_order = false;
+      }
+      piece[n] = place[bin];
+      ++out.start[place[bin]];
+      slot[n] = s;
+      times[n] = multiplicity;
+      t[n++] = 2 * (u - static_cast<T>(k)) - 1;
+    });
+    out.pieces = pieces;
+    for (int b = 0, at = 0; b <= pieces; ++b) {
+      const int count = b < pieces ? out.start[b] : 0;
+      out.start[b] = at;
+      at += count;
+    }
+    if (in_order) {
+      std::copy_n(slot, n, out.slot);
+      std::copy_n(times, n, out.times);
+      std::copy_n(t, n, out.t);
+    } else {
+      for (int k = 0; k < n; ++k) {
+        const int at = out.start[piece[k]]++;
+        out.slot[at] = slot[k];
+        out.times[at] = times[k];
+        out.t[at] = t[k];
+      }
+      for (int b = pieces; b > 0; --b) out.start[b] = out.start[b - 1];
+      out.start[0] = 0;
+    }
+    for (int b = 0; b < pieces; ++b) place[out.bin[b]] = -1;
+    return out;
   }
 };
 
-}  // namespace
-
+/// out[r][k] := v[k][r].
 template <typename T>
-void embed_forward(const EmbedContract<T>& p, int64_t begin, int64_t end, T* a) {
-  const int64_t m = p.width;
-  for (int64_t i = begin; i < end; ++i) {
-    T* __restrict a0 = a + i * 4 * m;
-    T* __restrict a1 = a0 + m;
-    T* __restrict a2 = a1 + m;
-    T* __restrict a3 = a2 + m;
-    std::memset(a0, 0, sizeof(T) * 4 * m);
-    for_each_slot(p, i, [&](int slot, int multiplicity, int net) {
-      const T* r = p.env + (i * p.nnei + slot) * 4;
-      const Piece<T> piece(p, net, r[0]);
-      T w[6];
-      hermite_weights(piece.t, p.h, 0, w);
-      const T r0 = multiplicity * r[0], r1 = multiplicity * r[1], r2 = multiplicity * r[2],
-              r3 = multiplicity * r[3];
-      const T* __restrict y = piece.y;
-#pragma GCC ivdep
-      for (int64_t c = 0; c < m; ++c) {
-        const T g = w[0] * y[c] + w[1] * y[m + c] + w[2] * y[2 * m + c] + w[3] * y[3 * m + c] +
-                    w[4] * y[4 * m + c] + w[5] * y[5 * m + c];
-        a0[c] += r0 * g;
-        a1[c] += r1 * g;
-        a2[c] += r2 * g;
-        a3[c] += r3 * g;
-      }
-    });
-  }
+DPTF_INLINE void turn(const Vec<T>* v, T* out) {
+  alignas(64) T rows[kTerms * kLanes<T>];
+#pragma GCC unroll 16
+  for (int k = 0; k < kTerms; ++k) store(rows + k * kLanes<T>, v[k]);
+  for (int r = 0; r < kLanes<T>; ++r)
+#pragma GCC unroll 16
+    for (int k = 0; k < kTerms; ++k) out[r * kTerms + k] = rows[k * kLanes<T> + r];
 }
 
+/// Values (and slopes in x, with `slopes`) of all terms for kLanes arguments, one argument per row of kTerms.
 template <typename T>
-void embed_grad_env(const EmbedContract<T>& p, const T* da, int64_t begin, int64_t end, T* denv) {
-  const int64_t m = p.width;
-  for (int64_t i = begin; i < end; ++i) {
-    const T* __restrict d0 = da + i * 4 * m;
-    const T* __restrict d1 = d0 + m;
-    const T* __restrict d2 = d1 + m;
-    const T* __restrict d3 = d2 + m;
-    T* out = denv + i * p.nnei * 4;
-    std::memset(out, 0, sizeof(T) * p.nnei * 4);
-    for_each_slot(p, i, [&](int slot, int multiplicity, int net) {
-      const T* r = p.env + (i * p.nnei + slot) * 4;
-      const Piece<T> piece(p, net, r[0]);
-      T w[6], v[6];
-      hermite_weights(piece.t, p.h, 0, w);
-      hermite_weights(piece.t, p.h, 1, v);
-      const T r0 = r[0], r1 = r[1], r2 = r[2], r3 = r[3];
-      const T* __restrict y = piece.y;
-      T s0 = 0, s1 = 0, s2 = 0, s3 = 0, sx = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3, sx)
-      for (int64_t c = 0; c < m; ++c) {
-        const T y0 = y[c], y1 = y[m + c], y2 = y[2 * m + c], y3 = y[3 * m + c], y4 = y[4 * m + c],
-                y5 = y[5 * m + c];
-        const T g = w[0] * y0 + w[1] * y1 + w[2] * y2 + w[3] * y3 + w[4] * y4 + w[5] * y5;
-        const T dg = v[0] * y0 + v[1] * y1 + v[2] * y2 + v[3] * y3 + v[4] * y4 + v[5] * y5;
-        s0 += d0[c] * g;
-        s1 += d1[c] * g;
-        s2 += d2[c] * g;
-        s3 += d3[c] * g;
-        sx += (r0 * d0[c] + r1 * d1[c] + r2 * d2[c] + r3 * d3[c]) * dg;
-      }
-      for (int k = slot; k < slot + multiplicity; ++k) {
-        out[4 * k] = s0 + sx;
-        out[4 * k + 1] = s1;
-        out[4 * k + 2] = s2;
-        out[4 * k + 3] = s3;
-      }
-    });
+DPTF_INLINE void terms(Vec<T> t, T scale, T* values, T* slopes) {
+  Vec<T> v[kTerms], d[kTerms];
+  const Vec<T> two = t + t, one = splat(T(1));
+  v[0] = one, v[1] = t;
+  d[0] = one - one, d[1] = splat(scale);
+#pragma GCC unroll 16
+  for (int k = 2; k < kTerms; ++k) v[k] = two * v[k - 1] - v[k - 2];
+  if (slopes) {
+    const Vec<T> twice = splat(2 * scale);
+#pragma GCC unroll 16
+    for (int k = 2; k < kTerms; ++k) d[k] = twice * v[k - 1] + two * d[k - 1] - d[k - 2];
   }
+  turn(v, values);
+  if (slopes) turn(d, slopes);
 }
 
 /// Sum of z over a run of folded slots: they share env, so only the sum of their adjoints matters.
 template <typename T>
-static inline void fold(const T* z, int multiplicity, T out[4]) {
+DPTF_INLINE void fold(const T* z, int multiplicity, T out[4]) {
   for (int c = 0; c < 4; ++c) out[c] = 0;
   for (int k = 0; k < multiplicity; ++k)
     for (int c = 0; c < 4; ++c) out[c] += z[4 * k + c];
 }
 
+/// Moments [pieces, 4, kTerms] of an atom: of its rows R, or of the pull-back of z.
 template <typename T>
-void embed_grad_grad(const EmbedContract<T>& p, const T* z, int64_t begin, int64_t end, T* dda) {
-  const int64_t m = p.width;
-  for (int64_t i = begin; i < end; ++i) {
-    T* __restrict a0 = dda + i * 4 * m;
-    T* __restrict a1 = a0 + m;
-    T* __restrict a2 = a1 + m;
-    T* __restrict a3 = a2 + m;
-    std::memset(a0, 0, sizeof(T) * 4 * m);
-    for_each_slot(p, i, [&](int slot, int multiplicity, int net) {
-      const T* r = p.env + (i * p.nnei + slot) * 4;
-      T q[4];
-      fold(z + (i * p.nnei + slot) * 4, multiplicity, q);
-      const Piece<T> piece(p, net, r[0]);
-      T w[6], v[6];
-      hermite_weights(piece.t, p.h, 0, w);
-      hermite_weights(piece.t, p.h, 1, v);
-      const T q0 = q[0], q1 = q[1], q2 = q[2], q3 = q[3], r1 = r[1], r2 = r[2], r3 = r[3], r0 = r[0];
-      const T* __restrict y = piece.y;
-#pragma GCC ivdep
-      for (int64_t c = 0; c < m; ++c) {
-        const T y0 = y[c], y1 = y[m + c], y2 = y[2 * m + c], y3 = y[3 * m + c], y4 = y[4 * m + c],
-                y5 = y[5 * m + c];
-        const T g = w[0] * y0 + w[1] * y1 + w[2] * y2 + w[3] * y3 + w[4] * y4 + w[5] * y5;
-        const T dg = q0 * (v[0] * y0 + v[1] * y1 + v[2] * y2 + v[3] * y3 + v[4] * y4 + v[5] * y5);
-        a0[c] += q0 * g + r0 * dg;
-        a1[c] += q1 * g + r1 * dg;
-        a2[c] += q2 * g + r2 * dg;
-        a3[c] += q3 * g + r3 * dg;
-      }
-    });
-  }
-}
-
-template <typename T>
-void embed_grad_grad_env(const EmbedContract<T>& p, const T* da, const T* z, int64_t begin, int64_t end,
-                         T* out) {
-  const int64_t m = p.width;
-  for (int64_t i = begin; i < end; ++i) {
-    const T *d0 = da + i * 4 * m, *d1 = d0 + m, *d2 = d1 + m, *d3 = d2 + m;
-    std::memset(out + i * p.nnei * 4, 0, sizeof(T) * p.nnei * 4);
-    for_each_slot(p, i, [&](int slot, int multiplicity, int net) {
-      const T* r = p.env + (i * p.nnei + slot) * 4;
-      const Piece<T> piece(p, net, r[0]);
-      T v[6], u[6];
-      hermite_weights(piece.t, p.h, 1, v);
-      hermite_weights(piece.t, p.h, 2, u);
-      const T* y = piece.y;
-      // With q_c = sum_m G'_m da_cm and e = sum_m G''_m sum_c R_c da_cm:
-      // d/dR_c of (z . denv) = z_0 q_c, and through the argument of G: sum_c z_c q_c + z_0 e.
-      T s0 = 0, s1 = 0, s2 = 0, s3 = 0, e = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3, e)
-      for (int64_t c = 0; c < m; ++c) {
-        T dg = 0, ddg = 0;
-        for (int q = 0; q < 6; ++q) {
-          dg += v[q] * y[q * m + c];
-          ddg += u[q] * y[q * m + c];
+DPTF_INLINE void moments(const EmbedContract<T>& p, const Sorted<T>& s, int64_t i, const T* z, T* m) {
+  constexpr int vectors = kTerms / kLanes<T>;
+  const T scale = 2 / p.h;
+  alignas(64) T values[kLanes<T> * kTerms], slopes[kLanes<T> * kTerms];
+  for (int b = 0; b < s.pieces; ++b, m += 4 * kTerms) {
+    std::memset(m, 0, sizeof(T) * 4 * kTerms);
+    for (int first = s.start[b]; first < s.start[b + 1]; first += kLanes<T>) {
+      const int n = std::min<int>(kLanes<T>, s.start[b + 1] - first);
+      Vec<T> t{};
+      for (int k = 0; k < n; ++k) t[k] = s.t[first + k];
+      terms(t, scale, values, z ? slopes : nullptr);
+      for (int k = 0; k < n; ++k) {
+        const int64_t at = (i * p.nnei + s.slot[first + k]) * 4;
+        const T* r = p.env + at;
+        T q[4];
+        if (z)
+          fold(z + at, s.times[first + k], q);
+        else
+          for (int c = 0; c < 4; ++c) q[c] = s.times[first + k] * r[c];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) {
+          const Vec<T> value = load(values + k * kTerms + v * kLanes<T>);
+          Vec<T> slope{};
+          if (z) slope = q[0] * load(slopes + k * kTerms + v * kLanes<T>);
+#pragma GCC unroll 4
+          for (int c = 0; c < 4; ++c) {
+            T* to = m + c * kTerms + v * kLanes<T>;
+            Vec<T> sum = load(to) + q[c] * value;
+            if (z) sum += r[c] * slope;
+            store(to, sum);
+          }
         }
-        s0 += d0[c] * dg;
-        s1 += d1[c] * dg;
-        s2 += d2[c] * dg;
-        s3 += d3[c] * dg;
-        e += (r[0] * d0[c] + r[1] * d1[c] + r[2] * d2[c] + r[3] * d3[c]) * ddg;
-      }
-      for (int k = slot; k < slot + multiplicity; ++k) {
-        const T* q = z + (i * p.nnei + k) * 4;
-        T* o = out + (i * p.nnei + k) * 4;
-        o[0] = q[0] * s0 + q[0] * s0 + q[1] * s1 + q[2] * s2 + q[3] * s3 + q[0] * e;
-        o[1] = q[0] * s1;
-        o[2] = q[0] * s2;
-        o[3] = q[0] * s3;
-      }
-    });
-  }
-}
-
-template <typename T>
-void embed_grad_nodes(const EmbedContract<T>& p, const T* da, const T* z, const EmbedSlot* begin,
-                      const EmbedSlot* end, T* dpiece) {
-  const int64_t m = p.width;
-  T* __restrict o = dpiece;
-  for (const EmbedSlot* s = begin; s != end; ++s) {
-    const T* r = p.env + (s->atom * p.nnei + s->slot) * 4;
-    const Piece<T> piece(p, 0, r[0]);
-    T w[6], v[6];
-    hermite_weights(piece.t, p.h, 0, w);
-    const T* __restrict d0 = da + s->atom * 4 * m;
-    const T* __restrict d1 = d0 + m;
-    const T* __restrict d2 = d1 + m;
-    const T* __restrict d3 = d2 + m;
-    if (!z) {
-      const T r0 = s->multiplicity * r[0], r1 = s->multiplicity * r[1], r2 = s->multiplicity * r[2],
-              r3 = s->multiplicity * r[3];
-#pragma GCC ivdep
-      for (int64_t c = 0; c < m; ++c) {
-        const T g = r0 * d0[c] + r1 * d1[c] + r2 * d2[c] + r3 * d3[c];
-        o[c] += w[0] * g;
-        o[m + c] += w[1] * g;
-        o[2 * m + c] += w[2] * g;
-        o[3 * m + c] += w[3] * g;
-        o[4 * m + c] += w[4] * g;
-        o[5 * m + c] += w[5] * g;
-      }
-    } else {
-      T q[4];
-      fold(z + (s->atom * p.nnei + s->slot) * 4, s->multiplicity, q);
-      hermite_weights(piece.t, p.h, 1, v);
-      const T q0 = q[0], q1 = q[1], q2 = q[2], q3 = q[3];
-      const T r0 = q0 * r[0], r1 = q0 * r[1], r2 = q0 * r[2], r3 = q0 * r[3];
-#pragma GCC ivdep
-      for (int64_t c = 0; c < m; ++c) {
-        const T g = q0 * d0[c] + q1 * d1[c] + q2 * d2[c] + q3 * d3[c];
-        const T dg = r0 * d0[c] + r1 * d1[c] + r2 * d2[c] + r3 * d3[c];
-        o[c] += w[0] * g + v[0] * dg;
-        o[m + c] += w[1] * g + v[1] * dg;
-        o[2 * m + c] += w[2] * g + v[2] * dg;
-        o[3 * m + c] += w[3] * g + v[3] * dg;
-        o[4 * m + c] += w[4] * g + v[4] * dg;
-        o[5 * m + c] += w[5] * g + v[5] * dg;
       }
     }
   }
 }
 
-#define DPTF_INSTANTIATE(T)                                                                                \
-  template void embed_forward<T>(const EmbedContract<T>&, int64_t, int64_t, T*);                           \
-  template void embed_grad_env<T>(const EmbedContract<T>&, const T*, int64_t, int64_t, T*);                \
-  template void embed_grad_grad<T>(const EmbedContract<T>&, const T*, int64_t, int64_t, T*);               \
-  template void embed_grad_grad_env<T>(const EmbedContract<T>&, const T*, const T*, int64_t, int64_t, T*); \
-  template void embed_grad_nodes<T>(const EmbedContract<T>&, const T*, const T*, const EmbedSlot*,         \
-                                    const EmbedSlot*, T*);
+/// a [4, width] := sum over pieces of moments times coefficients.
+template <int V, typename T>
+DPTF_INLINE void contract(const Sorted<T>& s, const T* m, const EmbedCoefficients<T>& c, int64_t column, T* a,
+                          int64_t width) {
+  Vec<T> acc[4][V];
+#pragma GCC unroll 4
+  for (int r = 0; r < 4; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) acc[r][v] = Vec<T>{};
+  for (int b = 0; b < s.pieces; ++b, m += 4 * kTerms) {
+    const T* row = c.c + s.bin[b] * kTerms * c.stride + column;
+    for (int k = 0; k < kTerms; ++k, row += c.stride) {
+      Vec<T> bv[V];
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) bv[v] = load(row + v * kLanes<T>);
+#pragma GCC unroll 4
+      for (int r = 0; r < 4; ++r) {
+        const Vec<T> av = splat(m[r * kTerms + k]);
+#pragma GCC unroll 3
+        for (int v = 0; v < V; ++v) acc[r][v] += av * bv[v];
+      }
+    }
+  }
+  for (int r = 0; r < 4; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) {
+      const int64_t at = column + v * kLanes<T>;
+      if (at + kLanes<T> <= width)
+        store(a + r * width + at, acc[r][v]);
+      else
+        for (int64_t k = at; k < width; ++k) a[r * width + k] = acc[r][v][k - at];
+    }
+}
+
+/// Adjoint of the moments of a piece, q [4, kTerms] = da C^T.
+template <typename T>
+DPTF_INLINE void pull_moments(const T* da, const T* transposed, int64_t width, T* q) {
+  constexpr int vectors = kTerms / kLanes<T>;
+  Vec<T> acc[4][vectors];
+#pragma GCC unroll 4
+  for (int r = 0; r < 4; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) acc[r][v] = Vec<T>{};
+  for (int64_t c = 0; c < width; ++c, transposed += kTerms) {
+    Vec<T> bv[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) bv[v] = load(transposed + v * kLanes<T>);
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      const Vec<T> av = splat(da[r * width + c]);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) acc[r][v] += av * bv[v];
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < 4; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) store(q + r * kTerms + v * kLanes<T>, acc[r][v]);
+}
+
+/// Sums over k of q[c, k] times values, slopes and (with SECOND) second derivatives of the terms, for kLanes
+/// arguments.
+template <bool SECOND, typename T>
+DPTF_INLINE void series(Vec<T> t, const T* q, Vec<T> value[4], Vec<T> slope[4], Vec<T> second[4]) {
+  const Vec<T> two = t + t, zero = t - t, one = zero + T(1);
+  Vec<T> v0 = one, v1 = t, d0 = zero, d1 = one, e0 = zero, e1 = zero;
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    value[c] = q[c * kTerms] + q[c * kTerms + 1] * t;
+    slope[c] = zero + q[c * kTerms + 1];
+    if (SECOND) second[c] = zero;
+  }
+  for (int k = 2; k < kTerms; ++k) {
+    const Vec<T> v2 = two * v1 - v0, d2 = 2 * v1 + two * d1 - d0;
+    Vec<T> e2 = zero;
+    if (SECOND) e2 = 4 * d1 + two * e1 - e0;
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const Vec<T> w = splat(q[c * kTerms + k]);
+      value[c] += w * v2;
+      slope[c] += w * d2;
+      if (SECOND) second[c] += w * e2;
+    }
+    v0 = v1, v1 = v2, d0 = d1, d1 = d2, e0 = e1, e1 = e2;
+  }
+}
+
+/// dc [kTileRows, V vectors] += sum over uses of moments times the four rows of da.
+template <int V, typename T>
+DPTF_INLINE void accumulate(const EmbedContract<T>& p, const T* da, int64_t block, int64_t capacity,
+                            const T* moments, const EmbedUse* begin, const EmbedUse* end, int64_t column,
+                            int64_t stride, T* dc) {
+  Vec<T> acc[kTileRows][V];
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) acc[r][v] = load(dc + r * stride + v * kLanes<T>);
+  const int64_t left = p.width - column;
+  alignas(64) T copy[4 * V * kLanes<T>] = {};
+  for (const EmbedUse* u = begin; u != end; ++u) {
+    const T *a = da + (block + u->atom) * 4 * p.width + column,
+            *m = moments + (u->atom * capacity + u->place) * 4 * kTerms;
+    int64_t a_row = p.width;
+    if (left < V * kLanes<T>) {  // whole vectors would leave the array
+      for (int c = 0; c < 4; ++c)
+        for (int64_t k = 0; k < left; ++k) copy[c * V * kLanes<T> + k] = a[c * p.width + k];
+      a = copy;
+      a_row = V * kLanes<T>;
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      Vec<T> bv[V];
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) bv[v] = load(a + c * a_row + v * kLanes<T>);
+#pragma GCC unroll 8
+      for (int r = 0; r < kTileRows; ++r) {
+        const Vec<T> av = splat(m[c * kTerms + r]);
+#pragma GCC unroll 3
+        for (int v = 0; v < V; ++v) acc[r][v] += av * bv[v];
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) store(dc + r * stride + v * kLanes<T>, acc[r][v]);
+}
+
+}  // namespace
+
+int64_t embed_columns(int bytes) { return kTileVectors * kVectorBytes / bytes; }
+
+template <typename T>
+void embed_coefficients(const EmbedContract<T>& p, const double* transform, int64_t begin, int64_t end,
+                        EmbedCoefficients<T> c) {
+  for (int64_t bin = begin; bin < end; ++bin) {
+    T* out = c.c + bin * kTerms * c.stride;
+    const T* nodes = p.nodes + bin * kTerms * p.width;
+    std::memset(out, 0, sizeof(T) * kTerms * c.stride);
+    for (int k = 0; k < kTerms; ++k)
+      for (int q = 0; q < kTerms; ++q) {
+        const T w = static_cast<T>(transform[k * kTerms + q]);
+        T* __restrict to = out + k * c.stride;
+        const T* __restrict y = nodes + q * p.width;
+        for (int64_t m = 0; m < p.width; ++m) to[m] += w * y[m];
+      }
+    if (!c.transposed) continue;
+    T* turned = c.transposed + bin * c.stride * kTerms;
+    for (int64_t m = 0; m < p.width; ++m)
+      for (int k = 0; k < kTerms; ++k) turned[m * kTerms + k] = out[k * c.stride + m];
+  }
+}
+
+template <typename T>
+void embed_forward(const EmbedContract<T>& p, const T* z, EmbedCoefficients<T> c, int64_t begin, int64_t end,
+                   int64_t block, EmbedMoments<T> keep, EmbedScratch<T> room, T* out) {
+  Sorter<T> sorter(p, room);
+  for (int64_t i = begin; i < end; ++i) {
+    const Sorted<T>& s = sorter.sort(p, i);
+    T* m = room.moments;
+    if (keep.p) {
+      const int64_t at = i - block;
+      m = keep.p + at * keep.capacity * 4 * kTerms;
+      keep.count[at] = s.pieces;
+      std::copy_n(s.bin, s.pieces, keep.bin + at * keep.capacity);
+    }
+    moments(p, s, i, z, m);
+    if (!out) continue;
+    T* a = out + i * 4 * p.width;
+    int64_t column = 0;
+    for (; column + 2 * kLanes<T> < p.width; column += 3 * kLanes<T>)
+      contract<3>(s, m, c, column, a, p.width);
+    if (column + kLanes<T> < p.width)
+      contract<2>(s, m, c, column, a, p.width);
+    else if (column < p.width)
+      contract<1>(s, m, c, column, a, p.width);
+  }
+}
+
+template <typename T>
+void embed_pull(const EmbedContract<T>& p, EmbedCoefficients<T> c, const T* da, const T* z, int64_t begin,
+                int64_t end, EmbedScratch<T> room, T* out) {
+  Sorter<T> sorter(p, room);
+  const T scale = 2 / p.h;
+  alignas(64) T q[4 * kTerms];
+  for (int64_t i = begin; i < end; ++i) {
+    const Sorted<T>& s = sorter.sort(p, i);
+    std::memset(out + i * p.nnei * 4, 0, sizeof(T) * p.nnei * 4);
+    for (int b = 0; b < s.pieces; ++b) {
+      pull_moments(da + i * 4 * p.width, c.transposed + s.bin[b] * c.stride * kTerms, p.width, q);
+      for (int first = s.start[b]; first < s.start[b + 1]; first += kLanes<T>) {
+        const int n = std::min<int>(kLanes<T>, s.start[b + 1] - first);
+        Vec<T> t{}, r[4] = {}, value[4], slope[4], second[4];
+        for (int k = 0; k < n; ++k) {
+          const T* row = p.env + (i * p.nnei + s.slot[first + k]) * 4;
+          t[k] = s.t[first + k];
+          for (int comp = 0; comp < 4; ++comp) r[comp][k] = row[comp];
+        }
+        if (z)
+          series<true, T>(t, q, value, slope, second);
+        else
+          series<false, T>(t, q, value, slope, second);
+        for (int comp = 0; comp < 4; ++comp) slope[comp] *= scale;
+        if (!z) {
+          value[0] += r[0] * slope[0] + r[1] * slope[1] + r[2] * slope[2] + r[3] * slope[3];
+          for (int k = 0; k < n; ++k)
+            for (int copy = 0; copy < s.times[first + k]; ++copy)
+              for (int comp = 0; comp < 4; ++comp)
+                out[(i * p.nnei + s.slot[first + k] + copy) * 4 + comp] = value[comp][k];
+          continue;
+        }
+        // d/dR_c of (z . denv) is z_0 slope_c; through the argument of G it is sum_c z_c slope_c + z_0 sum_c
+        // R_c second_c.
+        const Vec<T> curved =
+            scale * scale * (r[0] * second[0] + r[1] * second[1] + r[2] * second[2] + r[3] * second[3]);
+        for (int k = 0; k < n; ++k)
+          for (int copy = 0; copy < s.times[first + k]; ++copy) {
+            const int64_t at = (i * p.nnei + s.slot[first + k] + copy) * 4;
+            const T* y = z + at;
+            T* o = out + at;
+            o[0] = 2 * y[0] * slope[0][k] + y[1] * slope[1][k] + y[2] * slope[2][k] + y[3] * slope[3][k] +
+                   y[0] * curved[k];
+            for (int comp = 1; comp < 4; ++comp) o[comp] = y[0] * slope[comp][k];
+          }
+      }
+    }
+  }
+}
+
+template <typename T>
+void embed_accumulate(const EmbedContract<T>& p, const T* da, int64_t block, EmbedMoments<T> m,
+                      const EmbedUse* begin, const EmbedUse* end, int64_t column, int64_t stride, T* dc) {
+  for (int k = 0; k < kTerms; k += kTileRows) {
+    T* to = dc + k * stride + column;
+    const T* from = m.p + k;
+    if (p.width - column > 2 * kLanes<T>)
+      accumulate<3>(p, da, block, m.capacity, from, begin, end, column, stride, to);
+    else if (p.width - column > kLanes<T>)
+      accumulate<2>(p, da, block, m.capacity, from, begin, end, column, stride, to);
+    else
+      accumulate<1>(p, da, block, m.capacity, from, begin, end, column, stride, to);
+  }
+}
+
+template <typename T>
+void embed_pull_nodes(const EmbedContract<T>& p, const double* transform, const T* dc, int64_t stride,
+                      int64_t begin, int64_t end, T* dnodes) {
+  for (int64_t bin = begin; bin < end; ++bin) {
+    T* out = dnodes + bin * kTerms * p.width;
+    std::memset(out, 0, sizeof(T) * kTerms * p.width);
+    for (int q = 0; q < kTerms; ++q)
+      for (int k = 0; k < kTerms; ++k) {
+        const T w = static_cast<T>(transform[k * kTerms + q]);
+        T* __restrict to = out + q * p.width;
+        const T* __restrict from = dc + (bin * kTerms + k) * stride;
+        for (int64_t m = 0; m < p.width; ++m) to[m] += w * from[m];
+      }
+  }
+}
+
+#define DPTF_INSTANTIATE(T)                                                                                 \
+  template void embed_coefficients<T>(const EmbedContract<T>&, const double*, int64_t, int64_t,             \
+                                      EmbedCoefficients<T>);                                                \
+  template void embed_forward<T>(const EmbedContract<T>&, const T*, EmbedCoefficients<T>, int64_t, int64_t, \
+                                 int64_t, EmbedMoments<T>, EmbedScratch<T>, T*);                            \
+  template void embed_pull<T>(const EmbedContract<T>&, EmbedCoefficients<T>, const T*, const T*, int64_t,   \
+                              int64_t, EmbedScratch<T>, T*);                                                \
+  template void embed_accumulate<T>(const EmbedContract<T>&, const T*, int64_t, EmbedMoments<T>,            \
+                                    const EmbedUse*, const EmbedUse*, int64_t, int64_t, T*);                \
+  template void embed_pull_nodes<T>(const EmbedContract<T>&, const double*, const T*, int64_t, int64_t,     \
+                                    int64_t, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 

@@ -10,28 +10,48 @@ namespace DPTF_ISA {
 namespace {
 
 /// Rows of a sum over rows that are taken at once.
-constexpr int64_t kProductRows = 128;
+constexpr int64_t kProductRows = 64;
 /// Strips of kTileRows inputs of a layer that are fetched together: whole cache lines of every row.
 constexpr int64_t kStrips = 32 / kTileRows;
+/// Inputs of a layer whose rows of W stay in the second cache.
+constexpr int64_t kInputBlock = 64;
 
-/// c [rows, n_out] := a [rows, n_in] W.
+/// Asks for rows `begin` to `end` of a block of rows of `bytes` each.
+DPTF_INLINE void fetch(const void* rows, int64_t row_bytes, int64_t bytes, int64_t begin, int64_t end) {
+  for (int64_t r = begin; r < end; ++r)
+    for (int64_t k = 0; k < bytes; k += 64)
+      __builtin_prefetch(static_cast<const char*>(rows) + r * row_bytes + k, 0, 2);
+}
+
+/// c [rows, n_out] := a [rows, n_in] W. Weights come from far away in short rows, which no hardware foresees:
+/// the next panel is asked for while this one is used.
 template <typename T>
 void multiply(int64_t rows, const FittingLayerView<T>& v, const T* a, int64_t a_row, T* c, int64_t c_row) {
   const int64_t depth = v.layer.n_in, n = v.layer.n_out;
   for (int64_t p = 0; p < depth; p += kTileDepth)
     for (int64_t j = 0; j < n; j += kTileColumns<T>) {
+      const bool last = j + kTileColumns<T> >= n;
+      const int64_t next_p = last ? p + kTileDepth : p, next_j = last ? 0 : j / kTileColumns<T> + 1;
+      const T* next = v.matrix + next_j * v.panel_step + next_p * v.row_step;
+      const int64_t ahead = next_p < depth ? std::min(kTileDepth, depth - next_p) : 0;
       Tile<T> tile;
-      tile.first = {std::min(kTileDepth, depth - p),
-                    a + p,
-                    a_row,
-                    1,
-                    v.matrix + j / kTileColumns<T> * v.panel_step + p * v.row_step,
-                    v.row_step};
+      tile.product = {std::min(kTileDepth, depth - p),
+                      a + p,
+                      a_row,
+                      1,
+                      v.matrix + j / kTileColumns<T> * v.panel_step + p * v.row_step,
+                      v.row_step};
       tile.c = c + j;
       tile.c_row = c_row;
       tile.columns = std::min<int64_t>(kTileColumns<T>, n - j);
       tile.add = p > 0;
-      run_tiles(tile, rows);
+      for (int64_t r = 0; r < rows; r += kTileRows) {
+        fetch(next, v.row_step * sizeof(T), kTileColumns<T> * sizeof(T), ahead * r / rows,
+              ahead * std::min<int64_t>(r + kTileRows, rows) / rows);
+        run_tiles(tile, std::min<int64_t>(kTileRows, rows - r));
+        tile.product.a += kTileRows * a_row;
+        tile.c += kTileRows * c_row;
+      }
     }
 }
 
@@ -40,29 +60,39 @@ void multiply(int64_t rows, const FittingLayerView<T>& v, const T* a, int64_t a_
 template <typename T>
 void multiply_back(int64_t rows, const FittingLayer<T>& w, const T* s, int64_t s_row, T* turned, T* out,
                    int64_t out_row) {
-  const int64_t turned_row = fitting_stride(rows);
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t k = 0; k < w.n_out; ++k) turned[k * turned_row + r] = s[r * s_row + k];
-  alignas(64) T part[kTileRows * kTileColumns<T>];
-  for (int64_t c = 0; c < w.n_in; c += kTileRows) {
-    const int64_t inputs = std::min<int64_t>(kTileRows, w.n_in - c);
-    for (int64_t j = 0; j < rows; j += kTileColumns<T>) {
-      Tile<T> tile;
-      tile.first = {w.n_out, w.w + c * w.n_out, w.n_out, 1, turned + j, turned_row};
-      tile.c = part;
-      tile.c_row = kTileColumns<T>;
-      tile.columns = std::min<int64_t>(kTileColumns<T>, rows - j);
-      run_tiles(tile, inputs);
-      T* to = out + j * out_row + c;
-      if (inputs == kTileRows)
-        for (int64_t r = 0; r < tile.columns; ++r)
-#pragma GCC unroll 8
-          for (int k = 0; k < kTileRows; ++k) to[r * out_row + k] = part[k * kTileColumns<T> + r];
-      else
-        for (int64_t r = 0; r < tile.columns; ++r)
-          for (int64_t k = 0; k < inputs; ++k) to[r * out_row + k] = part[k * kTileColumns<T> + r];
-    }
+  for (int64_t r = 0; r < rows; ++r) {
+    T* panel = turned + r / kTileColumns<T> * kTileColumns<T> * w.n_out + r % kTileColumns<T>;
+    for (int64_t k = 0; k < w.n_out; ++k) panel[k * kTileColumns<T>] = s[r * s_row + k];
   }
+  // A part of s^T stays in the first cache while it meets a block of W.
+  for (int64_t p = 0; p < w.n_out; p += kTileDepth)
+    for (int64_t c0 = 0; c0 < w.n_in; c0 += kInputBlock)
+      for (int64_t j = 0; j < rows; j += kTileColumns<T>)
+        for (int64_t c = c0; c < std::min(c0 + kInputBlock, w.n_in); c += kTileRows) {
+          const int64_t inputs = std::min<int64_t>(kTileRows, w.n_in - c);
+          if (j == 0)
+            fetch(w.w + (c + kTileRows) * w.n_out + p, w.n_out * sizeof(T),
+                  std::min(kTileDepth, w.n_out - p) * sizeof(T), 0,
+                  std::min<int64_t>(kTileRows, w.n_in - c - inputs));
+          alignas(64) T part[kTileRows * kTileColumns<T>];
+          Tile<T> tile;
+          tile.product = {std::min(kTileDepth, w.n_out - p),          w.w + c * w.n_out + p, w.n_out, 1,
+                          turned + j * w.n_out + p * kTileColumns<T>, kTileColumns<T>};
+          tile.c = part;
+          tile.c_row = kTileColumns<T>;
+          tile.columns = std::min<int64_t>(kTileColumns<T>, rows - j);
+          run_tiles(tile, inputs);
+          T* to = out + j * out_row + c;
+          for (int64_t r = 0; r < tile.columns; ++r, to += out_row)
+            if (inputs < kTileRows)
+              for (int64_t k = 0; k < inputs; ++k) to[k] = part[k * kTileColumns<T> + r] + (p ? to[k] : T(0));
+            else if (p)
+#pragma GCC unroll 8
+              for (int k = 0; k < kTileRows; ++k) to[k] += part[k * kTileColumns<T> + r];
+            else
+#pragma GCC unroll 8
+              for (int k = 0; k < kTileRows; ++k) to[k] = part[k * kTileColumns<T> + r];
+        }
 }
 
 /// Rows of a layer to its panels.
@@ -96,7 +126,7 @@ struct Functions {
       T* __restrict b = f1 + r * f_row;
       if (f2) {
         T* __restrict c = f2 + r * f_row;
-#pragma omp simd
+#pragma GCC ivdep
         for (int64_t k = 0; k < n; ++k) {
           T f[4];
           activation_derivatives<A>(x[k], f);
@@ -105,7 +135,7 @@ struct Functions {
           c[k] = f[2];
         }
       } else {
-#pragma omp simd
+#pragma GCC ivdep
         for (int64_t k = 0; k < n; ++k) {
           T f[4];
           activation_derivatives<A>(x[k], f);
@@ -190,7 +220,7 @@ void fitting_value(const FittingBlock<T>& b) {
   const int last = b.n_layers - 1;
   Arena<T> arena{b.scratch};
   T *slopes = arena.take(rows * b.stride), *results = arena.take(rows * b.stride),
-    *turned = arena.take(fitting_stride(rows) * b.stride);
+    *turned = arena.take((rows + kTileColumns<T>)*b.stride);
   const T* in = gather(b, b.x, b.layers[0].layer.n_in, &arena);
   int64_t in_row = b.layers[0].layer.n_in;
   for (int k = 0; k < last; ++k) {
@@ -251,7 +281,7 @@ void fitting_gradient(const FittingBlock<T>& b) {
   Arena<T> arena{b.scratch};
   T *f0 = arena.take(rows * stride), *f1 = arena.take(rows * stride), *f2 = arena.take(rows * stride),
     *u = arena.take(rows * stride), *a = arena.take(rows * stride),
-    *turned = arena.take(fitting_stride(rows) * (stride + fitting_stride(top.n_out)));
+    *turned = arena.take((rows + kTileColumns<T>)*(stride + fitting_stride(top.n_out)));
   const T* in = gather(b, b.x, n_in, &arena);
   const T* tangent = second ? gather(b, b.ddydx, n_in, &arena) : nullptr;
   int64_t in_row = n_in;
@@ -336,37 +366,49 @@ void fitting_gradient(const FittingBlock<T>& b) {
 
 template <typename T>
 void fitting_product(const FittingProduct<T>& p, int64_t begin, int64_t end) {
-  // Strips of inputs of some rows are copied side by side; then they meet all outputs.
+  // Strips of inputs of some rows are copied side by side; then they meet all outputs, panel by panel.
   alignas(64) T strips[2][kStrips][kProductRows * kTileRows];
-  for (int64_t r0 = 0; r0 < p.rows; r0 += kProductRows) {
-    const int64_t n = std::min(kProductRows, p.rows - r0);
-    for (int64_t c0 = begin; c0 < end; c0 += kTileRows) {
-      const int64_t width = std::min<int64_t>(kTileRows, end - c0),
-                    strip = (c0 - begin) / kTileRows % kStrips;
-      for (int64_t r = 0; strip == 0 && r < n; ++r) {
-        const int64_t row = p.index ? p.index[r0 + r] : r0 + r, all = std::min(kStrips * kTileRows, end - c0);
-        for (int term = 0; term < (p.tangent ? 2 : 1); ++term) {
+  const int terms = p.tangent ? 2 : 1;
+  for (int64_t c0 = begin; c0 < end; c0 += kStrips * kTileRows) {
+    const int64_t inputs = std::min(kStrips * kTileRows, end - c0);
+    for (int64_t r0 = 0; r0 < p.rows; r0 += kProductRows) {
+      const int64_t n = std::min(kProductRows, p.rows - r0);
+      for (int64_t r = 0; r < n; ++r) {
+        const int64_t row = p.index ? p.index[r0 + r] : r0 + r;
+        for (int term = 0; term < terms; ++term) {
           const T* from = (term ? p.tangent : p.in) + row * p.in_stride + c0;
-          if (all == kStrips * kTileRows)
+          if (inputs == kStrips * kTileRows)
             for (int q = 0; q < kStrips; ++q)
 #pragma GCC unroll 8
               for (int c = 0; c < kTileRows; ++c)
                 strips[term][q][r * kTileRows + c] = from[q * kTileRows + c];
           else
-            for (int64_t c = 0; c < all; ++c)
+            for (int64_t c = 0; c < inputs; ++c)
               strips[term][c / kTileRows][r * kTileRows + c % kTileRows] = from[c];
         }
       }
       for (int64_t j = 0; j < p.n_out; j += kTileColumns<T>) {
-        const int64_t at = (j / kTileColumns<T> * p.rows + r0) * kTileColumns<T>;
-        Tile<T> tile;
-        tile.first = {n, strips[0][strip], 1, kTileRows, p.s + at, kTileColumns<T>};
-        if (p.tangent) tile.second = {n, strips[1][strip], 1, kTileRows, p.g + at, kTileColumns<T>};
-        tile.c = p.dw + c0 * p.n_out + j;
-        tile.c_row = p.n_out;
-        tile.columns = std::min<int64_t>(kTileColumns<T>, p.n_out - j);
-        tile.add = r0 > 0;
-        run_tiles(tile, width);
+        if (c0 + inputs < end)
+          for (int64_t r = n * j / p.n_out; r < n * (j + kTileColumns<T>) / p.n_out && r < n; ++r) {
+            const int64_t at = (p.index ? p.index[r0 + r] : r0 + r) * p.in_stride + c0 + inputs;
+            fetch(p.in + at, 0, kStrips * kTileRows * sizeof(T), 0, 1);
+            if (p.tangent) fetch(p.tangent + at, 0, kStrips * kTileRows * sizeof(T), 0, 1);
+          }
+        for (int term = 0; term < terms; ++term)
+          for (int64_t c = 0; c < inputs; c += kTileRows) {
+            Tile<T> tile;
+            tile.product = {n,
+                            strips[term][c / kTileRows],
+                            1,
+                            kTileRows,
+                            (term ? p.g : p.s) + (j / kTileColumns<T> * p.rows + r0) * kTileColumns<T>,
+                            kTileColumns<T>};
+            tile.c = p.dw + (c0 + c) * p.n_out + j;
+            tile.c_row = p.n_out;
+            tile.columns = std::min<int64_t>(kTileColumns<T>, p.n_out - j);
+            tile.add = r0 > 0 || term > 0;
+            run_tiles(tile, std::min<int64_t>(kTileRows, inputs - c));
+          }
       }
     }
   }
