@@ -1,6 +1,7 @@
 #include "dptf/axis_product.h"
 
 #include "dptf/isa_dispatch.h"
+#include "dptf/scratch.h"
 
 namespace dptf {
 
@@ -13,8 +14,10 @@ void axis_product(const AxisProduct<T>& p, const T* a, const T* b, bool both, T*
 
 template <typename T>
 void axis_product_grad(const AxisProduct<T>& p, const T* dd, const T* a, T* da, const ParallelFor& parallel) {
-  parallel(p.n, p.rows * p.width * p.axis / 2,
-           [&](int64_t begin, int64_t end) { DPTF_ISA_CALL(axis_gradients(p, dd, a, da, begin, end)); });
+  parallel(p.n, p.rows * p.width * p.axis / 2, [&](int64_t begin, int64_t end) {
+    Scratch<T> scratch(8 * p.axis);
+    DPTF_ISA_CALL(axis_gradients(p, dd, a, da, scratch.data(), begin, end));
+  });
 }
 
 #define DPTF_INSTANTIATE(T)                                                                               \

@@ -24,13 +24,14 @@ void axis_product(const AxisProduct<T>& p, const T* a, const T* b, bool both, T*
 template <typename T>
 void axis_product_grad(const AxisProduct<T>& p, const T* dd, const T* a, T* da, const ParallelFor& parallel);
 
-#define DPTF_DECLARE_AXIS_KERNELS(ISA)                                                                      \
-  namespace ISA {                                                                                           \
-  template <typename T>                                                                                     \
-  void axis_products(const AxisProduct<T>& p, const T* a, const T* b, bool both, T* d, int64_t begin,       \
-                     int64_t end);                                                                          \
-  template <typename T>                                                                                     \
-  void axis_gradients(const AxisProduct<T>& p, const T* dd, const T* a, T* da, int64_t begin, int64_t end); \
+#define DPTF_DECLARE_AXIS_KERNELS(ISA)                                                                    \
+  namespace ISA {                                                                                         \
+  template <typename T>                                                                                   \
+  void axis_products(const AxisProduct<T>& p, const T* a, const T* b, bool both, T* d, int64_t begin,     \
+                     int64_t end);                                                                        \
+  template <typename T>                                                                                   \
+  void axis_gradients(const AxisProduct<T>& p, const T* dd, const T* a, T* da, T* scratch, int64_t begin, \
+                      int64_t end);                                                                       \
   }
 DPTF_DECLARE_AXIS_KERNELS(baseline)
 DPTF_DECLARE_AXIS_KERNELS(avx2)

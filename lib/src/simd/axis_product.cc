@@ -1,24 +1,86 @@
 #include "dptf/axis_product.h"
 
 #include <algorithm>
+#include <type_traits>
 
-#include "dptf/inline.h"
+#include "dptf/simd_vec.h"
 
 namespace dptf {
 namespace DPTF_ISA {
 namespace {
 
-template <typename T>
+/// Vectors that hold the axis in registers; other sizes go number by number.
+constexpr int kMostVectors = 4;
+
+template <int V, typename T>
 DPTF_INLINE void add_product(const AxisProduct<T>& p, const T* a, const T* b, T* d) {
   for (int64_t m = 0; m < p.width; ++m) {
-    T* __restrict to = d + m * p.axis;
-    for (int64_t r = 0; r < p.rows; ++r) {
-      const T w = a[r * p.width + m];
-      const T* __restrict from = b + r * p.width;
-#pragma omp simd
-      for (int64_t k = 0; k < p.axis; ++k) to[k] += w * from[k];
+    T* to = d + m * p.axis;
+    if constexpr (V == 0) {
+      for (int64_t r = 0; r < p.rows; ++r)
+        for (int64_t k = 0; k < p.axis; ++k) to[k] += a[r * p.width + m] * b[r * p.width + k];
+    } else {
+      Vec<T> acc[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[v] = load(to + v * kLanes<T>);
+      for (int64_t r = 0; r < p.rows; ++r) {
+        const Vec<T> w = splat(a[r * p.width + m]);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[v] += w * load(b + r * p.width + v * kLanes<T>);
+      }
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) store(to + v * kLanes<T>, acc[v]);
     }
   }
+}
+
+/// da [4, width] of four rows (n of them used; side: their first columns, [axis, 4]).
+template <int V, typename T>
+DPTF_INLINE void four_gradients(const AxisProduct<T>& p, const T* d, const T* row, int64_t n, const T* side,
+                                T* sums, T* out) {
+  constexpr int group = 4;
+  Vec<T> kept[group][V ? V : 1];
+  for (int r = 0; r < group; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) kept[r][v] = Vec<T>{};
+  for (int64_t m = 0; m < p.width; ++m) {
+    const T* dm = d + m * p.axis;
+    T acc[group] = {};
+    for (int64_t k = 0; k < p.axis; ++k)
+#pragma GCC unroll 4
+      for (int r = 0; r < group; ++r) acc[r] += dm[k] * side[k * group + r];
+    for (int r = 0; r < n; ++r) out[r * p.width + m] = acc[r];
+    if constexpr (V == 0) {
+      for (int r = 0; r < n; ++r)
+        for (int64_t k = 0; k < p.axis; ++k) sums[r * p.axis + k] += row[r * p.width + m] * dm[k];
+    } else {
+#pragma GCC unroll 4
+      for (int r = 0; r < group; ++r) {
+        const Vec<T> w = splat(r < n ? row[r * p.width + m] : T(0));
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) kept[r][v] += w * load(dm + v * kLanes<T>);
+      }
+    }
+  }
+  if constexpr (V != 0)
+#pragma GCC unroll 4
+    for (int r = 0; r < group; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) store(sums + r * p.axis + v * kLanes<T>, kept[r][v]);
+}
+
+/// Calls f with the number of vectors that hold the axis exactly, 0 if none does.
+template <typename T, typename F>
+DPTF_INLINE void with_vectors(int64_t axis, F&& f) {
+  const int64_t v = axis % kLanes<T> ? 0 : axis / kLanes<T>;
+  if (v == 1)
+    f(std::integral_constant<int, 1>());
+  else if (v == 2)
+    f(std::integral_constant<int, 2>());
+  else if (v == kMostVectors)
+    f(std::integral_constant<int, kMostVectors>());
+  else
+    f(std::integral_constant<int, 0>());
 }
 
 }  // namespace
@@ -27,40 +89,40 @@ template <typename T>
 void axis_products(const AxisProduct<T>& p, const T* a, const T* b, bool both, T* d, int64_t begin,
                    int64_t end) {
   const int64_t in = p.rows * p.width, out = p.width * p.axis;
-  for (int64_t i = begin; i < end; ++i) {
-    std::fill_n(d + i * out, out, T(0));
-    add_product(p, a + i * in, b + i * in, d + i * out);
-    if (both) add_product(p, b + i * in, a + i * in, d + i * out);
-  }
+  with_vectors<T>(p.axis, [&](auto vectors) {
+    constexpr int V = decltype(vectors)::value;
+    for (int64_t i = begin; i < end; ++i) {
+      std::fill_n(d + i * out, out, T(0));
+      add_product<V>(p, a + i * in, b + i * in, d + i * out);
+      if (both) add_product<V>(p, b + i * in, a + i * in, d + i * out);
+    }
+  });
 }
 
 template <typename T>
-void axis_gradients(const AxisProduct<T>& p, const T* dd, const T* a, T* da, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) {
-    const T* d = dd + i * p.width * p.axis;
-    for (int64_t r = 0; r < p.rows; ++r) {
-      const T* __restrict row = a + (i * p.rows + r) * p.width;
-      T* __restrict out = da + (i * p.rows + r) * p.width;
-      for (int64_t m = 0; m < p.width; ++m) {
-        const T* __restrict dm = d + m * p.axis;
-        T s = 0;
-#pragma omp simd reduction(+ : s)
-        for (int64_t k = 0; k < p.axis; ++k) s += dm[k] * row[k];
-        out[m] = s;
+void axis_gradients(const AxisProduct<T>& p, const T* dd, const T* a, T* da, T* scratch, int64_t begin,
+                    int64_t end) {
+  // Four rows at a time, side by side: rows of A are few, so they are what a vector holds.
+  T *side = scratch, *sums = scratch + 4 * p.axis;
+  with_vectors<T>(p.axis, [&](auto vectors) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t r0 = 0; r0 < p.rows; r0 += 4) {
+        const int64_t n = std::min<int64_t>(4, p.rows - r0);
+        const T* row = a + (i * p.rows + r0) * p.width;
+        T* out = da + (i * p.rows + r0) * p.width;
+        for (int64_t k = 0; k < p.axis; ++k)
+          for (int r = 0; r < 4; ++r) side[k * 4 + r] = r < n ? row[r * p.width + k] : T(0);
+        std::fill_n(sums, 4 * p.axis, T(0));
+        four_gradients<decltype(vectors)::value>(p, dd + i * p.width * p.axis, row, n, side, sums, out);
+        for (int r = 0; r < n; ++r)
+          for (int64_t k = 0; k < p.axis; ++k) out[r * p.width + k] += sums[r * p.axis + k];
       }
-      for (int64_t m = 0; m < p.width; ++m) {
-        const T* __restrict dm = d + m * p.axis;
-        const T w = row[m];
-#pragma omp simd
-        for (int64_t k = 0; k < p.axis; ++k) out[k] += w * dm[k];
-      }
-    }
-  }
+  });
 }
 
 #define DPTF_INSTANTIATE(T)                                                                              \
   template void axis_products<T>(const AxisProduct<T>&, const T*, const T*, bool, T*, int64_t, int64_t); \
-  template void axis_gradients<T>(const AxisProduct<T>&, const T*, const T*, T*, int64_t, int64_t);
+  template void axis_gradients<T>(const AxisProduct<T>&, const T*, const T*, T*, T*, int64_t, int64_t);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 
