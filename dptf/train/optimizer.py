@@ -1,7 +1,7 @@
 """From a loss to an update of the variables."""
 
 from dptf.errors import UserError
-from dptf.ops import tf
+from dptf.ops import op_module, tf
 
 
 def scaled_rate(section, size):
@@ -22,6 +22,31 @@ def make_optimizer(config, lr, variables):
     return Adam(section, lr, options.get("gradient_max_norm"))
 
 
+class FusedAdam(tf.train.AdamOptimizer):
+    """TensorFlow's Adam, its variables and their names included, with one op for the weights of a precision."""
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """The update as an operation; every gradient is a dense tensor."""
+        pairs = list(grads_and_vars)
+        if any(not v.dtype._is_ref_dtype for _, v in pairs):
+            return super().apply_gradients(pairs, global_step, name)
+        self._create_slots([v for _, v in pairs])
+        self._prepare()
+        updates = []
+        for dtype in dict.fromkeys(v.dtype.base_dtype for _, v in pairs):
+            grads, weights = zip(*[(g, v) for g, v in pairs if v.dtype.base_dtype == dtype])
+            constants = [self._lr_t, self._beta1_t, self._beta2_t, self._epsilon_t, *self._get_beta_accumulators()]
+            updates.append(
+                op_module.dptf_adam(
+                    [v._ref() for v in weights], [self.get_slot(v, "m")._ref() for v in weights],
+                    [self.get_slot(v, "v")._ref() for v in weights], list(grads),
+                    tf.stack([tf.cast(c, dtype) for c in constants]),
+                )
+            )  # fmt: skip
+        with tf.control_dependencies([self._finish(updates, name or "adam")]):
+            return tf.no_op() if global_step is None else tf.assign_add(global_step, 1).op
+
+
 class Adam:
     """Adam on gradients that are averaged over the ranks.
 
@@ -36,9 +61,7 @@ class Adam:
     """
 
     def __init__(self, section, lr, max_norm=None):
-        self._adam = tf.train.AdamOptimizer(
-            lr, beta1=section.get("adam_beta1", 0.9), beta2=section.get("adam_beta2", 0.999)
-        )
+        self._adam = FusedAdam(lr, beta1=section.get("adam_beta1", 0.9), beta2=section.get("adam_beta2", 0.999))
         self._max_norm = max_norm
 
     def minimize(self, branch, variables, global_step, world, flag):
