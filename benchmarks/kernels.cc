@@ -2,6 +2,7 @@
 // Prints a line per kernel: name, microseconds per atom (median of repetitions, one thread), and how much
 // memory it touches.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <functional>
@@ -13,6 +14,7 @@
 #include "dptf/dense_net.h"
 #include "dptf/embed_contract.h"
 #include "dptf/force_virial.h"
+#include "dptf/fused_sea.h"
 #include "dptf/tabulate.h"
 
 using namespace dptf;
@@ -155,6 +157,78 @@ void fitting(const char* name) {
   });
 }
 
+/// Random layers of these widths, n_in first.
+template <typename Layer>
+std::vector<Layer> layers(std::initializer_list<int64_t> widths) {
+  std::vector<Layer> out;
+  const int64_t* n_in = widths.begin();
+  for (const int64_t* n = n_in + 1; n != widths.end(); n_in = n++) {
+    Layer w;
+    w.n_in = *n_in;
+    w.n_out = *n;
+    const double size = std::sqrt(3.0 / static_cast<double>(*n_in + *n));
+    w.matrix = numbers(*n_in * *n, -size, size);
+    w.bias = numbers(*n);
+    out.push_back(w);
+  }
+  return out;
+}
+
+/// The whole model on a box of 1029 atoms: search for neighbors, energy, forces and virial.
+template <typename C>
+void whole_model(const char* name) {
+  SeaModel m;
+  m.ntypes = 2;
+  m.sel = {46, 92};
+  m.rcut = 6;
+  m.rcut_smth = 0.5;
+  m.axis = 16;
+  for (int p = 0; p < 4; ++p) {
+    m.davg.insert(m.davg.end(), {0.05, 0, 0, 0});
+    m.dstd.insert(m.dstd.end(), {0.13, 0.08, 0.08, 0.08});
+  }
+  m.net_of = {0, 1, 0, 1};
+  m.nets.resize(2);
+  for (auto& net : m.nets) net.layers = layers<EmbedLayer>({1, 25, 50, kWidth});
+  for (int t = 0; t < 2; ++t) {
+    m.fitting.push_back(layers<DenseLayerWeights<double>>({kWidth * 16, 240, 240, 240, 1}));
+    for (size_t k = 0; k < 3; ++k) m.fitting[t][k].activation = 1;
+    for (size_t k = 1; k < 3; ++k) m.fitting[t][k].residual = true;
+  }
+  m.bias = m.shift = {0, 0};
+  m.scale = {1, 1};
+  FusedSea<C> model(m);
+  constexpr int kSide = 7;
+  constexpr double kSpacing = 3.1;
+  std::vector<double> coord;
+  std::vector<int> type;
+  for (int i = 0; i < kSide * kSide * kSide; ++i) {
+    const double at[3] = {kSpacing * (i % kSide), kSpacing * (i / kSide % kSide),
+                          kSpacing * (i / kSide / kSide)};
+    for (int atom = 0; atom < 3; ++atom) {
+      const auto d = numbers(3);
+      const double length = std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+      for (int x = 0; x < 3; ++x) coord.push_back(at[x] + (atom ? 0.97 * d[x] / length : 0.02 * d[x]));
+      type.push_back(atom ? 1 : 0);
+    }
+  }
+  const double box[9] = {kSide * kSpacing, 0, 0, 0, kSide * kSpacing, 0, 0, 0, kSide * kSpacing};
+  SeaInput<double> in;
+  in.nf = 1;
+  in.nloc = in.nall = static_cast<int64_t>(type.size());
+  in.coord = coord.data();
+  in.box = box;
+  in.type = type.data();
+  in.periodic = true;
+  std::vector<double> force(coord.size());
+  double energy = 0, virial[9];
+  SeaOutput<double> out;
+  out.energy = &energy;
+  out.force = force.data();
+  out.virial = virial;
+  measure(name, in.nloc, [&] { model.evaluate(in, out, 1, serial_for); });
+}
+
 }  // namespace
 
 int main() {
@@ -166,4 +240,6 @@ int main() {
   geometry();
   fitting<double>("fitting net 1480-240x3 with gradient");
   fitting<float>("fitting net with gradient, float32");
+  whole_model<double>("inference: whole se_e2_a model");
+  whole_model<float>("inference: whole se_e2_a model, float32");
 }

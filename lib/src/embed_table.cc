@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dptf/hermite.h"
 #include "dptf/jet_layer.h"
 
 namespace dptf {
@@ -59,108 +58,188 @@ void EmbedNet::jets(const double* x, int64_t n, double* out) const {
 }
 
 template <typename T>
-void EmbedTable<T>::exact_piece(T x, T* piece) const {
-  const double at = x;
+void EmbedTable<T>::exact_piece(double x, T* to_rows, T* to_columns) const {
   const int64_t m = net.width();
   std::vector<double> jet(3 * m);
-  net.jets(&at, 1, jet.data());
-  std::fill(piece, piece + 6 * stride, T(0));
-  for (int d = 0; d < 3; ++d)
-    for (int64_t c = 0; c < m; ++c) piece[d * stride + c] = static_cast<T>(jet[d * m + c]);
+  net.jets(&x, 1, jet.data());
+  std::fill(to_rows, to_rows + kBasis * stride, T(0));
+  std::fill(to_columns, to_columns + kBasis * stride, T(0));
+  for (int p = 0; p < 2; ++p)
+    for (int64_t c = 0; c < m; ++c)
+      to_rows[p * stride + c] = to_columns[c * kBasis + p] = static_cast<T>(jet[p * m + c]);
 }
 
 namespace {
 
-/// Nodes of one grid, and how far its pieces are from the net.
-struct Grid {
-  double h = 0, error = 0;
-  std::vector<double> jets;  // [n + 1, 3, m]
+constexpr double kPi = 3.14159265358979323846;
+
+/// One piece in Chebyshev form, and how far it is from the net.
+struct Fit {
+  std::vector<double> series;  // [kBasis, m]
+  double error[2] = {0, 0};    // of value and slope, relative to their largest size in the whole table
 };
 
-/// `probes` arguments are looked at in every piece. The value is worst in the middle of a piece, the slope a
-/// little beside it; a quarter point would show twice as much.
-Grid make_grid(const EmbedNet& net, double low, double h, int64_t n, int probes) {
-  const int64_t m = net.width();
-  Grid out;
-  out.h = h;
-  std::vector<double> x(n + 1), places(n * probes), exact(3 * n * probes * m);
-  for (int64_t k = 0; k <= n; ++k) x[k] = low + h * static_cast<double>(k);
-  for (int64_t k = 0; k < n * probes; ++k)
-    places[k] = low + h * (static_cast<double>(k) + 0.5) / static_cast<double>(probes);
-  out.jets.resize(3 * (n + 1) * m);
-  net.jets(x.data(), n + 1, out.jets.data());
-  net.jets(places.data(), n * probes, exact.data());
-  double size[2] = {1e-300, 1e-300}, error[2] = {0, 0};
-  for (int order = 0; order < 2; ++order)
-    for (int probe = 0; probe < probes; ++probe) {
-      double w[6];
-      hermite_weights((probe + 0.5) / probes, h, order, w);
-      for (int64_t k = 0; k < n; ++k)
-        for (int64_t c = 0; c < m; ++c) {
-          double f = 0;
-          for (int q = 0; q < 6; ++q) f += w[q] * out.jets[(3 * k + q) * m + c];
-          const double e = exact[(3 * (k * probes + probe) + order) * m + c];
-          size[order] = std::max(size[order], std::fabs(e));
-          error[order] = std::max(error[order], std::fabs(f - e));
-        }
+/// Value and slope of a Chebyshev series at h of [-1, 1].
+void evaluate(const std::vector<double>& series, int64_t m, double h, double* value, double* slope) {
+  double t[kBasis] = {1, h}, d[kBasis] = {0, 1};
+  for (int p = 2; p < kBasis; ++p) {
+    t[p] = 2 * h * t[p - 1] - t[p - 2];
+    d[p] = 2 * t[p - 1] + 2 * h * d[p - 1] - d[p - 2];
+  }
+  std::fill(value, value + m, 0.0);
+  std::fill(slope, slope + m, 0.0);
+  for (int p = 0; p < kBasis; ++p)
+    for (int64_t c = 0; c < m; ++c) {
+      value[c] += t[p] * series[p * m + c];
+      slope[c] += d[p] * series[p * m + c];
     }
-  out.error = std::max(error[0] / size[0], error[1] / size[1]);
-  return out;
 }
+
+/// Pieces of one net, found by halving.
+class Builder {
+ public:
+  Builder(const EmbedNet& net, double x0, double bin, int64_t bins, double value_tolerance,
+          double slope_tolerance)
+      : net_(net), m_(net.width()), x0_(x0), bin_(bin), tolerance_{value_tolerance, slope_tolerance} {
+    constexpr int64_t kSamples = 200;
+    std::vector<double> x(kSamples + 1), jets(3 * (kSamples + 1) * m_);
+    for (int64_t k = 0; k <= kSamples; ++k)
+      x[k] = x0 + bin * static_cast<double>(bins) * static_cast<double>(k) / static_cast<double>(kSamples);
+    net.jets(x.data(), kSamples + 1, jets.data());
+    for (int64_t k = 0; k <= kSamples; ++k)
+      for (int order = 0; order < 2; ++order)
+        for (int64_t c = 0; c < m_; ++c)
+          size_[order] = std::max(size_[order], std::fabs(jets[(3 * k + order) * m_ + c]));
+    split(0, bins, fit(0, bins));
+  }
+
+  struct Piece {
+    int64_t begin, end;  // bins
+    Fit fit;
+  };
+  std::vector<Piece> pieces;
+
+ private:
+  bool good(const Fit& f) const { return f.error[0] <= tolerance_[0] && f.error[1] <= tolerance_[1]; }
+
+  void split(int64_t begin, int64_t end, Fit whole) {
+    if (good(whole) || end - begin == 1) {
+      pieces.push_back({begin, end, std::move(whole)});
+      return;
+    }
+    const int64_t middle = (begin + end) / 2;
+    Fit left = fit(begin, middle), right = fit(middle, end);
+    // Where only rounding is left, narrower pieces would be worse.
+    const bool tiny = whole.error[0] < 1e-10 && whole.error[1] < 1e-9 && !net_.is_stored();
+    bool gains = false;
+    for (int order = 0; order < 2; ++order)
+      gains = gains || (whole.error[order] > tolerance_[order] &&
+                        std::max(left.error[order], right.error[order]) < 0.5 * whole.error[order]);
+    if (tiny && !gains) {
+      pieces.push_back({begin, end, std::move(whole)});
+      return;
+    }
+    split(begin, middle, std::move(left));
+    split(middle, end, std::move(right));
+  }
+
+  /// Interpolates in the extrema of T_15, which hold both ends: neighboring pieces join. A single piece of a
+  /// stored net is a polynomial of degree 5; its ends may belong to the next one, so inner points are taken.
+  Fit fit(int64_t begin, int64_t end) {
+    const double half = 0.5 * bin_ * static_cast<double>(end - begin),
+                 center = x0_ + 0.5 * bin_ * static_cast<double>(begin + end);
+    const bool inner = net_.is_stored() && end - begin == 1;
+    double x[kBasis], angle[kBasis];
+    for (int k = 0; k < kBasis; ++k) {
+      angle[k] = inner ? kPi * (k + 0.5) / kBasis : kPi * k / (kBasis - 1);
+      x[k] = center + half * std::cos(angle[k]);
+    }
+    std::vector<double> jets(3 * kBasis * m_);
+    net_.jets(x, kBasis, jets.data());
+    Fit out;
+    out.series.assign(kBasis * m_, 0.0);
+    for (int p = 0; p < (inner ? 6 : kBasis); ++p) {
+      double* s = out.series.data() + p * m_;
+      for (int k = 0; k < kBasis; ++k) {
+        double w = inner ? (p ? 2.0 : 1.0) / kBasis : 2.0 / (kBasis - 1);
+        if (!inner && (k == 0 || k == kBasis - 1)) w *= 0.5;
+        if (!inner && (p == 0 || p == kBasis - 1)) w *= 0.5;
+        w *= std::cos(p * angle[k]);
+        for (int64_t c = 0; c < m_; ++c) s[c] += w * jets[3 * k * m_ + c];
+      }
+    }
+    if (inner) return out;
+    const int64_t probes = net_.is_stored() ? std::max<int64_t>(2 * kBasis, 2 * (end - begin)) : 2 * kBasis;
+    std::vector<double> places(probes), exact(3 * probes * m_), value(m_), slope(m_);
+    for (int64_t k = 0; k < probes; ++k)
+      places[k] = center + half * (2 * (static_cast<double>(k) + 0.5) / static_cast<double>(probes) - 1);
+    net_.jets(places.data(), probes, exact.data());
+    for (int64_t k = 0; k < probes; ++k) {
+      evaluate(out.series, m_, (places[k] - center) / half, value.data(), slope.data());
+      for (int64_t c = 0; c < m_; ++c) {
+        out.error[0] = std::max(out.error[0], std::fabs(value[c] - exact[3 * k * m_ + c]) / size_[0]);
+        out.error[1] =
+            std::max(out.error[1], std::fabs(slope[c] / half - exact[(3 * k + 1) * m_ + c]) / size_[1]);
+      }
+    }
+    return out;
+  }
+
+  const EmbedNet& net_;
+  int64_t m_;
+  double x0_, bin_, tolerance_[2], size_[2] = {1e-300, 1e-300};
+};
 
 }  // namespace
 
 template <typename T>
-EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double tolerance, int64_t max_nodes) {
+EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double value_tolerance,
+                          double slope_tolerance, int64_t max_bins) {
   const int64_t m = net.width();
   EmbedTable<T> out;
   out.net = net;
   constexpr int64_t kUnit = 64 / sizeof(T);  // the longest vector
   out.stride = (m + kUnit - 1) / kUnit * kUnit;
-  Grid best;
-  if (net.is_stored()) {
-    low = net.grid.lower;
-    const int64_t own = std::max<int64_t>(
-        1, std::min<int64_t>(net.grid.rows, std::llround((net.grid.upper - net.grid.lower) / net.grid.fine)));
-    for (int64_t thin : {16, 8, 4, 2, 1}) {
-      if (own < 4 * thin && thin > 1) continue;
-      // What is left at the upper end is evaluated exactly.
-      best =
-          make_grid(net, low, net.grid.fine * static_cast<double>(thin), own / thin, static_cast<int>(thin));
-      if (best.error < tolerance) break;
-    }
-  } else {
-    for (int64_t pieces = 32; pieces < max_nodes; pieces *= 2) {
-      Grid next = make_grid(net, low, (high - low) / static_cast<double>(pieces), pieces, 1);
-      // Once rounding is all that is left (the slope divides it by h), a denser table would be worse.
-      if (pieces > 32 && next.error > 0.5 * best.error && best.error < 1e-9) break;
-      best = std::move(next);
-      if (best.error < tolerance) break;
-    }
-  }
+  int64_t bins = max_bins;
   out.x0 = low;
-  out.h = best.h;
-  out.error = best.error;
-  out.n_nodes = static_cast<int64_t>(best.jets.size()) / (3 * m);
-  if (net.is_stored() && best.error > 100 * tolerance) {
-    out.powers = true;
-    out.error = 0;
-    out.nodes.assign((out.n_nodes - 1) * 6 * out.stride, T(0));
-    for (int64_t k = 0; k < out.n_nodes - 1; ++k)
-      for (int64_t c = 0; c < m; ++c)
-        for (int p = 0; p < 6; ++p)
-          out.nodes[(6 * k + p) * out.stride + c] = static_cast<T>(net.stored[(k * m + c) * 6 + p]);
-    return out;
+  out.bin = (high - low) / static_cast<double>(bins);
+  if (net.is_stored()) {
+    bins = std::max<int64_t>(
+        1, std::min<int64_t>(net.grid.rows, std::llround((net.grid.upper - net.grid.lower) / net.grid.fine)));
+    out.x0 = net.grid.lower;
+    out.bin = net.grid.fine;
   }
-  out.nodes.assign(out.n_nodes * 3 * out.stride, T(0));
-  for (int64_t r = 0; r < 3 * out.n_nodes; ++r)
-    for (int64_t c = 0; c < m; ++c) out.nodes[r * out.stride + c] = static_cast<T>(best.jets[r * m + c]);
+  const Builder found(net, out.x0, out.bin, bins, value_tolerance, slope_tolerance);
+  const int64_t n = static_cast<int64_t>(found.pieces.size());
+  out.piece_of.resize(bins);
+  out.rows.assign(n * kBasis * out.stride, T(0));
+  out.columns.assign(n * kBasis * out.stride, T(0));
+  for (int64_t k = 0; k < n; ++k) {
+    const auto& piece = found.pieces[k];
+    std::fill(out.piece_of.begin() + piece.begin, out.piece_of.begin() + piece.end, static_cast<int>(k));
+    out.center.push_back(
+        static_cast<T>(out.x0 + 0.5 * out.bin * static_cast<double>(piece.begin + piece.end)));
+    out.inv_half.push_back(static_cast<T>(2 / (out.bin * static_cast<double>(piece.end - piece.begin))));
+    out.error = std::max({out.error, piece.fit.error[0], piece.fit.error[1]});
+    for (int64_t c = 0; c < m; ++c) {
+      // T_(8+p) = 2 T_8 T_p - T_(8-p)
+      double a[kBasis];
+      for (int p = 0; p < kBasis; ++p) a[p] = piece.fit.series[p * m + c];
+      for (int p = 1; p < 8; ++p) {
+        a[8 - p] -= a[8 + p];
+        a[8 + p] *= 2;
+      }
+      for (int p = 0; p < kBasis; ++p)
+        out.rows[(k * kBasis + p) * out.stride + c] = out.columns[(k * out.stride + c) * kBasis + p] =
+            static_cast<T>(a[p]);
+    }
+  }
   return out;
 }
 
 #define DPTF_INSTANTIATE(T)      \
   template struct EmbedTable<T>; \
-  template EmbedTable<T> embed_table<T>(const EmbedNet&, double, double, double, int64_t);
+  template EmbedTable<T> embed_table<T>(const EmbedNet&, double, double, double, double, int64_t);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 

@@ -19,32 +19,78 @@ namespace {
 /// Centers whose fitting nets are evaluated together. Their descriptors, contractions and neighbors fit the
 /// second-level cache, and the matrix kernel sees enough rows.
 constexpr int kBlock = 32;
-/// Relative error of value and slope. Finer tables would only be larger: the hot part has to stay in the
-/// second-level cache, and in float32 the slope is a difference of rounded nodes, which grows with their
-/// density.
+/// Tables: relative error of value and slope. A stored table carries rounding of its own, which divided by
+/// the length of its pieces is in the slope; wide pieces do without it.
+struct Tolerance {
+  double value, slope;
+};
 template <typename C>
-constexpr double kTableTolerance = std::is_same_v<C, double> ? 1e-13 : 3e-8;
+Tolerance tolerance(bool stored) {
+  if (std::is_same_v<C, double>) return stored ? Tolerance{1e-13, 2e-11} : Tolerance{1e-14, 3e-13};
+  return stored ? Tolerance{3e-7, 2e-5} : Tolerance{3e-8, 3e-7};
+}
 /// Beyond this error a net is not tabulated.
 template <typename C>
-constexpr double kTableLimit = std::is_same_v<C, double> ? 3e-11 : 1e-6;
-constexpr int64_t kMaxNodes = 8192;
+constexpr double kTableLimit = std::is_same_v<C, double> ? 3e-11 : 2e-5;
+constexpr int64_t kMaxBins = 2048;
+/// How far beyond its end (in bins) a table is used: rounding of arguments at the cutoff.
+constexpr double kBinMargin = 1e-6;
+
+/// Arrays that start at cache lines, with room for a vector behind each.
+template <typename C>
+void grow(AlignedVector<C>& v, int64_t n) {
+  if (static_cast<int64_t>(v.size()) < n + kSeaSlack) v.resize(n + n / 4 + 2 * kSeaSlack);
+}
+template <typename C>
+void grow(std::vector<C>& v, int64_t n) {
+  if (static_cast<int64_t>(v.size()) < n) v.resize(n + n / 4 + 16);
+}
 
 }  // namespace
 
 /// Everything one thread needs, kept between calls.
 template <typename C>
 struct FusedSea<C>::Worker {
-  std::vector<Neighbor<C>> found, neighbors;  // of one center; of the block
+  // Neighbors of one center, as they are found.
+  struct Found {
+    AlignedVector<C> x, y, z, s, v;
+    std::vector<int> index, type, key;
+    int64_t n = 0;
+  } found;
+  // Neighbors of the block, by center and group.
+  struct Kept {
+    AlignedVector<C> x, y, z;
+    std::vector<int> index;
+    int64_t n = 0;
+  } kept;
+  struct Group {
+    int pair;  // of types
+    const C *rows, *columns;
+    C center, inv_half;
+    int64_t begin, n;  // places in `kept`
+  };
+  std::vector<Group> groups;
+  std::vector<int64_t> first_group, counts, n_of_type;
   std::vector<RankedNeighbor> ranked;
-  std::vector<int> found_type;
-  std::vector<int64_t> run_start;  // [kBlock, ntypes + 1] places in `neighbors`
-  AlignedVector<C> a, x, da, piece, weights, pair_force;
+  AlignedVector<C> sorted_s, sorted_v;  // of one center
+  AlignedVector<C> a, x, da, square, moments, scratch, pair_force;
   std::vector<const C*> pieces;
+  std::vector<std::unique_ptr<AlignedVector<C>>> exact;  // pieces of neighbors outside of the tables
+  size_t n_exact = 0;
   std::vector<C> y;
   typename DenseNet<C>::Workspace dense;
   std::vector<double> force, atom_virial;
   double virial[9];
   int64_t lost = 0, bad = -1;
+
+  // Of the frame; one worker keeps them for all.
+  struct Block {
+    int type, begin, n;  // places in `order`
+  };
+  std::vector<Block> blocks;
+  std::vector<int> order;  // local atoms by type
+  std::vector<double> energies, wide;
+  std::vector<int64_t> row_of;
 };
 
 /// One frame as the blocks see it.
@@ -87,20 +133,32 @@ FusedSea<C>::FusedSea(const SeaModel& model) : m_(model) {
       high = std::max(high, (1 / m_.min_distance - m_.davg[4 * p]) / m_.dstd[4 * p]);
     }
     if (low > high) low = 0, high = 1;  // every pair that would use it is excluded
-    tables_.push_back(embed_table<C>(m_.nets[net], low, high, kTableTolerance<C>, kMaxNodes));
-    if (m_.nets[net].is_stored()) stored_reach(static_cast<int>(net), low);
+    const Tolerance t = tolerance<C>(m_.nets[net].is_stored());
+    tables_.push_back(embed_table<C>(m_.nets[net], low, high, t.value, t.slope, kMaxBins));
   }
   if (table_error() > kTableLimit<C>)
     throw std::invalid_argument("the embedding nets cannot be tabulated (relative error " +
                                 std::to_string(1e9 * table_error()) + "e-9); they are not smooth enough");
   stride_ = tables_[0].stride;
+  lookup_.resize(nt * nt);
+  for (int ti = 0; ti < nt; ++ti) {
+    first_piece_.push_back(0);
+    for (int tj = 0; tj < nt; ++tj) {
+      const int net = m_.net_of[ti * nt + tj];
+      first_piece_.push_back(first_piece_.back() +
+                             (net < 0 ? 0 : static_cast<int64_t>(tables_[net].center.size())));
+      if (net < 0) continue;
+      const EmbedTable<C>& t = tables_[net];
+      lookup_[ti * nt + tj] = {t.piece_of.data(), static_cast<int64_t>(t.piece_of.size()), t.x0, 1 / t.bin};
+    }
+  }
   pads_.resize(nt * nt);
-  AlignedVector<C> piece(6 * stride_);
+  AlignedVector<C> piece(2 * kBasis * stride_);
   for (int p = 0; p < nt * nt; ++p) {
     if (m_.net_of[p] < 0) continue;
     pads_[p].a.assign(4 * stride_, C(0));
     const EmbedTable<C>& table = tables_[m_.net_of[p]];
-    table.exact_piece(-avg_[4 * p] * inv_std_[4 * p], piece.data());
+    table.exact_piece(-avg_[4 * p] * inv_std_[4 * p], piece.data(), piece.data() + kBasis * stride_);
     for (int c = 0; c < 4; ++c) {
       const C r = -avg_[4 * p + c] * inv_std_[4 * p + c];
       for (int64_t k = 0; k < stride_; ++k) pads_[p].a[c * stride_ + k] = r * piece[k];
@@ -126,8 +184,8 @@ FusedSea<C>::FusedSea(const SeaModel& model) : m_(model) {
         if (w.n_in != width_ * m_.axis + extra)
           throw std::invalid_argument("the fitting net does not fit the descriptor");
         const auto row = [&](int64_t r) { return w.matrix.data() + r * n; };
-        for (int64_t i = 0; i < width_; ++i)
-          for (int64_t j = i < m_.axis ? i : 0; j < m_.axis; ++j)
+        for (int64_t j = 0; j < m_.axis; ++j)
+          for (int64_t i = j; i < width_; ++i)
             for (int64_t c = 0; c < n; ++c) {
               double v = row(i * m_.axis + j)[c];
               if (i < m_.axis && i != j) v += row(j * m_.axis + i)[c];
@@ -145,19 +203,6 @@ FusedSea<C>::FusedSea(const SeaModel& model) : m_(model) {
   }
 }
 
-/// A stored net is looked up where its fine part is; closer neighbors are evaluated one by one.
-template <typename C>
-void FusedSea<C>::stored_reach(int net, double low) {
-  const EmbedTable<C>& table = tables_.back();
-  const double end = table.x0 + table.h * static_cast<double>(table.n_nodes - 1);
-  if (low < table.x0 - 1e-9) m_.min_distance = m_.rcut;
-  for (int p = 0; p < m_.ntypes * m_.ntypes; ++p) {
-    if (m_.net_of[p] != net) continue;
-    const double largest = end * m_.dstd[4 * p] + m_.davg[4 * p];  // of w(r) / r
-    m_.min_distance = std::max(m_.min_distance, 1 / std::max<double>(largest, 1 / m_.rcut));
-  }
-}
-
 template <typename C>
 FusedSea<C>::~FusedSea() = default;
 
@@ -171,7 +216,7 @@ double FusedSea<C>::table_error() const {
 template <typename C>
 int64_t FusedSea<C>::table_bytes() const {
   int64_t out = 0;
-  for (const auto& t : tables_) out += static_cast<int64_t>(t.nodes.size() * sizeof(C));
+  for (const auto& t : tables_) out += static_cast<int64_t>(2 * t.rows.size() * sizeof(C));
   return out;
 }
 
@@ -190,59 +235,145 @@ void FusedSea<C>::give_back(std::unique_ptr<Worker> w) {
   idle_.push_back(std::move(w));
 }
 
-/// Sorts the neighbors that were found by type into runs; beyond sel the farthest are left out, ranked as
-/// everywhere else.
+/// Neighbors of atom i within the cutoff into w.found; farther ones than sel has slots for are left out.
 template <typename C>
-template <typename T>
-void FusedSea<C>::gather_done(const Frame<T>& frame, int i, int, Worker& w) {
+template <typename T, typename Visit>
+void FusedSea<C>::gather(const Frame<T>& frame, int i, int ti, const Visit& visit, Worker& w) {
+  auto& f = w.found;
+  const double* ri = frame.coord + 3 * static_cast<int64_t>(i);
+  const double rc2 = static_cast<double>(m_.rcut) * m_.rcut;
+  int64_t room = static_cast<int64_t>(f.index.size());
+  int64_t n = 0;
+  visit(i, [&](int j) {
+    if (n == room) {
+      room = 2 * room + 64;
+      f.index.resize(room);
+      f.type.resize(room);
+      f.key.resize(room);
+      for (auto* v : {&f.x, &f.y, &f.z, &f.s, &f.v}) v->resize(room + kSeaSlack);
+    }
+    const double* rj = frame.coord + 3 * static_cast<int64_t>(j);
+    const double d[3] = {rj[0] - ri[0], rj[1] - ri[1], rj[2] - ri[2]};
+    f.x[n] = static_cast<C>(d[0]);
+    f.y[n] = static_cast<C>(d[1]);
+    f.z[n] = static_cast<C>(d[2]);
+    f.index[n] = j;
+    f.type[n] = frame.type[j];
+    n += d[0] * d[0] + d[1] * d[1] + d[2] * d[2] < rc2 && frame.type[j] >= 0 && j != i;
+  });
+  f.n = n;
   const int nt = m_.ntypes;
-  const size_t n = w.found.size();
-  const int64_t base = static_cast<int64_t>(w.neighbors.size());
-  std::vector<int64_t>& start = w.run_start;
-  const size_t row = start.size();
-  start.resize(row + nt + 1, 0);
-  for (size_t k = 0; k < n; ++k) ++start[row + 1 + w.found_type[k]];
-  bool overflow = false;
-  for (int t = 0; t < nt; ++t) overflow = overflow || start[row + 1 + t] > m_.sel[t];
-  if (overflow) {
-    // found[k].target holds the index of the neighbor among all entries until the forces are sent off.
-    w.ranked.clear();
-    for (size_t k = 0; k < n; ++k)
-      w.ranked.push_back({w.found_type[k],
-                          rank_distance(frame.coord + 3 * static_cast<int64_t>(w.found[k].target),
-                                        frame.coord + 3 * static_cast<int64_t>(i)),
-                          w.found[k].target, static_cast<int>(k)});
-    std::sort(w.ranked.begin(), w.ranked.end());
-    std::fill(start.begin() + row, start.end(), 0);
-    const auto all = w.found;
-    w.found.clear();
-    w.found_type.clear();
-    for (const RankedNeighbor& c : w.ranked) {
-      if (start[row + 1 + c.type] >= m_.sel[c.type]) {
-        ++w.lost;
-        continue;
-      }
-      ++start[row + 1 + c.type];
-      w.found.push_back(all[c.place]);
-      w.found_type.push_back(c.type);
+  w.n_of_type.assign(nt, 0);
+  for (int64_t k = 0; k < n; ++k) ++w.n_of_type[f.type[k]];
+  for (int t = 0; t < nt; ++t)
+    if (w.n_of_type[t] > m_.sel[t]) {
+      limit_to_sel(frame.coord, i, frame.type, w);
+      break;
+    }
+  sort_into_groups(ti, w);
+}
+
+/// Beyond sel the farthest are left out, ranked as everywhere else.
+template <typename C>
+void FusedSea<C>::limit_to_sel(const double* coord, int i, const int* type, Worker& w) {
+  auto& f = w.found;
+  auto& count = w.n_of_type;
+  w.ranked.clear();
+  for (int64_t k = 0; k < f.n; ++k)
+    w.ranked.push_back(
+        {type[f.index[k]],
+         rank_distance(coord + 3 * static_cast<int64_t>(f.index[k]), coord + 3 * static_cast<int64_t>(i)),
+         f.index[k], static_cast<int>(k)});
+  std::sort(w.ranked.begin(), w.ranked.end());
+  std::fill(count.begin(), count.end(), 0);
+  const auto all = f;
+  f.n = 0;
+  for (const RankedNeighbor& c : w.ranked) {
+    if (count[c.type] >= m_.sel[c.type]) {
+      ++w.lost;
+      continue;
+    }
+    ++count[c.type];
+    f.x[f.n] = all.x[c.place];
+    f.y[f.n] = all.y[c.place];
+    f.z[f.n] = all.z[c.place];
+    f.index[f.n] = c.index;
+    f.type[f.n++] = c.type;
+  }
+}
+
+/// Orders w.found by type and piece of the table and appends it to the block. A neighbor outside of its table
+/// is a group by itself, with an exact piece.
+template <typename C>
+void FusedSea<C>::sort_into_groups(int ti, Worker& w) {
+  const int nt = m_.ntypes;
+  auto& f = w.found;
+  auto& kept = w.kept;
+  DPTF_ISA_CALL(sea_weights<C>(f.n, f.x.data(), f.y.data(), f.z.data(), static_cast<C>(m_.rcut_smth),
+                               static_cast<C>(m_.rcut), static_cast<C>(m_.rcut - m_.rcut_smth), f.s.data(),
+                               f.v.data()));
+  // Key: the piece, counted over the tables of this center's types; outside: -2; excluded pair: -1.
+  const int64_t n_keys = first_piece_[static_cast<size_t>(ti + 1) * (nt + 1) - 1];
+  const int64_t* first = &first_piece_[static_cast<size_t>(ti) * (nt + 1)];
+  w.counts.assign(n_keys + 1, 0);
+  for (int64_t k = 0; k < f.n; ++k) {
+    const int p = ti * nt + f.type[k];
+    const Lookup& l = lookup_[p];
+    if (!l.piece_of) {
+      f.key[k] = -1;
+      continue;
+    }
+    const double u = (static_cast<double>((f.s[k] - avg_[4 * p]) * inv_std_[4 * p]) - l.x0) * l.inv_bin;
+    if (!(u >= -kBinMargin && u <= static_cast<double>(l.bins) + kBinMargin)) {
+      f.key[k] = -2;
+      continue;
+    }
+    const int64_t bin = std::min<int64_t>(static_cast<int64_t>(u), l.bins - 1);
+    f.key[k] = static_cast<int>(first[f.type[k]] + l.piece_of[bin]);
+    ++w.counts[f.key[k] + 1];
+  }
+  const int64_t base = kept.n;
+  for (auto* v : {&kept.x, &kept.y, &kept.z}) grow(*v, base + f.n);
+  grow(kept.index, base + f.n);
+  for (auto* v : {&w.sorted_s, &w.sorted_v}) grow(*v, f.n);
+  for (int tj = 0; tj < nt; ++tj) {
+    const int p = ti * nt + tj;
+    if (m_.net_of[p] < 0) continue;
+    const EmbedTable<C>& table = tables_[m_.net_of[p]];
+    for (int64_t key = first[tj]; key < first[tj + 1]; ++key) {
+      const int64_t begin = w.counts[key], n = w.counts[key + 1];
+      w.counts[key + 1] += begin;
+      if (n == 0) continue;
+      const int64_t piece = key - first[tj];
+      const int64_t at = piece * kBasis * stride_;
+      w.groups.push_back({p, table.rows.data() + at, table.columns.data() + at, table.center[piece],
+                          table.inv_half[piece], base + begin, n});
     }
   }
-  start[row] = base;
-  for (int t = 0; t < nt; ++t) start[row + 1 + t] += start[row + t];
-  w.neighbors.resize(base + w.found.size());
-  if (nt == 1) {
-    std::copy(w.found.begin(), w.found.end(), w.neighbors.begin() + base);
-    return;
+  int64_t inside = w.counts[n_keys];
+  for (int64_t k = 0; k < f.n; ++k) {
+    if (f.key[k] == -1) continue;
+    int64_t to;
+    if (f.key[k] >= 0) {
+      to = w.counts[f.key[k]]++;
+    } else {
+      to = inside++;
+      const int p = ti * nt + f.type[k];
+      if (w.n_exact == w.exact.size())
+        w.exact.push_back(std::make_unique<AlignedVector<C>>(2 * kBasis * stride_));
+      C* rows = w.exact[w.n_exact++]->data();
+      const C x = (f.s[k] - avg_[4 * p]) * inv_std_[4 * p];
+      tables_[m_.net_of[p]].exact_piece(x, rows, rows + kBasis * stride_);
+      w.groups.push_back({p, rows, rows + kBasis * stride_, x, C(1), base + to, 1});
+    }
+    kept.x[base + to] = f.x[k];
+    kept.y[base + to] = f.y[k];
+    kept.z[base + to] = f.z[k];
+    kept.index[base + to] = f.index[k];
+    w.sorted_s[to] = f.s[k];
+    w.sorted_v[to] = f.v[k];
   }
-  int64_t next[256];
-  std::vector<int64_t> many;
-  int64_t* at = next;
-  if (nt > 256) {
-    many.resize(nt);
-    at = many.data();
-  }
-  for (int t = 0; t < nt; ++t) at[t] = start[row + t];
-  for (size_t k = 0; k < w.found.size(); ++k) w.neighbors[at[w.found_type[k]]++] = w.found[k];
+  kept.n = base + inside;
 }
 
 template <typename C>
@@ -250,108 +381,66 @@ template <typename T, typename Visit>
 void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, const Visit& visit,
                         Worker& w) {
   const int nt = m_.ntypes;
-  const C rc = m_.rcut;
   const C scale = C(1) / static_cast<C>(nnei_);
   const DenseNet<C>& net = fitting_[ti];
   const int64_t ldx = net.row_stride(), a_size = 4 * stride_;
   const int rows = static_cast<int>((n + net.row_group() - 1) / net.row_group() * net.row_group());
-  if (static_cast<int64_t>(w.x.size()) < rows * ldx) w.x.assign((kBlock + 16) * ldx, C(0));
-  if (static_cast<int64_t>(w.a.size()) < kBlock * a_size) w.a.resize(kBlock * a_size);
-  w.da.resize(a_size);
-  w.piece.resize(6 * stride_);
+  if (static_cast<int64_t>(w.x.size()) < rows * ldx) w.x.assign((kBlock + 16) * ldx + kSeaSlack, C(0));
+  if (static_cast<int64_t>(w.a.size()) < kBlock * a_size) w.a.assign(kBlock * a_size + kSeaSlack, C(0));
+  w.da.resize(a_size + kSeaSlack);
+  w.square.resize(m_.axis * (m_.axis + kSeaSlack));
   w.y.resize(kBlock + 16);
-  w.neighbors.clear();
-  w.run_start.clear();
+  w.kept.n = 0;
+  w.groups.clear();
+  w.n_exact = 0;
+  w.first_group.assign(1, 0);
 
-  const auto make_run = [&](int tj, const Neighbor<C>* begin, int64_t count) {
-    const int p = ti * nt + tj;
-    const EmbedTable<C>& table = tables_[m_.net_of[p]];
-    NeighborRun<C> run;
-    run.begin = begin;
-    run.n = count;
-    run.rs = m_.rcut_smth;
-    run.rc = rc;
-    run.range = static_cast<C>(m_.rcut - m_.rcut_smth);
-    run.avg = &avg_[4 * p];
-    run.inv_std = &inv_std_[4 * p];
-    run.nodes = table.nodes.data();
-    run.powers = table.powers;
-    run.n_nodes = table.n_nodes;
-    run.stride = stride_;
-    run.x0 = static_cast<C>(table.x0);
-    run.h = static_cast<C>(table.h);
-    run.inv_h = static_cast<C>(1 / table.h);
-    return run;
-  };
-  // Calls f(run) for the neighbors inside the table at once, and for every one outside by itself with its
-  // exact piece.
-  const double closest2 = m_.min_distance * m_.min_distance;
-  const auto for_runs = [&](int b, const auto& f) {
-    const int64_t* start = &w.run_start[b * (nt + 1)];
-    for (int tj = 0; tj < nt; ++tj) {
-      if (m_.net_of[ti * nt + tj] < 0) continue;
-      const Neighbor<C>* p = w.neighbors.data() + start[tj];
-      const Neighbor<C>* end = w.neighbors.data() + start[tj + 1];
-      const auto close = [&](const Neighbor<C>& q) {
-        return static_cast<double>(q.d[0]) * q.d[0] + static_cast<double>(q.d[1]) * q.d[1] +
-                   static_cast<double>(q.d[2]) * q.d[2] <
-               closest2;
-      };
-      while (p != end) {
-        const Neighbor<C>* q = p;
-        while (q != end && !close(*q)) ++q;
-        if (q != p) f(tj, make_run(tj, p, q - p));
-        if (q == end) break;
-        NeighborRun<C> single = make_run(tj, q, 1);
-        const double r =
-            std::sqrt(static_cast<double>(q->d[0]) * q->d[0] + static_cast<double>(q->d[1]) * q->d[1] +
-                      static_cast<double>(q->d[2]) * q->d[2]);
-        double weight, slope;
-        smooth_switch<double>(r, m_.rcut_smth, m_.rcut, m_.rcut - m_.rcut_smth, &weight, &slope);
-        const C x = (static_cast<C>(weight / r) - single.avg[0]) * single.inv_std[0];
-        tables_[m_.net_of[ti * nt + tj]].exact_piece(x, w.piece.data());
-        single.nodes = w.piece.data();
-        single.powers = false;
-        single.n_nodes = 2;
-        single.x0 = x;
-        f(tj, single);
-        p = q + 1;
-      }
-    }
+  SeaScratch<C> scratch;
+  const auto make_group = [&](const typename Worker::Group& g) {
+    SeaGroup<C> out;
+    out.n = g.n;
+    out.x = w.kept.x.data() + g.begin;
+    out.y = w.kept.y.data() + g.begin;
+    out.z = w.kept.z.data() + g.begin;
+    out.row.rs = static_cast<C>(m_.rcut_smth);
+    out.row.rc = static_cast<C>(m_.rcut);
+    out.row.range = static_cast<C>(m_.rcut - m_.rcut_smth);
+    out.row.avg = &avg_[4 * g.pair];
+    out.row.inv_std = &inv_std_[4 * g.pair];
+    out.center = g.center;
+    out.inv_half = g.inv_half;
+    const int64_t room = (g.n + 2 * kSeaSlack - 1) / kSeaSlack * kSeaSlack;
+    grow(w.scratch, 12 * room);
+    grow(w.pair_force, 3 * room);
+    for (int k = 0; k < 12; ++k) scratch.a[k] = w.scratch.data() + k * room;
+    return out;
   };
 
   for (int b = 0; b < n; ++b) {
     const int i = atoms[b];
-    w.found.clear();
-    w.found_type.clear();
-    const double* ri = frame.coord + 3 * static_cast<int64_t>(i);
-    const double rc2 = static_cast<double>(m_.rcut) * m_.rcut;
-    visit(i, [&](int j) {
-      if (j == i || frame.type[j] < 0) return;
-      const double* rj = frame.coord + 3 * static_cast<int64_t>(j);
-      const double d[3] = {rj[0] - ri[0], rj[1] - ri[1], rj[2] - ri[2]};
-      if (d[0] * d[0] + d[1] * d[1] + d[2] * d[2] >= rc2) return;
-      w.found.push_back({{static_cast<C>(d[0]), static_cast<C>(d[1]), static_cast<C>(d[2])}, j});
-      w.found_type.push_back(frame.type[j]);
-    });
-    gather_done(frame, i, ti, w);
-    const int64_t* start = &w.run_start[b * (nt + 1)];
+    const int64_t g0 = static_cast<int64_t>(w.groups.size()), base = w.kept.n;
+    gather(frame, i, ti, visit, w);
+    const int64_t n_groups = static_cast<int64_t>(w.groups.size()) - g0;
+    w.first_group.push_back(g0 + n_groups);
+    grow(w.moments, n_groups * 4 * kBasis);
+    grow(w.pieces, n_groups);
     C* a = w.a.data() + b * a_size;
     std::fill(a, a + a_size, C(0));
     for (int tj = 0; tj < nt; ++tj) {
       const PadTerm& pad = pads_[ti * nt + tj];
-      const C empty = static_cast<C>(m_.sel[tj] - (start[tj + 1] - start[tj]));
+      const C empty = static_cast<C>(m_.sel[tj] - w.n_of_type[tj]);
       if (!pad.used || empty == 0) continue;
       for (int64_t k = 0; k < a_size; ++k) a[k] += empty * pad.a[k];
     }
-    for_runs(b, [&](int, const NeighborRun<C>& run) {
-      if (static_cast<int64_t>(w.weights.size()) < 10 * run.n) {
-        w.weights.resize(10 * run.n);
-        w.pieces.resize(run.n);
-      }
-      const RunScratch<C> scratch{w.weights.data(), w.pieces.data()};
-      DPTF_ISA_CALL(sea_forward(run, scratch, a));
-    });
+    for (int64_t g = 0; g < n_groups; ++g) {
+      const auto& group = w.groups[g0 + g];
+      w.pieces[g] = group.rows;
+      const SeaGroup<C> run = make_group(group);
+      DPTF_ISA_CALL(sea_moments<C>(run, w.sorted_s.data() + group.begin - base,
+                                   w.sorted_v.data() + group.begin - base, scratch,
+                                   w.moments.data() + g * 4 * kBasis));
+    }
+    DPTF_ISA_CALL(sea_expand<C>(n_groups, w.pieces.data(), w.moments.data(), stride_, a));
     for (int64_t k = 0; k < a_size; ++k) a[k] *= scale;
     C* x = w.x.data() + b * ldx;
     DPTF_ISA_CALL(sea_descriptor<C>(width_, m_.axis, stride_, a, x));
@@ -372,30 +461,34 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
   if (!frame.want_force) return;
 
   for (int b = 0; b < n; ++b) {
-    const int64_t i = atoms[b];
+    const int64_t i = atoms[b], g0 = w.first_group[b], n_groups = w.first_group[b + 1] - g0;
+    grow(w.moments, n_groups * 4 * kBasis);
+    grow(w.pieces, n_groups);
     DPTF_ISA_CALL(sea_descriptor_grad<C>(width_, m_.axis, stride_, w.a.data() + b * a_size,
-                                         w.x.data() + b * ldx, scale, w.da.data()));
-    double own[3] = {};
-    for_runs(b, [&](int, const NeighborRun<C>& run) {
-      if (static_cast<int64_t>(w.pair_force.size()) < 3 * run.n) w.pair_force.resize(3 * run.n);
-      DPTF_ISA_CALL(sea_backward<C>(run, w.da.data(), w.pair_force.data()));
-      for (int64_t k = 0; k < run.n; ++k) {
-        const Neighbor<C>& q = run.begin[k];
-        const int64_t j = frame.target ? frame.target[q.target] : q.target;
-        const double t[3] = {w.pair_force[3 * k], w.pair_force[3 * k + 1], w.pair_force[3 * k + 2]};
-        for (int x = 0; x < 3; ++x) {
-          own[x] += t[x];
-          w.force[3 * j + x] += t[x];
-        }
-        double v[9];
-        for (int x = 0; x < 3; ++x)
-          for (int y = 0; y < 3; ++y) v[3 * x + y] = t[x] * q.d[y];
-        for (int c = 0; c < 9; ++c) w.virial[c] += v[c];
-        if (frame.want_atom_virial)
-          for (int c = 0; c < 9; ++c) w.atom_virial[9 * j + c] += v[c];
+                                         w.x.data() + b * ldx, scale, w.square.data(), w.da.data()));
+    for (int64_t g = 0; g < n_groups; ++g) w.pieces[g] = w.groups[g0 + g].columns;
+    DPTF_ISA_CALL(sea_project<C>(n_groups, w.pieces.data(), width_, stride_, w.da.data(), w.moments.data()));
+    double sums[12] = {};
+    for (int64_t g = 0; g < n_groups; ++g) {
+      const auto& group = w.groups[g0 + g];
+      const SeaGroup<C> run = make_group(group);
+      const int64_t room = static_cast<int64_t>(w.pair_force.size()) / 3;
+      C *fx = w.pair_force.data(), *fy = fx + room, *fz = fy + room;
+      DPTF_ISA_CALL(sea_forces<C>(run, w.moments.data() + g * 4 * kBasis, scratch, fx, fy, fz, sums));
+      const int* index = w.kept.index.data() + group.begin;
+      for (int64_t k = 0; k < group.n; ++k) {
+        const int64_t j = frame.target ? frame.target[index[k]] : index[k];
+        w.force[3 * j] += fx[k];
+        w.force[3 * j + 1] += fy[k];
+        w.force[3 * j + 2] += fz[k];
+        if (!frame.want_atom_virial) continue;
+        const double f[3] = {fx[k], fy[k], fz[k]}, d[3] = {run.x[k], run.y[k], run.z[k]};
+        for (int p = 0; p < 3; ++p)
+          for (int q = 0; q < 3; ++q) w.atom_virial[9 * j + 3 * p + q] += f[p] * d[q];
       }
-    });
-    for (int x = 0; x < 3; ++x) w.force[3 * i + x] -= own[x];
+    }
+    for (int x = 0; x < 3; ++x) w.force[3 * i + x] -= sums[x];
+    for (int c = 0; c < 9; ++c) w.virial[c] += sums[3 + c];
   }
 }
 
@@ -411,15 +504,20 @@ int64_t FusedSea<C>::evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& o
   frame.aparam = in.aparam + f * in.nloc * dim_aparam_;
   frame.want_force = out.force || out.virial || out.atom_virial;
   frame.want_atom_virial = out.atom_virial != nullptr;
-  std::vector<double> energies(in.nloc, 0.0);
+  std::vector<std::unique_ptr<Worker>> workers;
+  workers.reserve(parts);
+  workers.push_back(borrow());
+  std::vector<double>&energies = workers[0]->energies, &wide = workers[0]->wide;
+  std::vector<int64_t>& row_of = workers[0]->row_of;
+  std::vector<int>& order = workers[0]->order;
+  auto& blocks = workers[0]->blocks;
+  energies.assign(in.nloc, 0.0);
   frame.energies = &energies;
 
   const T* coord = in.coord + f * in.nall * 3;
   const int* type = in.type + f * in.nall;
   ExtendedFrame ext;
-  std::vector<double> wide;
   std::unique_ptr<CellList> cells;
-  std::vector<int64_t> row_of;
   if (in.list) {
     if constexpr (std::is_same_v<T, double>) {
       frame.coord = coord;
@@ -439,12 +537,8 @@ int64_t FusedSea<C>::evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& o
   }
 
   // Blocks of atoms of one type, in the order of the atoms.
-  struct Block {
-    int type, begin, n;
-  };
-  std::vector<int> order;
-  std::vector<Block> blocks;
-  order.reserve(in.nloc);
+  order.clear();
+  blocks.clear();
   for (int t = 0; t < m_.ntypes; ++t) {
     const int first = static_cast<int>(order.size());
     for (int64_t i = 0; i < in.nloc; ++i)
@@ -455,9 +549,8 @@ int64_t FusedSea<C>::evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& o
   parts =
       static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(parts, static_cast<int64_t>(blocks.size()))));
 
-  std::vector<std::unique_ptr<Worker>> workers(parts);
+  while (static_cast<int>(workers.size()) < parts) workers.push_back(borrow());
   for (auto& w : workers) {
-    w = borrow();
     w->lost = 0;
     w->bad = -1;
     std::fill(w->virial, w->virial + 9, 0.0);

@@ -320,6 +320,28 @@ def test_compressed(name):
         agree(fused.run(feeds), plain.run(feeds), 1e-4 if "precision" in options else 1e-10)
 
 
+@pytest.mark.parametrize("step", [None, 0.02, 0.1])
+def test_every_distance(step):
+    """Pairs at distances through all pieces of the tables and their joints, to both ends and beyond."""
+    graph = make_model(resnet_dt=True, step=step)
+    plain, fused = Runner(graph), Runner(fuse(graph)[0])
+    r = np.concatenate([np.linspace(0.02, 3.4, 700), 3.3 - 10.0 ** -np.arange(1, 9)])
+    direction = np.array([0.36, 0.48, -0.8])
+    for types in ([0, 0], [0, 1], [1, 1]):
+        coord = np.zeros((len(r), 2, 3))
+        coord[:, 1] = r[:, None] * direction
+        feeds = {
+            "coord": coord.ravel(), "type": np.tile(np.array(types, np.int32), len(r)), "box": np.tile(np.eye(3).ravel(), len(r)),
+            "natoms": np.array([2, 2, types.count(0), types.count(1)], np.int32), "mesh": np.zeros(0, np.int32),
+        }  # fmt: skip
+        found, expected = fused.run(feeds), plain.run(feeds)
+        # Forces grow without bound where atoms meet: each frame has a scale of its own.
+        for key, value in expected.items():
+            a, b = found[key].reshape(len(r), -1), value.reshape(len(r), -1)
+            scale = np.maximum(1, np.abs(b).max(axis=1, keepdims=True))
+            np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=1e-10, err_msg=key)
+
+
 def test_a_graph_that_does_more_is_kept():
     """The self-check sees what recognition does not: here the energy is doubled behind the fitting net."""
     graph = make_model()

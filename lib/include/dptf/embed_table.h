@@ -31,29 +31,34 @@ struct EmbedNet {
   void jets(const double* x, int64_t n, double* out) const;
 };
 
-/// An embedding net as quintic Hermite pieces on a uniform grid, exact outside of it. A stored net is a sum
-/// of such pieces already: its grid is kept, or thinned out as far as the error allows; where
-/// rounding spoiled the joints its polynomials are kept as they are.
+/// Functions that a piece is a combination of, in h = (x - center) inv_half of [-1, 1]: T_p(h) for p < 8,
+/// then T_8(h) T_p(h), with the Chebyshev polynomials T_p. They span the polynomials of degree 15, and the
+/// second half follows from the first by one product.
+constexpr int kBasis = 16;
+
+/// An embedding net in few wide pieces of high degree, so that the sums over neighbors are sums of the 16
+/// functions, and what is used of the table stays in the caches next to the core. Pieces are as wide as the
+/// error allows; those of a stored net begin and end where its own do, and a single piece of it is exact.
 template <typename T>
 struct EmbedTable {
   EmbedNet net;
-  double x0 = 0, h = 1;
-  int64_t n_nodes = 0, stride = 0;  // stride: width rounded up for the vector loops, padded with zeros
-  AlignedVector<T> nodes;           // [n_nodes, 3, stride]; with `powers` [n_nodes - 1, 6, stride]
-  bool powers = false;              // pieces are polynomials that do not join smoothly (stored in float32)
-  double error = 0;  // largest deviation of value and slope between nodes, relative to their largest size
+  double x0 = 0, bin = 1;     // pieces lie on equal bins from x0 on
+  std::vector<int> piece_of;  // of a bin
+  std::vector<T> center, inv_half;
+  int64_t stride = 0;        // width rounded up for the vector loops, padded with zeros
+  AlignedVector<T> rows;     // [pieces, kBasis, stride]
+  AlignedVector<T> columns;  // the same as [pieces, stride, kBasis]
+  double error = 0;          // largest deviation of value and slope, relative to their largest size
 
-  bool covers(T x) const {
-    return x >= T(x0) && x <= static_cast<T>(x0 + h * static_cast<double>(n_nodes - 1));
-  }
-  /// A single piece that is exact at x: its left node is x itself, to be used with t = 0. piece: [2, 3,
-  /// stride].
-  void exact_piece(T x, T* piece) const;
+  /// Coefficients of a straight line that is exact at x, in value and slope (center x, inv_half 1), in both
+  /// layouts.
+  void exact_piece(double x, T* rows, T* columns) const;
 };
 
-/// Grid over [low, high] with the spacing halved until the interpolation error is below `tolerance`, at most
-/// max_nodes nodes. The range of a stored net is that of its fine part.
+/// Table over [low, high] (a stored net: over its fine part), in at most max_bins bins. Pieces are halved
+/// until the relative error of value and slope is below the tolerances.
 template <typename T>
-EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double tolerance, int64_t max_nodes);
+EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double value_tolerance,
+                          double slope_tolerance, int64_t max_bins);
 
 }  // namespace dptf

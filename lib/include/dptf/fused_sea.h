@@ -47,8 +47,10 @@ struct SeaOutput {
 };
 
 /// The whole model from positions to forces in blocks of atoms: environment rows, tabulated contraction,
-/// descriptor, fitting net, and the way back. Nothing is stored for a neighbor beyond its block; rows and
-/// their derivatives are formed twice. C is the type that is computed in; sums over atoms are double.
+/// descriptor, fitting net, and the way back. Within a piece of a table the contraction is a sum of products
+/// of the neighbors' moments and the coefficients of the piece, so its cost hardly grows with the number of
+/// neighbors. Nothing is stored for a neighbor beyond its block; rows and their derivatives are formed twice.
+/// C is the type that is computed in; sums over atoms are double.
 template <typename C>
 class FusedSea {
  public:
@@ -72,8 +74,12 @@ class FusedSea {
     bool used = false;
     std::vector<C> a;  // [4, stride]: what one empty slot adds
   };
+  struct Lookup {
+    const int* piece_of = nullptr;  // of a bin; nullptr: the pair contributes nothing
+    int64_t bins = 0;
+    double x0 = 0, inv_bin = 1;
+  };
 
-  void stored_reach(int net, double low);
   template <typename T>
   int64_t evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& out, int64_t frame, int parts,
                          const ParallelFor& parallel);
@@ -81,8 +87,10 @@ class FusedSea {
   void run_parts(const Frame<T>& frame, int parts, const ParallelFor& parallel, const Visit& visit);
   template <typename T, typename Visit>
   void block(const Frame<T>& frame, int type, const int* atoms, int n, const Visit& visit, Worker& w);
-  template <typename T>
-  void gather_done(const Frame<T>& frame, int i, int ti, Worker& w);
+  template <typename T, typename Visit>
+  void gather(const Frame<T>& frame, int i, int ti, const Visit& visit, Worker& w);
+  void limit_to_sel(const double* coord, int i, const int* type, Worker& w);
+  void sort_into_groups(int ti, Worker& w);
   std::unique_ptr<Worker> borrow();
   void give_back(std::unique_ptr<Worker> w);
 
@@ -91,7 +99,9 @@ class FusedSea {
   int64_t width_ = 0, stride_ = 0, packed_ = 0, dim_fparam_ = 0, dim_aparam_ = 0;
   std::vector<C> avg_, inv_std_;
   std::vector<EmbedTable<C>> tables_;
-  std::vector<PadTerm> pads_;  // [ntypes, ntypes]
+  std::vector<Lookup> lookup_;        // [ntypes, ntypes]
+  std::vector<int64_t> first_piece_;  // [ntypes, ntypes + 1]: pieces of a center's pairs, counted up
+  std::vector<PadTerm> pads_;         // [ntypes, ntypes]
   std::vector<DenseNet<C>> fitting_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Worker>> idle_;

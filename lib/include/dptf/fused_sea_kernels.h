@@ -4,52 +4,57 @@
 
 namespace dptf {
 
-/// One neighbor of a center: vector to it and the place in the output that its force goes to.
+/// Switch and normalisation that the rows of the environment matrix of one pair of types need.
 template <typename T>
-struct Neighbor {
-  T d[3];
-  int target;
-};
-
-/// Neighbors of one center that share a net, with what the rows of the environment matrix and the table need.
-template <typename T>
-struct NeighborRun {
-  const Neighbor<T>* begin = nullptr;
-  int64_t n = 0;
+struct SeaRow {
   T rs = 0, rc = 0, range = 0;                 // switch, Å; range is rc - rs as formed in float32
   const T *avg = nullptr, *inv_std = nullptr;  // [4]
-  const T* nodes = nullptr;                    // see EmbedTable
-  bool powers = false;
-  int64_t n_nodes = 0, stride = 0;
-  T x0 = 0, h = 1, inv_h = 1;
 };
 
-/// Scratch of one run: Hermite weights and row of every neighbor (6 + 4 numbers), and its piece of the table.
+/// Neighbors of one center whose arguments lie in one piece of one table, by component.
 template <typename T>
-struct RunScratch {
-  T* weights = nullptr;       // [n, 10]
-  const T** piece = nullptr;  // [n]
+struct SeaGroup {
+  int64_t n = 0;
+  const T *x = nullptr, *y = nullptr, *z = nullptr;  // vector to the neighbor
+  SeaRow<T> row;
+  T center = 0, inv_half = 1;  // of the piece
 };
 
-#define DPTF_DECLARE_SEA_KERNELS(ISA)                                                                 \
-  namespace ISA {                                                                                     \
-  template <typename T>                                                                               \
-  void sea_forward(const NeighborRun<T>& run, const RunScratch<T>& scratch, T* a);                    \
-  template <typename T>                                                                               \
-  void sea_descriptor(int64_t m, int64_t axis, int64_t stride, const T* a, T* d);                     \
-  template <typename T>                                                                               \
-  void sea_descriptor_grad(int64_t m, int64_t axis, int64_t stride, const T* a, const T* dd, T scale, \
-                           T* da);                                                                    \
-  template <typename T>                                                                               \
-  void sea_backward(const NeighborRun<T>& run, const T* da, T* force);                                \
+/// Arrays of one group (`n` + a vector long each) that a kernel fills.
+template <typename T>
+struct SeaScratch {
+  T* a[12] = {};
+};
+
+#define DPTF_DECLARE_SEA_KERNELS(ISA)                                                                        \
+  namespace ISA {                                                                                            \
+  template <typename T>                                                                                      \
+  void sea_weights(int64_t n, const T* x, const T* y, const T* z, T rs, T rc, T range, T* s, T* v);          \
+  template <typename T>                                                                                      \
+  void sea_moments(const SeaGroup<T>& g, const T* s, const T* v, const SeaScratch<T>& scratch, T* moments);  \
+  template <typename T>                                                                                      \
+  void sea_expand(int64_t n, const T* const* rows, const T* moments, int64_t stride, T* a);                  \
+  template <typename T>                                                                                      \
+  void sea_descriptor(int64_t m, int64_t axis, int64_t stride, const T* a, T* d);                            \
+  template <typename T>                                                                                      \
+  void sea_descriptor_grad(int64_t m, int64_t axis, int64_t stride, const T* a, const T* dd, T scale,        \
+                           T* square, T* da);                                                                \
+  template <typename T>                                                                                      \
+  void sea_project(int64_t n, const T* const* columns, int64_t m, int64_t stride, const T* da, T* dmoments); \
+  template <typename T>                                                                                      \
+  void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& scratch, T* fx, T* fy,       \
+                  T* fz, double sums[12]);                                                                   \
   }
 DPTF_DECLARE_SEA_KERNELS(baseline)
 DPTF_DECLARE_SEA_KERNELS(avx2)
 DPTF_DECLARE_SEA_KERNELS(avx512)
 #undef DPTF_DECLARE_SEA_KERNELS
 
-/// Numbers of the descriptor kept: D is symmetric in its leading axis x axis block, of which the upper half
-/// is kept.
+/// Numbers of the descriptor kept: D is symmetric in its leading axis x axis block, of which one half is
+/// kept. Order: for k < axis the entries (i, k) with i = k, ..., m - 1.
 inline int64_t sea_packed_size(int64_t m, int64_t axis) { return m * axis - axis * (axis - 1) / 2; }
+
+/// Numbers that vector loops may touch beyond an array of the kernels.
+constexpr int64_t kSeaSlack = 16;
 
 }  // namespace dptf

@@ -1,158 +1,373 @@
-// Inner loops of the fused se_e2_a model. A [4, stride] is the contraction of one center; padding columns are
-// zero.
+// Inner loops of the fused se_e2_a model. A [4, stride] is the contraction of one center; columns beyond the
+// width of the net are zero. The moments of a group are the sums of R_c f_p(h) over its neighbors, [4,
+// kBasis] with the functions f_p of embed_table.h: A is their product with the coefficients of the piece.
+#include "dptf/embed_table.h"
 #include "dptf/env_element.h"
 #include "dptf/fused_sea_kernels.h"
-#include "dptf/hermite.h"
 #include "dptf/simd_vec.h"
 
 namespace dptf {
 namespace DPTF_ISA {
 namespace {
 
-/// Normalised row of a neighbor and its derivative in the position of the center, both divided by the
-/// deviation.
-template <typename T>
-DPTF_INLINE void normalised_row(const NeighborRun<T>& run, const T d[3], T r[4], T dr[12]) {
-  T e[4], de[12];
-  env_element<4>(d, run.rs, run.rc, run.range, e, de);
-  for (int c = 0; c < 4; ++c) {
-    r[c] = (e[c] - run.avg[c]) * run.inv_std[c];
-    for (int x = 0; x < 3; ++x) dr[3 * c + x] = de[3 * c + x] * run.inv_std[c];
-  }
-}
+constexpr int kHalf = kBasis / 2;
 
-/// The six rows of the piece that holds x, and their weights for the value (w) and the slope (v, not with
-/// nullptr).
+/// T_p(h) = (1 or h) times a polynomial in h^2; its coefficients by power, each for all p < 8, twice.
 template <typename T>
-DPTF_INLINE const T* piece_of(const NeighborRun<T>& run, T x, T w[6], T* v) {
-  const T u = (x - run.x0) * run.inv_h;
-  int64_t k = static_cast<int64_t>(u);
-  k = k < 0 ? 0 : (k > run.n_nodes - 2 ? run.n_nodes - 2 : k);
-  if (run.powers) {
-    const T h = x - run.x0 - static_cast<T>(k) * run.h;
-    T power = 1;
-    for (int p = 0; p < 6; ++p, power *= h) {
-      w[p] = power;
-      if (v) v[p] = p ? static_cast<T>(p) * w[p - 1] : T(0);
-    }
-    return run.nodes + 6 * k * run.stride;
-  }
-  const T t = u - static_cast<T>(k);
-  hermite_weights(t, run.h, 0, w);
-  if (v) hermite_weights(t, run.h, 1, v);
-  return run.nodes + 3 * k * run.stride;
-}
+constexpr T kChebyshev[4][kBasis] = {{1, 1, -1, -3, 1, 5, -1, -7, 1, 1, -1, -3, 1, 5, -1, -7},
+                                     {0, 0, 2, 4, -8, -20, 18, 56, 0, 0, 2, 4, -8, -20, 18, 56},
+                                     {0, 0, 0, 0, 8, 16, -48, -112, 0, 0, 0, 0, 8, 16, -48, -112},
+                                     {0, 0, 0, 0, 0, 0, 32, 64, 0, 0, 0, 0, 0, 0, 32, 64}};
+template <typename T>
+constexpr T kEven[kBasis] = {1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0};
+template <typename T>
+constexpr T kOdd[kBasis] = {0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1};
+template <typename T>
+constexpr T kFirst[kBasis] = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0};
+template <typename T>
+constexpr T kSecond[kBasis] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/// A[:, columns of NV vectors] += sum over the run; the 4 NV partial sums stay in registers.
-template <int NV, typename T>
-DPTF_INLINE void contract_columns(int64_t n, const RunScratch<T>& s, int64_t stride, int64_t column, T* a) {
-  Vec<T> acc[4][NV];
-  for (int c = 0; c < 4; ++c)
-    for (int v = 0; v < NV; ++v) acc[c][v] = load(a + c * stride + column + v * kLanes<T>);
-  for (int64_t k = 0; k < n; ++k) {
-    const T* w = s.weights + 10 * k;
-    const T* y = s.piece[k] + column;
-    Vec<T> g[NV];
-#pragma GCC unroll 2
-    for (int v = 0; v < NV; ++v) g[v] = w[0] * load(y + v * kLanes<T>);
-#pragma GCC unroll 5
-    for (int q = 1; q < 6; ++q)
-#pragma GCC unroll 2
-      for (int v = 0; v < NV; ++v) g[v] += w[q] * load(y + q * stride + v * kLanes<T>);
+/// Sum over the lanes, in halves.
+template <typename T>
+DPTF_INLINE T sum_in_halves(Vec<T> v) {
+  T lanes[kLanes<T>];
+  __builtin_memcpy(lanes, &v, sizeof v);
 #pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c)
-#pragma GCC unroll 2
-      for (int v = 0; v < NV; ++v) acc[c][v] += w[6 + c] * g[v];
-  }
+  for (int n = kLanes<T> / 2; n > 0; n /= 2)
+#pragma GCC unroll 8
+    for (int k = 0; k < n; ++k) lanes[k] += lanes[k + n];
+  return lanes[0];
+}
+
+/// A[:, NV vectors from `column` on] += moments times coefficients; the 4 NV sums stay in registers.
+template <int NV, typename T>
+DPTF_INLINE void expand_columns(int64_t n, const T* const* rows, const T* moments, int64_t stride,
+                                int64_t column, T* a) {
+  Vec<T> acc[4][NV];
+#pragma GCC unroll 4
   for (int c = 0; c < 4; ++c)
+#pragma GCC unroll 6
+    for (int v = 0; v < NV; ++v) acc[c][v] = load(a + c * stride + column + v * kLanes<T>);
+  for (int64_t g = 0; g < n; ++g) {
+    const T* w = rows[g] + column;
+    const T* m = moments + g * 4 * kBasis;
+    for (int p = 0; p < kBasis; ++p, w += stride) {
+      Vec<T> b[NV];
+#pragma GCC unroll 6
+      for (int v = 0; v < NV; ++v) b[v] = load(w + v * kLanes<T>);
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) {
+        const Vec<T> f = splat(m[c * kBasis + p]);
+#pragma GCC unroll 6
+        for (int v = 0; v < NV; ++v) acc[c][v] += f * b[v];
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c)
+#pragma GCC unroll 6
     for (int v = 0; v < NV; ++v) store(a + c * stride + column + v * kLanes<T>, acc[c][v]);
+}
+
+/// Adjoint of the moments of NG groups from the adjoint of A.
+template <int NG, typename T>
+DPTF_INLINE void project_groups(const T* const* columns, int64_t m, int64_t stride, const T* da, T* out) {
+  constexpr int kVectors = kBasis / kLanes<T>;
+  // As many vectors of the 16 functions at a time as there are registers for.
+  constexpr int kPart = NG * kVectors <= 6 ? kVectors : (kVectors < 6 ? kVectors : 4);
+  for (int part = 0; part < kVectors; part += kPart) {
+    Vec<T> acc[NG][4][kPart] = {};
+    for (int64_t i = 0; i < m; ++i) {
+      Vec<T> b[NG][kPart];
+#pragma GCC unroll 3
+      for (int g = 0; g < NG; ++g)
+#pragma GCC unroll 8
+        for (int v = 0; v < kPart; ++v) b[g][v] = load(columns[g] + i * kBasis + (part + v) * kLanes<T>);
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) {
+        const Vec<T> d = splat(da[c * stride + i]);
+#pragma GCC unroll 3
+        for (int g = 0; g < NG; ++g)
+#pragma GCC unroll 8
+          for (int v = 0; v < kPart; ++v) acc[g][c][v] += d * b[g][v];
+      }
+    }
+#pragma GCC unroll 3
+    for (int g = 0; g < NG; ++g)
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c)
+#pragma GCC unroll 8
+        for (int v = 0; v < kPart; ++v)
+          store(out + (g * 4 + c) * kBasis + (part + v) * kLanes<T>, acc[g][c][v]);
+  }
 }
 
 }  // namespace
 
+/// s, v := w / r and w / r^2 of every neighbor.
 template <typename T>
-void sea_forward(const NeighborRun<T>& run, const RunScratch<T>& s, T* a) {
-  for (int64_t k = 0; k < run.n; ++k) {
-    T r[4], dr[12];
-    normalised_row(run, run.begin[k].d, r, dr);
-    T* w = s.weights + 10 * k;
-    s.piece[k] = piece_of<T>(run, r[0], w, nullptr);
-    for (int c = 0; c < 4; ++c) w[6 + c] = r[c];
+void sea_weights(int64_t n, const T* x, const T* y, const T* z, T rs, T rc, T range, T* s, T* v) {
+#pragma omp simd
+  for (int64_t k = 0; k < n; ++k) {
+    const T r = std::sqrt(x[k] * x[k] + y[k] * y[k] + z[k] * z[k]), inv = 1 / r;
+    T w, dw;
+    smooth_switch(r, rs, rc, range, &w, &dw);
+    s[k] = w * inv;
+    v[k] = w * inv * inv;
   }
-  // The stride is a multiple of the longest vector.
-  int64_t column = 0;
-  for (; column + 2 * kLanes<T> <= run.stride; column += 2 * kLanes<T>)
-    contract_columns<2>(run.n, s, run.stride, column, a);
-  for (; column < run.stride; column += kLanes<T>) contract_columns<1>(run.n, s, run.stride, column, a);
 }
 
+/// moments := those of the group. s, v: as from sea_weights.
+template <typename T>
+void sea_moments(const SeaGroup<T>& g, const T* s, const T* v, const SeaScratch<T>& scratch, T* moments) {
+  T *__restrict r0 = scratch.a[0], *__restrict r1 = scratch.a[1], *__restrict r2 = scratch.a[2],
+    *__restrict r3 = scratch.a[3], *__restrict h = scratch.a[4], *__restrict t8 = scratch.a[5];
+  const T *avg = g.row.avg, *inv_std = g.row.inv_std;
+#pragma omp simd
+  for (int64_t k = 0; k < g.n; ++k) {
+    const T r = (s[k] - avg[0]) * inv_std[0];
+    r0[k] = r;
+    r1[k] = (v[k] * g.x[k] - avg[1]) * inv_std[1];
+    r2[k] = (v[k] * g.y[k] - avg[2]) * inv_std[2];
+    r3[k] = (v[k] * g.z[k] - avg[3]) * inv_std[3];
+    const T u = (r - g.center) * g.inv_half, t2 = 2 * u * u - 1, t4 = 2 * t2 * t2 - 1;
+    h[k] = u;
+    t8[k] = 2 * t4 * t4 - 1;
+  }
+  constexpr int kVectors = kBasis / kLanes<T>, kLow = kVectors > 1 ? kVectors / 2 : 1;
+  Vec<T> acc[4][kVectors] = {};
+  for (int64_t k = 0; k < g.n; ++k) {
+    const T h2 = h[k] * h[k];
+    Vec<T> f[kVectors];
+#pragma GCC unroll 4
+    for (int q = 0; q < kLow; ++q) {
+      const auto at = [&](const T* table) { return load(table + q * kLanes<T>); };
+      Vec<T> p = at(kChebyshev<T>[3]);
+      p = p * h2 + at(kChebyshev<T>[2]);
+      p = p * h2 + at(kChebyshev<T>[1]);
+      p = p * h2 + at(kChebyshev<T>[0]);
+      p *= at(kOdd<T>) * h[k] + at(kEven<T>);
+      if constexpr (kVectors > 1) {
+        f[q] = p;
+        f[kLow + q] = p * t8[k];
+      } else {
+        f[q] = p * (at(kSecond<T>) * t8[k] + at(kFirst<T>));
+      }
+    }
+    const T row[4] = {r0[k], r1[k], r2[k], r3[k]};
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c)
+#pragma GCC unroll 8
+      for (int q = 0; q < kVectors; ++q) acc[c][q] += row[c] * f[q];
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c)
+#pragma GCC unroll 8
+    for (int q = 0; q < kVectors; ++q) store(moments + c * kBasis + q * kLanes<T>, acc[c][q]);
+}
+
+/// a += what n groups with these moments and coefficients contribute.
+template <typename T>
+void sea_expand(int64_t n, const T* const* rows, const T* moments, int64_t stride, T* a) {
+  int64_t left = stride / kLanes<T>, column = 0;
+#if defined(DPTF_ISA_avx512)
+  constexpr int64_t kMost = 6;
+#else
+  constexpr int64_t kMost = 2;
+#endif
+  while (left > 0) {
+    const int64_t chunks = (left + kMost - 1) / kMost, take = (left + chunks - 1) / chunks;
+    switch (take) {
+      case 1:
+        expand_columns<1>(n, rows, moments, stride, column, a);
+        break;
+      case 2:
+        expand_columns<2>(n, rows, moments, stride, column, a);
+        break;
+#if defined(DPTF_ISA_avx512)
+      case 3:
+        expand_columns<3>(n, rows, moments, stride, column, a);
+        break;
+      case 4:
+        expand_columns<4>(n, rows, moments, stride, column, a);
+        break;
+      case 5:
+        expand_columns<5>(n, rows, moments, stride, column, a);
+        break;
+      case 6:
+        expand_columns<6>(n, rows, moments, stride, column, a);
+        break;
+#endif
+      default:
+        break;
+    }
+    left -= take;
+    column += take * kLanes<T>;
+  }
+}
+
+/// Rows are written in whole vectors; what spills over is overwritten by the next row.
 template <typename T>
 void sea_descriptor(int64_t m, int64_t axis, int64_t stride, const T* a, T* d) {
-  for (int64_t i = 0; i < m; ++i) {
-    const T x0 = a[i], x1 = a[stride + i], x2 = a[2 * stride + i], x3 = a[3 * stride + i];
-    const int64_t first = i < axis ? i : 0;
-    for (int64_t k = first; k < axis; ++k)
-      *d++ = x0 * a[k] + x1 * a[stride + k] + x2 * a[2 * stride + k] + x3 * a[3 * stride + k];
+  for (int64_t k = 0; k < axis; ++k) {
+    const T x0 = a[k], x1 = a[stride + k], x2 = a[2 * stride + k], x3 = a[3 * stride + k];
+    const T* b = a + k;
+    for (int64_t i = 0; i < m - k; i += kLanes<T>)
+      store(d + i, x0 * load(b + i) + x1 * load(b + stride + i) + x2 * load(b + 2 * stride + i) +
+                       x3 * load(b + 3 * stride + i));
+    d += m - k;
   }
 }
 
+/// da := scale times the pull-back of dd to A. square [axis, axis + kSeaSlack]: scratch. Columns of da beyond
+/// m hold no meaning.
 template <typename T>
-void sea_descriptor_grad(int64_t m, int64_t axis, int64_t stride, const T* a, const T* dd, T scale, T* da) {
-  for (int64_t c = 0; c < 4 * stride; ++c) da[c] = 0;
-  for (int64_t i = 0; i < m; ++i) {
-    const int64_t first = i < axis ? i : 0, n = axis - first;
-    for (int c = 0; c < 4; ++c) {
-      const T* __restrict ac = a + c * stride + first;
-      T* __restrict dc = da + c * stride + first;
-      const T x = a[c * stride + i];
-      T s = 0;
-#pragma omp simd reduction(+ : s)
-      for (int64_t k = 0; k < n; ++k) s += dd[k] * ac[k];
-      for (int64_t k = 0; k < n; ++k) dc[k] += dd[k] * x;
-      da[c * stride + i] += s;
+void sea_descriptor_grad(int64_t m, int64_t axis, int64_t stride, const T* a, const T* dd, T scale, T* square,
+                         T* da) {
+  // Leading columns of dD as a full matrix: its axis x axis block is symmetric, with twice the diagonal.
+  const int64_t whole = (axis + kLanes<T> - 1) / kLanes<T> * kLanes<T>,
+                edge = whole < stride ? whole : stride;
+  {
+    const T* row = dd;
+    for (int64_t k = 0; k < axis; ++k) {
+      square[k * edge + k] = 2 * row[0];
+      for (int64_t i = k + 1; i < axis; ++i) square[k * edge + i] = square[i * edge + k] = row[i - k];
+      for (int64_t i = axis; i < edge; ++i) square[k * edge + i] = i < m ? row[i - k] : T(0);
+      row += m - k;
     }
-    dd += n;
   }
-  for (int64_t c = 0; c < 4 * stride; ++c) da[c] *= scale;
-}
-
-template <typename T>
-void sea_backward(const NeighborRun<T>& run, const T* da, T* force) {
-  const int64_t stride = run.stride;
-  for (int64_t k = 0; k < run.n; ++k) {
-    T r[4], dr[12], w[6], v[6];
-    normalised_row(run, run.begin[k].d, r, dr);
-    const T* y = piece_of<T>(run, r[0], w, v);
-    Vec<T> s[4] = {}, sx = {};
-    for (int64_t c = 0; c < stride; c += kLanes<T>) {
-      Vec<T> g = w[0] * load(y + c), dg = v[0] * load(y + c);
-#pragma GCC unroll 5
-      for (int q = 1; q < 6; ++q) {
-        const Vec<T> node = load(y + q * stride + c);
-        g += w[q] * node;
-        dg += v[q] * node;
-      }
-      Vec<T> mixed = {};
+  const auto pull = [&](int64_t i, const T* from, auto next) {
+    Vec<T> s[4] = {};
+    for (int64_t k = 0; k < axis; ++k) {
+      const Vec<T> g = load(from);
+      from += next(k);
 #pragma GCC unroll 4
-      for (int x = 0; x < 4; ++x) {
-        const Vec<T> adjoint = load(da + x * stride + c);
-        s[x] += adjoint * g;
-        mixed += r[x] * adjoint;
-      }
-      sx += mixed * dg;
+      for (int c = 0; c < 4; ++c) s[c] += a[c * stride + k] * g;
     }
-    s[0] += sx;
-    const T q[4] = {sum<T>(s[0]), sum<T>(s[1]), sum<T>(s[2]), sum<T>(s[3])};
-    for (int x = 0; x < 3; ++x)
-      force[3 * k + x] = q[0] * dr[x] + q[1] * dr[3 + x] + q[2] * dr[6 + x] + q[3] * dr[9 + x];
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) store(da + c * stride + i, scale * s[c]);
+  };
+  for (int64_t i = 0; i < edge; i += kLanes<T>) pull(i, square + i, [&](int64_t) { return edge; });
+  for (int64_t i = edge; i < m; i += kLanes<T>) pull(i, dd + i, [&](int64_t k) { return m - k - 1; });
+  // What the other columns add to the leading ones. Beyond m the columns of A are zero.
+  for (int64_t k = 0; k < axis; ++k) {
+    Vec<T> s[4] = {};
+    for (int64_t i = edge; i < m; i += kLanes<T>) {
+      const Vec<T> g = load(dd + i - k);
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) s[c] += g * load(a + c * stride + i);
+    }
+    for (int c = 0; c < 4; ++c) {
+      T t = sum_in_halves<T>(s[c]);
+      for (int64_t i = axis; i < edge && i < m; ++i) t += dd[i - k] * a[c * stride + i];
+      da[c * stride + k] += scale * t;
+    }
+    dd += m - k;
   }
 }
 
-#define DPTF_INSTANTIATE(T)                                                                   \
-  template void sea_forward<T>(const NeighborRun<T>&, const RunScratch<T>&, T*);              \
-  template void sea_descriptor<T>(int64_t, int64_t, int64_t, const T*, T*);                   \
-  template void sea_descriptor_grad<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*); \
-  template void sea_backward<T>(const NeighborRun<T>&, const T*, T*);
+/// dmoments [n, 4, kBasis] := adjoint of the moments of n groups.
+template <typename T>
+void sea_project(int64_t n, const T* const* columns, int64_t m, int64_t stride, const T* da, T* dmoments) {
+  int64_t g = 0;
+#if defined(DPTF_ISA_avx512)
+  for (; g + 3 <= n; g += 3) project_groups<3>(columns + g, m, stride, da, dmoments + g * 4 * kBasis);
+  if (g + 2 == n) {
+    project_groups<2>(columns + g, m, stride, da, dmoments + g * 4 * kBasis);
+    return;
+  }
+#endif
+  for (; g < n; ++g) project_groups<1>(columns + g, m, stride, da, dmoments + g * 4 * kBasis);
+}
+
+/// Forces that the group's neighbors feel through this center, and sums over them: their force (3), force
+/// times vector (9).
+template <typename T>
+void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& scratch, T* fx, T* fy, T* fz,
+                double sums[12]) {
+  T *__restrict r0 = scratch.a[0], *__restrict r1 = scratch.a[1], *__restrict r2 = scratch.a[2],
+    *__restrict r3 = scratch.a[3], *__restrict h = scratch.a[4], *__restrict d0 = scratch.a[5],
+    *__restrict d1 = scratch.a[6], *__restrict d2 = scratch.a[7];
+  T* q[4] = {scratch.a[8], scratch.a[9], scratch.a[10], scratch.a[11]};
+  const T *avg = g.row.avg, *inv_std = g.row.inv_std;
+#pragma omp simd
+  for (int64_t k = 0; k < g.n; ++k) {
+    const T x = g.x[k], y = g.y[k], z = g.z[k];
+    const T r = std::sqrt(x * x + y * y + z * z), inv = 1 / r, inv2 = inv * inv;
+    T w, dw;
+    smooth_switch(r, g.row.rs, g.row.rc, g.row.range, &w, &dw);
+    const T e = (w * inv - avg[0]) * inv_std[0], v = w * inv2;
+    r0[k] = e;
+    r1[k] = (v * x - avg[1]) * inv_std[1];
+    r2[k] = (v * y - avg[2]) * inv_std[2];
+    r3[k] = (v * z - avg[3]) * inv_std[3];
+    h[k] = (e - g.center) * g.inv_half;
+    d0[k] = (w * inv - dw) * inv2;  // as in env_element
+    d1[k] = (2 * w * inv - dw) * inv2 * inv;
+    d2[k] = v;
+  }
+  for (int64_t k = 0; k < g.n; k += kLanes<T>) {
+    const Vec<T> u = load(h + k), twice = u + u;
+    Vec<T> low[4], high[4], dlow[4], dhigh[4];
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const T* b = dmoments + c * kBasis;
+      low[c] = b[0] + u * b[1];
+      high[c] = b[kHalf] + u * b[kHalf + 1];
+      dlow[c] = splat(b[1]);
+      dhigh[c] = splat(b[kHalf + 1]);
+    }
+    Vec<T> t = u, before = splat(T(1)), dt = splat(T(1)), dbefore = {};
+#pragma GCC unroll 7
+    for (int p = 2; p <= kHalf; ++p) {
+      const Vec<T> next = twice * t - before, dnext = twice * dt + (t + t) - dbefore;
+      before = t, t = next, dbefore = dt, dt = dnext;
+      if (p == kHalf) break;
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) {
+        const T b = dmoments[c * kBasis + p], e = dmoments[c * kBasis + kHalf + p];
+        low[c] += b * t;
+        high[c] += e * t;
+        dlow[c] += b * dt;
+        dhigh[c] += e * dt;
+      }
+    }
+    const T* r[4] = {r0, r1, r2, r3};
+    Vec<T> slope = {};
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) slope += load(r[c] + k) * (dlow[c] + t * dhigh[c] + dt * high[c]);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      Vec<T> s = low[c] + t * high[c];
+      if (c == 0) s += slope * g.inv_half;
+      store(q[c] + k, s * inv_std[c]);
+    }
+  }
+  const T* __restrict q0 = q[0], * __restrict q1 = q[1], * __restrict q2 = q[2], * __restrict q3 = q[3];
+  T f0 = 0, f1 = 0, f2 = 0, v0 = 0, v1 = 0, v2 = 0, v3 = 0, v4 = 0, v5 = 0, v6 = 0, v7 = 0, v8 = 0;
+#pragma omp simd reduction(+ : f0, f1, f2, v0, v1, v2, v3, v4, v5, v6, v7, v8)
+  for (int64_t k = 0; k < g.n; ++k) {
+    const T x = g.x[k], y = g.y[k], z = g.z[k];
+    const T along = q0[k] * d0[k] + d1[k] * (q1[k] * x + q2[k] * y + q3[k] * z);
+    const T a = along * x - d2[k] * q1[k], b = along * y - d2[k] * q2[k], c = along * z - d2[k] * q3[k];
+    fx[k] = a, fy[k] = b, fz[k] = c;
+    f0 += a, f1 += b, f2 += c;
+    v0 += a * x, v1 += a * y, v2 += a * z;
+    v3 += b * x, v4 += b * y, v5 += b * z;
+    v6 += c * x, v7 += c * y, v8 += c * z;
+  }
+  const T all[12] = {f0, f1, f2, v0, v1, v2, v3, v4, v5, v6, v7, v8};
+  for (int c = 0; c < 12; ++c) sums[c] += static_cast<double>(all[c]);
+}
+
+#define DPTF_INSTANTIATE(T)                                                                       \
+  template void sea_weights<T>(int64_t, const T*, const T*, const T*, T, T, T, T*, T*);           \
+  template void sea_moments<T>(const SeaGroup<T>&, const T*, const T*, const SeaScratch<T>&, T*); \
+  template void sea_expand<T>(int64_t, const T* const*, const T*, int64_t, T*);                   \
+  template void sea_descriptor<T>(int64_t, int64_t, int64_t, const T*, T*);                       \
+  template void sea_descriptor_grad<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*, T*); \
+  template void sea_project<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);         \
+  template void sea_forces<T>(const SeaGroup<T>&, const T*, const SeaScratch<T>&, T*, T*, T*, double[12]);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 
