@@ -144,12 +144,25 @@ class DataSystems:
 
     def next_batch(self):
         """A batch of one system drawn at random (or of several with ``mixed:N``); see :meth:`batch_of`."""
+        return self.load(self.draw())
+
+    def draw(self):
+        """What the next batch is made of: system number, and system, set and frames over all ranks, one or more."""
+        count = self.merged * self.shard[1] if self.merged else 1
+        return [(isys, *self._draw(isys)) for isys in (self._draw_system() for _ in range(count))]
+
+    def load(self, drawn):
+        """The batch of this rank from what :meth:`draw` gave; other threads may draw meanwhile."""
         if not self.merged:
-            return self.batch_of(self._draw_system())
-        draws = [self._draw(self._draw_system()) for _ in range(self.merged * self.shard[1])]
+            isys, system, iset, frames = drawn[0]
+            return self._finish(self._load(system, iset, self._part(frames, self.batch_sizes[isys])))
         rank = self.shard[0]
-        own = draws[rank * self.merged : (rank + 1) * self.merged]
-        return self._finish(merge_frames([self._load(*draw) for draw in own], self.requirements))
+        own = drawn[rank * self.merged : (rank + 1) * self.merged]
+        return self._finish(merge_frames([self._load(*d[1:]) for d in own], self.requirements))
+
+    def skip_batch(self):
+        """Draw a batch and leave it: the public package looks at one before it trains."""
+        self.draw()
 
     def _draw_system(self):
         return int(self.rng.choice(len(self.systems), p=self.probs))
@@ -164,8 +177,7 @@ class DataSystems:
             each requirement its array and ``find_<key>``; ``system`` names the source. Of mixed types also
             ``real_natoms_vec`` (nf, 2 + ntypes), the atoms of every type in each frame.
         """
-        system, iset, frames = self._draw(isys)
-        return self._finish(self._load(system, iset, self._part(frames, self.batch_sizes[isys])))
+        return self.load([(isys, *self._draw(isys))])
 
     def _draw(self, isys):
         """System, set and frames of the next batch of a system, over all ranks."""

@@ -206,6 +206,8 @@ class Fitting:
             out = net(tf.cast(tf.concat([d, *rest], 1) if rest else d, self.precision))
             if t in relative:
                 out -= net(tf.cast(tf.concat([tf.zeros_like(d), *rest], 1), self.precision))
+                # The public package counts this as a net of its own; so the next one starts with equal weights.
+                seeder.advance(3 * (len(self.neuron) + 1))
             center = tf.reshape(atype[:, cut], [-1]) if t is None else t
             out = self.shift(tf.cast(out, global_dtype()), center, params, suffix)
             return tf.reshape(out, [nframes, count] if width is None else [nframes, count, width])

@@ -56,7 +56,7 @@ class FullValidation:
         """Whether this step has one."""
         return step >= self._start and (step % self._section["validation_freq"] == 0)
 
-    def run(self, training_state):
+    def run(self):
         """Evaluate, write the line, and save the checkpoint if it is among the best."""
         t = self._t
         with t.averaged_weights() if self._section["ema_full_validation"] else t.present_weights():
@@ -71,7 +71,7 @@ class FullValidation:
         best.append([value, t.step])
         best.sort()
         self._writer.share(t.writer)
-        self._writer.save(t.session, t.step, t.state(training_state))
+        self._writer.save(t.session, t.step, t.state())
         for _, step in best[keep:]:
             self._writer.remove(step)
         del best[keep:]

@@ -278,6 +278,8 @@ def _train(config, parts, origin, distances, world):
     schedule = Schedule(config["learning_rate"], options["numb_steps"])
     if not (origin.checkpoint or values):
         _statistics(branches, parts, sharing, world)
+    if len(branches) == 1:
+        _follow_public_draws(branches[0], world)
     trainer = Trainer(config, branches, schedule, values, world, probs)
     tabulated = any(b.spacing is not None for b in branches)
     log.info("built training%s", " (embedding nets tabulated in every step)" if tabulated else "")
@@ -302,6 +304,14 @@ def _train(config, parts, origin, distances, world):
             change_bias(trainer, branch, "change")
         trainer.synchronise()
         trainer.save()
+
+
+def _follow_public_draws(branch, world):
+    """Make the same seed give the batches of the public package, training and validation, in every row of the learning curve."""
+    branch.training.skip_batch()
+    # There, rank 0 alone draws validation batches; here all ranks have to draw alike.
+    if branch.validation is not None and world.size == 1:
+        branch.validation.rng = branch.training.rng
 
 
 def _branch(task, config, origin, distance, world):

@@ -1,4 +1,4 @@
-"""The stream of batches of a run: which task, which batch, drawn ahead in a thread, and resumable."""
+"""The stream of batches of a run: which task, which batch, loaded ahead in a thread, and resumable."""
 
 import queue
 import threading
@@ -24,10 +24,14 @@ class TaskStream:
         self._data, self._probs = list(data), np.asarray(probs, float) / np.sum(probs)
         self._rng = np.random.RandomState(None if seed is None else [0, 1, seed % 2**32])
 
-    def next_batch(self):
-        """(index of the task, batch)."""
+    def draw(self):
+        """(index of the task, what was drawn of its data)."""
         index = int(self._rng.choice(len(self._data), p=self._probs)) if len(self._data) > 1 else 0
-        return index, self._data[index].next_batch()
+        return index, self._data[index].draw()
+
+    def load(self, index, drawn):
+        """(index of the task, batch)."""
+        return index, self._data[index].load(drawn)
 
     def state(self):
         """Everything that decides the following batches."""
@@ -46,38 +50,44 @@ class TaskStream:
 
 
 class Prefetcher:
-    """Draws batches in a thread; every batch comes with the state of the stream right after it."""
+    """Loads batches in a thread. They are drawn by the caller, so that all draws of a run have one order.
 
-    def __init__(self, stream, depth=2):
-        self._stream, self._queue, self._stop = stream, queue.Queue(depth), threading.Event()
+    Parameters
+    ----------
+    stream : TaskStream
+    state : callable
+        Gives everything that decides the draws from here on.
+    """
+
+    def __init__(self, stream, state):
+        self._stream, self._state = stream, state
+        self._drawn, self._loaded = queue.Queue(), queue.Queue()
         self.waited = 0.0
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def _work(self):
-        while not self._stop.is_set():
+        while (job := self._drawn.get()) is not None:
+            before, drawn = job
             try:
-                item = (self._stream.next_batch(), self._stream.state(), None)
+                self._loaded.put((self._stream.load(*drawn), before, None))
             except BaseException as err:  # handed to the training thread
-                item = (None, None, err)
-            while not self._stop.is_set():
-                try:
-                    self._queue.put(item, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-            if item[2] is not None:
-                return
+                self._loaded.put((None, None, err))
+
+    def request(self):
+        """Draw a batch, and begin to load it."""
+        before = self._state()
+        self._drawn.put((before, self._stream.draw()))
 
     def next(self):
-        """((task, batch), state of the stream after it)."""
+        """((task, batch), state before it was drawn) of the oldest request."""
         begin = time.perf_counter()
-        item, state, err = self._queue.get()
+        item, before, err = self._loaded.get()
         self.waited += time.perf_counter() - begin
         if err is not None:
             raise err
-        return item, state
+        return item, before
 
     def close(self):
-        self._stop.set()
+        self._drawn.put(None)
         self._thread.join()

@@ -51,6 +51,7 @@ class Trainer:
         self.config, self.branches, self.schedule = config, branches, schedule
         self.options, self.world = config["training"], world or Solo()
         self.step, self._values, self._report, self.best = 0, values, None, []
+        self._resume = None  # state of the data from which the next step goes on
         self.stream = TaskStream([b.training for b in branches], probs, self.options.get("seed"))
         for branch in branches:
             branch.spacing = branch.choose_spacing(self.options.get("tabulated_embedding", "auto"))
@@ -111,12 +112,12 @@ class Trainer:
         if state is None:
             log.warning("the checkpoint holds no state of the data stream: batches start anew")
             return
-        self.stream.set_state(state["training"])
         self.best = [list(b) for b in state.get("best", [])]
         validation = state.get("validation")
         for branch, saved in zip(self.branches, validation if isinstance(validation, list) else [validation]):
             if branch.validation is not None and saved:
                 branch.validation.set_state(saved)
+        self.stream.set_state(state["training"])  # last: validation may draw from the same generator
         spacing = state.get("spacing")
         for branch, saved in zip(self.branches, spacing if isinstance(spacing, list) else [spacing]):
             if branch.spacing is not None and saved:
@@ -151,13 +152,16 @@ class Trainer:
     def _validation_states(self):
         return [b.validation.state() if b.validation is not None else None for b in self.branches]
 
-    def state(self, training_state):
+    def _data_state(self):
+        """Everything that decides which data are drawn from here on."""
+        validation = self._validation_states()
+        return {"training": self.stream.state(), "validation": validation if len(validation) > 1 else validation[0]}
+
+    def state(self):
         """What a checkpoint holds beside the variables."""
-        validation = self._report.validation_states() if self._report else self._validation_states()
         spacing = [b.spacing for b in self.branches]
-        if len(self.branches) == 1:
-            validation, spacing = validation[0], spacing[0]
-        return {"training": training_state, "validation": validation, "spacing": spacing, "best": self.best}
+        data = self._resume or self._data_state()
+        return {**data, "spacing": spacing if len(spacing) > 1 else spacing[0], "best": self.best}
 
     @contextlib.contextmanager
     def averaged_weights(self):
@@ -175,12 +179,12 @@ class Trainer:
         """The weights as they are."""
         return contextlib.nullcontext()
 
-    def save(self, training_state=None):
+    def save(self):
         """Write a checkpoint (rank 0), after a look whether all ranks still agree."""
         if self.world.size > 1:
             self.world.check_equal(self.session.run(self.variables), f"weights at step {self.step}")
         if self.world.chief:
-            self.writer.save(self.session, self.step, self.state(training_state or self.stream.state()))
+            self.writer.save(self.session, self.step, self.state())
             log.info("saved checkpoint %s", self.options["save_ckpt"])
 
     def _verify_table(self, branch, args):
@@ -227,7 +231,7 @@ class Trainer:
         handlers = {s: signal.signal(s, lambda n, _: interrupted.append(n)) for s in _catchable()}
         # The graph is there to stay: the collector need not walk through its objects again and again.
         gc.freeze()
-        prefetch = Prefetcher(self.stream)
+        prefetch = Prefetcher(self.stream, self._data_state)
         self._report = _Report(self, prefetch, append) if self.world.chief else None
         try:
             self._loop(prefetch, interrupted)
@@ -251,13 +255,15 @@ class Trainer:
         stop, disp, save = self.options["numb_steps"], self.options["disp_freq"], self.options["save_freq"]
         show = self.options.get("disp_training", True)
         first, stopping = self.step, False
-        pending, training_state = prefetch.next()
+        prefetch.request()
+        pending, self._resume = prefetch.next()
         if first == 0:
             # A continued run keeps the grid it had; a new one begins with one that fits its nets.
             self._verify_table(self.branches[pending[0]], self.branches[pending[0]].args(pending[1], self.schedule(0)))
         if show and self._report:
             self._report.first(*pending)
         while self.step < stop and not stopping:
+            prefetch.request()
             index, batch = pending
             branch = self.branches[index]
             args = branch.args(batch, self.schedule(self.step))
@@ -270,9 +276,7 @@ class Trainer:
             if not math.isfinite(mean_loss):
                 self._stop_at(loss, batch)
             stopping = flags > 0 or (self.world.size == 1 and bool(interrupted))
-            consumed = training_state
-            if self.step < stop:
-                pending, training_state = prefetch.next()
+            pending, self._resume = prefetch.next()
             shown = show and self.step % disp == 0
             if self._report:
                 self._report.after(index, batch, mean_loss, busy, shown)
@@ -280,15 +284,15 @@ class Trainer:
                 self._verify_table(branch, args)
                 self._overflow()
             if self._report and self._report.full and self._report.full.due(self.step):
-                self._report.full.run(consumed)
+                self._report.full.run()
             if save > 0 and self.step % save == 0 and self.step < stop:
                 if self._report:
                     self._report.progress.clear()
-                self.save(consumed)
+                self.save()
         if self._report:
             self._report.progress.clear()
         if self.writer.saved_step != self.step and self.step > first:
-            self.save(consumed)
+            self.save()
 
     def _stop_at(self, loss, batch):
         """Name the data of a loss that is not finite; all ranks come here together."""
@@ -329,13 +333,8 @@ class _Report:
         self._board = TensorBoard.make(options, t.graph)
         self._energies = any(metric == "rmse_f" for metric, *_ in columns)
         self.progress, self.timer = Progress(self._stop, sys.stderr), Timer(t.step)
-        self._latest, self._before = {}, (-1, None)
+        self._latest = {}
         self.full = FullValidation.make(t, append)
-
-    def validation_states(self):
-        """States of the validation streams before the row of this step: a restart writes that row again."""
-        step, states = self._before
-        return states if step == self._t.step else self._t._validation_states()
 
     def first(self, index, batch):
         """The row before the first step; validation draws of it do not count unless a whole run makes them too."""
@@ -365,7 +364,6 @@ class _Report:
     def _display(self, index, batch):
         t = self._t
         lr = t.schedule(t.step)
-        self._before = t.step, t._validation_states()
         self._latest[index] = batch
         train, valid = {}, {}
         for i, branch in enumerate(t.branches):

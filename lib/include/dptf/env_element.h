@@ -14,16 +14,17 @@
 namespace dptf {
 
 /// Switch of the smooth edition: 1 below rs, 0 from rc on, u^3 (-6 u^2 + 15 u - 10) + 1 with u = (r - rs) /
-/// (rc - rs) between. dw is its derivative in r.
+/// (rc - rs) between. dw is its derivative in r. Close to rc nearly everything cancels, and models that
+/// normalise the rows show the rounding of the rest: the order of the products is that of the public kernels.
 template <typename T>
 DPTF_ELEMENT void smooth_switch(T r, T rs, T rc, T range, T* w, T* dw) {
   if (r < rs) {
     *w = 1;
     *dw = 0;
   } else if (r < rc) {
-    const T u = (r - rs) / range, u2 = u * u, u3 = u2 * u, q = -6 * u2 + 15 * u - 10;
+    const T u = (r - rs) / range, u3 = u * u * u, q = -6 * u * u + 15 * u - 10;
     *w = u3 * q + 1;
-    *dw = (3 * u2 * q + u3 * (15 - 12 * u)) / range;
+    *dw = (3 * u * u * q + u3 * (15 - 12 * u)) / range;
   } else {
     *w = 0;
     *dw = 0;
@@ -36,7 +37,8 @@ DPTF_ELEMENT void smooth_switch(T r, T rs, T rc, T range, T* w, T* dw) {
 /// float32 (the op attributes are).
 template <int NCOMP, typename T>
 DPTF_ELEMENT void env_element(const T d[3], T rs, T rc, T range, T e[NCOMP], T de[NCOMP * 3]) {
-  const T r2 = d[0] * d[0] + d[1] * d[1] + d[2] * d[2], r = std::sqrt(r2), inv = 1 / r, inv2 = inv * inv;
+  const T r2 = d[0] * d[0] + d[1] * d[1] + d[2] * d[2], inv = 1 / std::sqrt(r2), r = r2 * inv,
+          inv2 = inv * inv;
   T w, dw;
   smooth_switch(r, rs, rc, range, &w, &dw);
   e[0] = w * inv;
