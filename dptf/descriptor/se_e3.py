@@ -27,7 +27,7 @@ class SeE3(SmoothDescriptor):
 
     def __init__(self, section, ntypes, where="model/descriptor"):
         super().__init__(section, ntypes, where)
-        if self.excluded or self.zeroed:
+        if self.excluded:
             raise UserError(
                 "is not defined for se_e3",
                 f"{where}/exclude_types",

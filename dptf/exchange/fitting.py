@@ -109,7 +109,9 @@ def read(node, where, ntypes):
     if section.get("shift_diag"):
         values["fitting_attr/t_constant_matrix"] = np.asarray(variables["constant_matrix"]).reshape(ntypes)
     for key, variable in _PARAMS.items():
-        if variables.get(key) is not None:
+        # A mask is not normalised.
+        unused = key.startswith("aparam") and section["use_aparam_as_mask"]
+        if variables.get(key) is not None and not unused:
             values[f"fitting_attr/{variable}"] = np.asarray(variables[key]).ravel()
     _read_nets(node, where, ntypes, section, values, excluded)
     return section, values

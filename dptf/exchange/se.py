@@ -80,8 +80,6 @@ def read(node, where, ntypes, suffix=""):
     name, kind = _kind(node)
     nodes.expect(node, where, cls="Descriptor", versions=(1, 3), keys=_KEYS + kind.keys)
     nodes.refuse(node, where, spin=[None])
-    if name != "se_e2_a":
-        nodes.refuse(node, where, exclude_types=[[]])
     section = {
         "type": name,
         "sel": [int(n) for n in node["sel"]],
@@ -113,7 +111,8 @@ def read(node, where, ntypes, suffix=""):
     # zero anyway, and the two agree.
     excluded = symmetric(section["exclude_types"])
     blocks = values[f"{attr}/t_avg"][~pair_table(ntypes, section["sel"], excluded).repeat(kind.ncomp, axis=1)]
-    if blocks.any():
+    # Of the other descriptors the nets of zeroed rows count as well.
+    if blocks.any() or (excluded and name != "se_e2_a"):
         section["exclude_real_only"], excluded = True, set()
     time_steps = {}
     for key, scope, tail in net_names(name, ntypes, section.get("type_one_side"), excluded):
@@ -143,7 +142,7 @@ def write(section, values, ntypes, type_map, suffix=""):
     """
     name, kind = _kind(section)
     attr = f"descrpt_attr{suffix}"
-    if name != "se_e2_a" and section.get("exclude_types"):
+    if name != "se_e2_a" and section.get("exclude_types") and not section.get("exclude_real_only"):
         raise UserError(f"{name} with exclude_types cannot be exported", "model/descriptor/exclude_types")
     sel, neuron = [int(n) for n in section["sel"]], [int(n) for n in section["neuron"]]
     one_side = bool(section.get("type_one_side", False)) and name != "se_e3"

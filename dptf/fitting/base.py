@@ -186,15 +186,17 @@ class Fitting:
             n_in += self.dim_case
         seeder = Seeder(self.seed)
         kinds = [None] if self.mixed_types else [t for t in range(self.ntypes) if types is None or t in types]
-        nets = {
-            t: FittingNet(
-                params, self._layer_scopes(t, suffix), n_in, self.neuron, width or 1, self.precision, self.activation,
-                self.resnet_dt, seeder, self.trainable, self.residual, self.timestep,
-            )
-            for t in kinds
-        }  # fmt: skip
         # The vacuum value is exact: these nets count only relative to an atom without neighbors.
         relative = [t for t in kinds if t in vacuum or (t is None and vacuum)]
+        nets = {}
+        for t in kinds:
+            nets[t] = FittingNet(
+                params, self._layer_scopes(t, suffix), n_in, self.neuron, width or 1, self.precision, self.activation,
+                self.resnet_dt, seeder, self.trainable, self.residual, self.timestep,
+            )  # fmt: skip
+            if t in relative:
+                # The public package counts the vacuum as a net of its own; so the next one starts with equal weights.
+                seeder.advance(3 * (len(self.neuron) + 1))
         if fusion_wanted(params) and not (relative and extra) and nets[kinds[0]].can_fuse():
             return self._fused(descriptor, extra, natoms, atype, params, suffix, nets, relative, width)
         nframes = tf.shape(descriptor)[0]
@@ -206,8 +208,6 @@ class Fitting:
             out = net(tf.cast(tf.concat([d, *rest], 1) if rest else d, self.precision))
             if t in relative:
                 out -= net(tf.cast(tf.concat([tf.zeros_like(d), *rest], 1), self.precision))
-                # The public package counts this as a net of its own; so the next one starts with equal weights.
-                seeder.advance(3 * (len(self.neuron) + 1))
             center = tf.reshape(atype[:, cut], [-1]) if t is None else t
             out = self.shift(tf.cast(out, global_dtype()), center, params, suffix)
             return tf.reshape(out, [nframes, count] if width is None else [nframes, count, width])
