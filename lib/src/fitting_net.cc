@@ -70,14 +70,21 @@ FittingNets<T>::FittingNets(std::vector<std::vector<FittingLayer<T>>> nets,
   for (size_t k = 0; k + 1 < nets_[0].size(); ++k) kept_ += fitting_stride(nets_[0][k].n_out);
 }
 
+/// Jobs of equal numbers of rows, the same for every thread, cut where one net ends and the next begins.
 template <typename T>
-std::vector<typename FittingNets<T>::Block> FittingNets<T>::blocks(int threads) const {
-  const int64_t share = (n_rows() / std::max(threads, 1) + kRowUnit - 1) / kRowUnit * kRowUnit;
-  const int64_t most = std::min(std::max(share, kRowUnit), kMostRows);
-  std::vector<Block> out;
-  for (size_t net = 0; net < nets_.size(); ++net)
-    for (int64_t r = first_[net]; r < first_[net + 1]; r += most)
-      out.push_back({static_cast<int>(net), r, std::min(most, first_[net + 1] - r)});
+std::vector<std::vector<typename FittingNets<T>::Block>> FittingNets<T>::jobs(int threads) const {
+  const int64_t rounds = (n_rows() + threads * kMostRows - 1) / (threads * kMostRows);
+  const int64_t share = (n_rows() + threads * rounds - 1) / (threads * rounds);
+  const int64_t rows = std::min((share + kRowUnit - 1) / kRowUnit * kRowUnit, kMostRows);
+  std::vector<std::vector<Block>> out;
+  for (int64_t begin = 0; begin < n_rows(); begin += rows) {
+    out.emplace_back();
+    const int64_t end = std::min(begin + rows, n_rows());
+    for (size_t net = 0; net < nets_.size(); ++net) {
+      const int64_t first = std::max(begin, first_[net]), last = std::min(end, first_[net + 1]);
+      if (first < last) out.back().push_back({static_cast<int>(net), first, last - first});
+    }
+  }
   return out;
 }
 
@@ -118,26 +125,28 @@ void FittingNets<T>::value(const T* x, T* y, T* pre, T* dydx, T* adjoint, int th
                            const ParallelFor& parallel) const {
   if (!n_rows()) return;
   const Packed packed = pack();
-  const std::vector<Block> list = blocks(threads);
-  parallel(static_cast<int64_t>(list.size()), kRowUnit * kept_ * n_in() / 4, [&](int64_t begin, int64_t end) {
-    Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
-    for (int64_t k = begin; k < end; ++k) {
-      FittingBlock<T> b;
-      b.layers = packed.views[list[k].net].data();
-      b.n_layers = static_cast<int>(nets_[0].size());
-      b.first = list[k].begin;
-      b.rows = order_.data() + b.first;
-      b.count = list[k].count;
-      b.stride = kept_;
-      b.x = x;
-      b.y = y;
-      b.pre = pre;
-      b.dydx = dydx;
-      b.adjoint = adjoint;
-      b.scratch = scratch.data();
-      DPTF_ISA_CALL(fitting_value(b));
-    }
-  });
+  const std::vector<std::vector<Block>> list = jobs(std::max(threads, 1));
+  parallel(static_cast<int64_t>(list.size()), kMostRows * kept_ * n_in() / 8,
+           [&](int64_t begin, int64_t end) {
+             Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
+             for (int64_t k = begin; k < end; ++k)
+               for (const Block& part : list[k]) {
+                 FittingBlock<T> b;
+                 b.layers = packed.views[part.net].data();
+                 b.n_layers = static_cast<int>(nets_[0].size());
+                 b.first = part.begin;
+                 b.rows = order_.data() + b.first;
+                 b.count = part.count;
+                 b.stride = kept_;
+                 b.x = x;
+                 b.y = y;
+                 b.pre = pre;
+                 b.dydx = dydx;
+                 b.adjoint = adjoint;
+                 b.scratch = scratch.data();
+                 DPTF_ISA_CALL(fitting_value(b));
+               }
+           });
 }
 
 template <typename T>
@@ -154,45 +163,46 @@ void FittingNets<T>::gradient(const T* x, const T* pre, const T* adjoint, const 
   Scratch<T> kept(second ? 3 * n + 2 * in_panels : 2 * n + in_panels);
   T *h = kept.data(), *q = h + n, *t = second ? q + n : nullptr;
   T *s = q + (second ? 2 : 1) * n, *g = second ? s + in_panels : nullptr;
-  const std::vector<Block> list = blocks(threads);
-  parallel(static_cast<int64_t>(list.size()), kRowUnit * kept_ * n_in() / 4, [&](int64_t begin, int64_t end) {
-    Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
-    for (int64_t k = begin; k < end; ++k) {
-      const int net = list[k].net;
-      FittingBlock<T> b;
-      b.layers = packed.views[net].data();
-      b.n_layers = depth;
-      b.first = list[k].begin;
-      b.rows = order_.data() + b.first;
-      b.count = list[k].count;
-      b.stride = kept_;
-      b.x = x;
-      b.dy = dy;
-      b.ddydx = ddydx;
-      b.dx = dx;
-      b.pre = const_cast<T*>(pre);
-      b.adjoint = const_cast<T*>(adjoint);
-      b.h = h, b.t = t, b.q = q;
-      b.s = s + first_[net] * panel_columns;
-      b.g = second ? g + first_[net] * panel_columns : nullptr;
-      b.net_rows = first_[net + 1] - first_[net];
-      b.net_first = b.first - first_[net];
-      b.scratch = scratch.data();
-      DPTF_ISA_CALL(fitting_gradient(b));
-    }
-  });
+  const std::vector<std::vector<Block>> list = jobs(std::max(threads, 1));
+  parallel(static_cast<int64_t>(list.size()), kMostRows * kept_ * n_in() / 8,
+           [&](int64_t begin, int64_t end) {
+             Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
+             for (int64_t k = begin; k < end; ++k)
+               for (const Block& part : list[k]) {
+                 const int net = part.net;
+                 FittingBlock<T> b;
+                 b.layers = packed.views[net].data();
+                 b.n_layers = depth;
+                 b.first = part.begin;
+                 b.rows = order_.data() + b.first;
+                 b.count = part.count;
+                 b.stride = kept_;
+                 b.x = x;
+                 b.dy = dy;
+                 b.ddydx = ddydx;
+                 b.dx = dx;
+                 b.pre = const_cast<T*>(pre);
+                 b.adjoint = const_cast<T*>(adjoint);
+                 b.h = h, b.t = t, b.q = q;
+                 b.s = s + first_[net] * panel_columns;
+                 b.g = second ? g + first_[net] * panel_columns : nullptr;
+                 b.net_rows = first_[net + 1] - first_[net];
+                 b.net_first = b.first - first_[net];
+                 b.scratch = scratch.data();
+                 DPTF_ISA_CALL(fitting_gradient(b));
+               }
+           });
   // The weights: strips of the inputs of every layer, and its sums over rows.
   struct Item {
     int net, layer;
     int64_t begin, end;  // inputs; an empty strip stands for bias and time step
   };
   std::vector<Item> items;
-  for (int net = 0; net < static_cast<int>(nets_.size()); ++net)
-    for (int k = 0; k < depth; ++k) {
-      for (int64_t c = 0; c < nets_[net][k].n_in; c += kInputsPerItem)
-        items.push_back({net, k, c, std::min(c + kInputsPerItem, nets_[net][k].n_in)});
-      items.push_back({net, k, 0, 0});
-    }
+  for (int k = 0; k < depth; ++k)
+    for (int64_t c = 0; c < nets_[0][k].n_in + kInputsPerItem; c += kInputsPerItem)
+      for (int net = 0; net < static_cast<int>(nets_.size()); ++net)  // side by side: nets differ in rows
+        items.push_back(
+            {net, k, std::min(c, nets_[0][k].n_in), std::min(c + kInputsPerItem, nets_[0][k].n_in)});
   const int64_t flops = n_rows() * n_in() * nets_[0][0].n_out * (second ? 4 : 2);
   parallel(
       static_cast<int64_t>(items.size()), flops / static_cast<int64_t>(items.size()) / 8 + 1,

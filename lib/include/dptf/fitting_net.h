@@ -61,7 +61,7 @@ class FittingNets {
     int net;
     int64_t begin, count;
   };
-  std::vector<Block> blocks(int threads) const;
+  std::vector<std::vector<Block>> jobs(int threads) const;
   Packed pack() const;
 
   std::vector<std::vector<FittingLayer<T>>> nets_;
