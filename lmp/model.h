@@ -49,7 +49,11 @@ class DeepmdModel {
            (spin_ ? DP_DeepBaseModelGetNumbTypesSpin(dp_.get()) : 0);
   }
   int dim_fparam() const { return DP_DeepBaseModelGetDimFParam(dp_.get()); }
+  /// Whether the model has frame parameters for those who give none.
+  bool default_fparam() const { return DP_DeepBaseModelHasDefaultFParam(dp_.get()); }
   int dim_aparam() const { return DP_DeepBaseModelGetDimAParam(dp_.get()); }
+  /// Whether ghosts have atomic parameters too.
+  bool aparam_of_ghosts() const { return dim_aparam() > 0 && DP_DeepBaseModelIsAParamNAll(dp_.get()); }
   int message_width() const { return spin_ ? 0 : DP_DeepPotGetMessageWidth(pot()); }
   std::string type_map() const { return take(DP_DeepBaseModelGetTypeMap(dp_.get())); }
   std::string runtime_report() const {

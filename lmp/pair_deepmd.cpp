@@ -259,7 +259,7 @@ void PairDeepMD::settings(int narg, char** arg) {
   const int nmodels = static_cast<int>(models_.size());
   message_width_ = 0;
   for (const auto& m : models_) message_width_ = std::max(message_width_, m->message_width());
-  comm_forward = message_width_;
+  comm_forward = std::max(message_width_, model.aparam_of_ghosts() ? model.dim_aparam() : 0);
   comm_reverse = std::max(nmodels > 1 ? (spin_ ? 6 : 3) * nmodels : 0, message_width_);
   out_.resize(nmodels);
 
@@ -269,7 +269,7 @@ void PairDeepMD::settings(int narg, char** arg) {
                  model.file());
     (model.dim_aparam() > 0 ? aparam_ : fparam_).set_ttm("ttm", ttm);
   }
-  if (model.dim_fparam() > 0 && !fparam_.given())
+  if (model.dim_fparam() > 0 && !fparam_.given() && !model.default_fparam())
     error->all(FLERR,
                "pair_style deepmd: {} needs {} frame parameter(s); give fparam, fparam_from_compute, "
                "fparam_from_fix or ttm",
@@ -351,7 +351,7 @@ void PairDeepMD::init_style() {
         FLERR,
         "pair_style deepmd does not read spins; use pair_style deepspin, or an atom_style without spins");
   if (spin_ && !atom->sp_flag) error->all(FLERR, "pair_style deepspin needs atom_style spin");
-  fparam_.check(models_[0]->dim_fparam(), false);
+  if (fparam_.given()) fparam_.check(models_[0]->dim_fparam(), false);
   aparam_.check(models_[0]->dim_aparam(), true);
   neighbor->add_request(this, NeighConst::REQ_FULL);
   if (models_.size() > 1 && out_freq_ > 0) {
@@ -409,8 +409,28 @@ void PairDeepMD::gather_atoms() {
     ++in_.list_version;
     if (message_width_ > 0) prepare_messages();
   }
-  if (models_[0]->dim_fparam() > 0) fparam_.frame(models_[0]->dim_fparam(), in_.fparam);
-  if (models_[0]->dim_aparam() > 0) aparam_.atoms(models_[0]->dim_aparam(), in_.aparam);
+  if (models_[0]->dim_fparam() > 0 && fparam_.given()) fparam_.frame(models_[0]->dim_fparam(), in_.fparam);
+  if (const int width = models_[0]->dim_aparam()) {
+    aparam_.atoms(width, in_.aparam);
+    if (models_[0]->aparam_of_ghosts()) {
+      in_.aparam.resize(static_cast<size_t>(nall) * width);
+      forward_rows(this, in_.aparam.data(), width);
+      if (cutoff_ > 0) check_fragments();
+    }
+  }
+}
+
+void PairDeepMD::check_fragments() {
+  // The lowest number is the QM region, also for a process that has none of it in reach.
+  double lowest = HUGE_VAL, everywhere;
+  for (double id : in_.aparam)
+    if (std::lround(id) >= 0) lowest = std::min(lowest, id);
+  MPI_Allreduce(&lowest, &everywhere, 1, MPI_DOUBLE, MPI_MIN, world);
+  if (lowest != HUGE_VAL && std::lround(lowest) != std::lround(everywhere))
+    error->one(FLERR,
+               "pair_style deepmd: process {} has no atom of the QM region (fragment {}) in reach; use fewer "
+               "processes",
+               comm->me, everywhere);
 }
 
 void PairDeepMD::prepare_messages() {

@@ -44,6 +44,7 @@ class PairDeepMD : public Pair {
   void set_units();
   void set_threads();
   void gather_atoms();
+  void check_fragments();
   bool takes_part() const;
   void prepare_messages();
   static int forward_rows(void* self, double* rows, int width);

@@ -101,8 +101,9 @@ def evaluate(path, name):
     from dptf.infer import DeepPot, DeepPotential
 
     params = {"aparam": np.ones((1, 12))} if name == "se_a_mask" else {}
+    more = {"efield": np.ones((1, 12, 3))} if name == "se_a_ef" else params
     with DeepPotential(path) as model:
-        out = model.eval(COORD[None], None if params else BOX[None], TYPES, **params)
+        out = model.eval(COORD[None], None if params else BOX[None], TYPES, **more)
         out = out if isinstance(out, tuple) else (out,)
         if not all(np.isfinite(x).all() for x in out):
             raise UserError("not a number", str(path))
@@ -143,6 +144,7 @@ def in_lammps(models, folder, ranks):
 def table(descriptors=DESCRIPTORS, fittings=FITTINGS, lammps=True):
     """{(descriptor, fitting): {column: bool}} of the combinations that can be trained."""
     from dptf.exchange.from_graph import serialize_graph
+    from dptf.exchange.own_form import TYPE
     from dptf.graph.compress import compress
     from dptf.graph.load import constants
 
@@ -160,8 +162,10 @@ def table(descriptors=DESCRIPTORS, fittings=FITTINGS, lammps=True):
                 row["Python"] = energy is not None
                 row["public ops"] = not any(node.op.startswith("Dptf") for node in graph_def.node)
                 row["compress"] = bool(attempt(compress, str(path), f"{path}.compressed.pb", frames=0))
-                row["other backends"] = bool(attempt(serialize_graph, constants(graph_def), script, str(path)))
-                if kind == "energy" and energy is not None and name != "se_a_mask":  # which has no cell
+                tree = attempt(serialize_graph, constants(graph_def), script, str(path))
+                row["other backends"] = tree is not None and tree["model"]["descriptor"]["type"] != TYPE
+                if kind == "energy" and energy is not None and name not in ("se_a_mask", "se_a_ef"):
+                    # no cell; no field
                     energies[name] = path, energy
                 out[name, kind] = row
         if lammps:

@@ -64,7 +64,7 @@ def run(args):
         )
     with ranks.together(), DeepPotential(model_path) as model:
         comparison = comparison_for(model, args.atomic)
-        systems = [LabelledSystem(path, model.get_type_map()) for path in paths]
+        systems = [LabelledSystem(path, model.data_type_map) for path in paths]
         _test_systems(args, comparison, systems, files, ranks)
     if args.plot and ranks.chief:
         log.info("wrote %s" if plot.close() else "%s is not written: no labels to compare", args.plot)

@@ -114,6 +114,11 @@ def _training(training, problems):
             bad(key, f"is {training[key]}; it must be at least {low}")
     if "numb_epoch" in training and training["numb_epoch"] <= 0:
         bad("numb_epoch", f"is {training['numb_epoch']}; it must be positive")
+    mixed = training.get("mixed_precision")
+    if mixed and mixed["output_prec"] != "float32":
+        bad("mixed_precision/output_prec", f"is '{mixed['output_prec']}'; it must be float32")
+    if mixed and mixed["compute_prec"] not in ("float16", "bfloat16"):
+        bad("mixed_precision/compute_prec", f"is '{mixed['compute_prec']}'; choose float16 or bfloat16")
     norm = training.get("gradient_max_norm")
     if norm is not None and norm <= 0:
         bad("gradient_max_norm", f"is {norm}; it must be positive")

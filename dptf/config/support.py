@@ -8,7 +8,7 @@ from dptf.config.problems import nearest
 
 # Values of the ``type`` keys that work.
 TYPES = {
-    "model": {"standard", "pairtab", "linear_ener", "frozen"},
+    "model": {"standard", "pairtab", "linear_ener", "frozen", "pairwise_dprc"},
     "descriptor": {
         "se_e2_a",
         "se_e2_r",
@@ -21,6 +21,7 @@ TYPES = {
         "dpa3",
         "loc_frame",
         "se_a_mask",
+        "se_a_ef",
         "hybrid",
     },
     "fitting_net": {"ener", "dipole", "polar", "dos", "property"},
@@ -35,14 +36,13 @@ REFUSED = {
     "model[standard]": {"bridging_method": (None, "none")},
     "descriptor[se_e3]": {"exclude_types": ([],)},
     "loss": {
-        "start_pref_h": (0,), "limit_pref_h": (0,), "use_default_pf": (False,), "f_use_norm": (False,),
+        "start_pref_h": (0,), "limit_pref_h": (0,), "f_use_norm": (False,),
     },
     "fitting_net[dipole]": {"numb_fparam": (0,), "numb_aparam": (0,)},
     "fitting_net[polar]": {"numb_fparam": (0,), "numb_aparam": (0,)},
     "loss[ener]": {"loss_func": ("mse",)},
     "loss[ener_spin]": {"loss_func": ("mse",)},
     "optimizer": {"weight_decay": (0, 0.0)},
-    "training": {"mixed_precision": ()},
 }  # fmt: skip
 
 # Keys that do not change the result here, with the values about which nothing needs to be said.

@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 
+from dptf.data.fragments import most_neighbors
+from dptf.data.requirement import DataRequirement
 from dptf.data.sources import open_source
 from dptf.data.system import System
 from dptf.errors import UserError
@@ -12,7 +14,7 @@ _CHUNK_ATOMS = 200_000
 _FAR = 10.0  # Å
 
 
-def neighbor_stat(paths, rcut, type_map=None, *, one_type=False):
+def neighbor_stat(paths, rcut, type_map=None, *, one_type=False, part=None):
     """Scan all frames of all systems with a cell list; frames are streamed, so memory does not grow with the data.
 
     Parameters
@@ -25,6 +27,8 @@ def neighbor_stat(paths, rcut, type_map=None, *, one_type=False):
         Names of the model's types; default: the types as they are numbered in the data.
     one_type : bool
         Count all neighbors together (descriptors with one list for all types).
+    part : {"qm", "qmmm"}, optional
+        Count within the fragments of QM/MM frames alone, see :mod:`dptf.data.fragments`.
 
     Returns
     -------
@@ -70,14 +74,25 @@ def neighbor_stat(paths, rcut, type_map=None, *, one_type=False):
                         s.source.locate(set_name, "coord"), "remove or repair the frame",
                     )  # fmt: skip
                 smallest = min(smallest, distance)
+                if part:
+                    counts = _in_fragments(s, iset, frames, rcut, ntypes, part == "qmmm", one_type)
                 largest = np.maximum(largest, counts)
     return min(float(smallest), _FAR), [int(c) for c in largest]
 
 
-def spread_neighbor_stat(world, paths, rcut, type_map=None, *, one_type=False):
+def _in_fragments(system, iset, frames, rcut, ntypes, pairs, one_type):
+    """Largest numbers of neighbors in the fragments of some frames."""
+    coord, _, types = system.coordinates(iset, frames)
+    ids = system.load(iset, frames, DataRequirement("aparam", 1, atomic=True, must=True))[0]
+    rows = zip(coord.reshape(len(frames), -1, 3), types, np.rint(ids).astype(int).reshape(len(frames), -1))
+    found = [most_neighbors(x, t, own, rcut, ntypes, pairs, one_type) for x, t, own in rows]
+    return np.max(found, axis=0)
+
+
+def spread_neighbor_stat(world, paths, rcut, type_map=None, *, one_type=False, part=None):
     """:func:`neighbor_stat` with the systems dealt out to the ranks; every rank gets the whole result."""
     own = paths[world.rank :: world.size]
-    found = (_FAR, []) if not own else neighbor_stat(own, rcut, type_map, one_type=one_type)
+    found = (_FAR, []) if not own else neighbor_stat(own, rcut, type_map, one_type=one_type, part=part)
     parts = world.gather(found)
     longest = max(len(counts) for _, counts in parts)
     counts = [c + [0] * (longest - len(c)) for _, c in parts]

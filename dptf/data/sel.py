@@ -8,7 +8,7 @@ from dptf.errors import UserError
 log = logging.getLogger(__name__)
 
 # Blocks of a descriptor that look at neighbors: sub-section, cutoff key, slots key. Blocks of one type count all neighbors.
-_PER_TYPE = {"se_e2_a", "se_e2_r", "se_e3", "se_a_tpe", "se_a_ebd_v2"}
+_PER_TYPE = {"se_e2_a", "se_e2_r", "se_e3", "se_a_tpe", "se_a_ebd_v2", "se_a_ef"}
 _ONE_TYPE = {
     "se_atten": [((), "rcut", "sel")],
     "se_atten_v2": [((), "rcut", "sel")],
@@ -89,26 +89,27 @@ def _blocks(descriptor, path):
         yield section, "/".join((path, *names)), rcut, sel, True
 
 
-def _model_blocks(model, path):
+def _model_blocks(model, path, part=None):
+    """Yield ``(section, path, rcut key, sel key, one_type, part)``; part of the frame that is seen, None for the whole."""
     kind = model["type"]
     if kind == "standard":
-        yield from _blocks(model["descriptor"], f"{path}/descriptor")
+        for block in _blocks(model["descriptor"], f"{path}/descriptor"):
+            yield *block, part
     elif kind == "pairtab":
-        yield model, path, "rcut", "sel", True
+        yield model, path, "rcut", "sel", True, part
     elif kind == "linear_ener":
         models = model["models"]
         for name, sub in models.items() if isinstance(models, dict) else enumerate(models):
-            yield from _model_blocks(sub, f"{path}/models/{name}")
+            yield from _model_blocks(sub, f"{path}/models/{name}", part)
     elif kind == "pairwise_dprc":
-        # Fragments see fewer neighbors than the whole system: only explicit numbers are of use there.
-        for name in ("qm_model", "qmmm_model"):
-            yield from _model_blocks(model[name], f"{path}/{name}")
+        for name in ("qm", "qmmm"):
+            yield from _model_blocks(model[f"{name}_model"], f"{path}/{name}_model", name)
 
 
 def needs_statistics(model):
     """Key paths of the slots that are given as 'auto'."""
     return [
-        f"{path}/{sel}" for section, path, _, sel, _ in _model_blocks(model, "model") if isinstance(section[sel], str)
+        f"{path}/{sel}" for section, path, _, sel, *_ in _model_blocks(model, "model") if isinstance(section[sel], str)
     ]
 
 
@@ -120,7 +121,7 @@ def update_sel(model, stat):
     model : dict
         Normalised model section.
     stat : callable
-        ``stat(rcut, one_type)`` returns the smallest distance and the largest neighbor counts within a cutoff, as
+        ``stat(rcut, one_type, part)`` returns the smallest distance and the largest neighbor counts within a cutoff, as
         :func:`dptf.data.neighbor_stat.neighbor_stat` does.
 
     Returns
@@ -129,8 +130,8 @@ def update_sel(model, stat):
         Smallest distance between two atoms of the data in Å; None if nothing in the model has a cutoff.
     """
     smallest, known = None, {}
-    for section, path, rcut_key, sel_key, one_type in _model_blocks(model, "model"):
-        case = (section[rcut_key], one_type)
+    for section, path, rcut_key, sel_key, one_type, part in _model_blocks(model, "model"):
+        case = (section[rcut_key], one_type, part)
         if case not in known:
             known[case] = stat(*case)
         distance, counts = known[case]

@@ -16,6 +16,7 @@ KINDS = {
     "se_e3_tebd": ("se_e3_tebd", "SeE3Tebd"),
     "loc_frame": ("loc_frame", "LocFrame"),
     "se_a_mask": ("se_a_mask", "SeAMask"),
+    "se_a_ef": ("se_a_ef", "SeAEf"),
     "dpa2": ("dpa2", "DPA2"),
     "hybrid": ("hybrid", "Hybrid"),
 }

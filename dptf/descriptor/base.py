@@ -33,6 +33,8 @@ class SmoothDescriptor(Descriptor):
     ncomp = 4
     #: Of models with virtual atoms: function of (rij, nlist) that gives the relative positions for virials.
     neighbor_place = None
+    #: Floating type that the layers of the nets work in (mixed precision); None for that of the weights.
+    compute = None
     #: What statistics are cached as.
     stat_kind = "se_a"
 
@@ -69,6 +71,10 @@ class SmoothDescriptor(Descriptor):
     @property
     def ndescrpt(self):
         return self.ncomp * self.nnei
+
+    def lower_precision(self, dtype):
+        """See :meth:`Descriptor.lower_precision`."""
+        self.precision, self.compute = tf.float32, dtype
 
     # -- statistics -----------------------------------------------------------------------------------------------
 
@@ -186,7 +192,7 @@ class SmoothDescriptor(Descriptor):
 
     def can_tabulate(self):
         """Whether the nets may be tabulated in training (smooth activation, ordinary precision)."""
-        return is_tabulable(self.activation) and self.precision in (tf.float32, tf.float64)
+        return is_tabulable(self.activation) and self.precision in (tf.float32, tf.float64) and self.compute is None
 
     def tabulation_pays(self, atoms_per_batch):
         """Whether a grid costs less than the slots of a batch."""

@@ -123,6 +123,15 @@ class Hybrid(Descriptor):
             p.type_map = names
 
     @property
+    def known_types(self):
+        return self.parts[0].known_types
+
+    @known_types.setter
+    def known_types(self, table):
+        for p in self.parts:
+            p.known_types = table
+
+    @property
     def rotation_needed(self):
         return self.parts[0].rotation_needed
 
@@ -134,6 +143,11 @@ class Hybrid(Descriptor):
     @property
     def message_width(self):
         return max(p.message_width for p in self.parts)
+
+    def lower_precision(self, dtype):
+        """As the parts do."""
+        for p in self.parts:
+            p.lower_precision(dtype)
 
     def statistics(self, batches, stat_file=None):
         """Normalisation of every part."""

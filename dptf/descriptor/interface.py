@@ -81,12 +81,18 @@ class Descriptor:
     where = "model/descriptor"
     #: Whether ``build`` gets the atomic parameters as ``mask``, 1 for real atoms and 0 for padding.
     needs_mask = False
+    #: Whether ``build`` gets the electric field at the atoms as ``field``.
+    needs_field = False
     #: Numbers per atom that neighbors read in every layer of message passing; 0 for descriptors without.
     message_width = 0
     #: Inputs of frames beside positions: key -> :class:`FrameInput`; ``build`` gets them under these names, shape (nf, width).
     frame_inputs = MappingProxyType({})
+    #: Set by the model before ``compress``: the vectors of all types, an array, where it has a type embedding.
+    known_types = None
     #: Set by the model: whether ``rot_mat`` will be read.
     rotation_needed = False
+    #: Whether there are nets that :meth:`compress` can try to store as tables.
+    can_compress = True
 
     dim_rot = 0
     rot_mat = None
@@ -99,6 +105,13 @@ class Descriptor:
     def nnei(self):
         """Slots per atom."""
         return sum(self.sel)
+
+    def lower_precision(self, dtype):
+        """Mixed precision: weights in float32, layers of the nets in `dtype`."""
+        raise UserError(
+            "this descriptor does not work in mixed precision", "training/mixed_precision",
+            "remove it, or use se_e2_a, se_e2_r, se_e3 or a hybrid of these",
+        )  # fmt: skip
 
     def statistics(self, batches, stat_file=None):
         """Normalisation from batches of the training data (per system a list of dicts)."""
@@ -167,5 +180,9 @@ class Descriptor:
         """
         raise UserError(
             "this descriptor has no compressed form", f"{self.where}/type",
-            "known: se_e2_a, se_e2_r, se_e3, se_atten in strip form without attention, and hybrids of these",
+            "known: se_e2_a, se_a_ebd_v2, se_e2_r, se_e3, se_a_ef, se_atten in strip form without attention, and hybrids of these",
         )  # fmt: skip
+
+    def stored_names(self, suffix=""):
+        """(scope, tail) of the nets that a compressed graph holds, in the order in which they are built."""
+        return []

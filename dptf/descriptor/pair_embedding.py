@@ -4,9 +4,11 @@ concat: ``g = N([x, T_first, T_second])``; strip: ``g = N(x) (1 + N_t([T_first, 
 what depends on them alone is computed once per pair of types and looked up.
 """
 
+import numpy as np
+
 from dptf.nn.activation import get_activation
 from dptf.nn.embedding import apply_embedding, embedding_layers
-from dptf.nn.table import StoredNet
+from dptf.nn.table import StoredNet, factor_name
 from dptf.ops import tf
 
 
@@ -39,7 +41,7 @@ class PairEmbedding:
         return "_two_side_ebd" if self.two_types else "_one_side_ebd"
 
     def weights(self, params, scope, dtype, seeder, trainable=True):
-        """Layers of the net and, in strip form, of that of the types (otherwise None)."""
+        """Layers of the net and, in strip form, of that of the types (otherwise None); or what is stored in their place."""
         common = {"resnet_dt": self.resnet_dt, "trainable": trainable}
         n_in = 1 if self.strip else 1 + self.types_in
         if StoredNet.stored(params, scope, ""):
@@ -48,6 +50,9 @@ class PairEmbedding:
             net = embedding_layers(params, scope, "", self.neuron, dtype, seeder, n_in=n_in, **common)
         if not self.strip:
             return net, None
+        if params.has(name := factor_name(scope)):
+            shape = list(params.values[name].shape)
+            return net, params.get(name, shape, np.zeros(shape), dtype, trainable=False)
         return net, embedding_layers(
             params, scope, self.strip_name, self.neuron, dtype, seeder, n_in=self.types_in, **common
         )
@@ -77,7 +82,9 @@ class PairEmbedding:
 
     def type_factor(self, tebd, first, second, weights, damping=None):
         """What the types contribute in strip form; arguments and shape as of the embedding."""
-        table = apply_embedding(self.type_rows(tebd), weights[1], self.activation)
+        table = weights[1]
+        if isinstance(table, list):
+            table = apply_embedding(self.type_rows(tebd), table, self.activation)
         factor = tf.gather(table, self._row(tebd, first, second))
         return factor if damping is None else factor * damping[..., None]
 

@@ -71,7 +71,7 @@ class SeE2A(SmoothDescriptor):
             if isinstance(net, StoredNet):
                 term = net.contract(rows)
             else:
-                g = apply_embedding(tf.reshape(rows, [-1, 4])[:, :1], net, self.activation)
+                g = apply_embedding(tf.reshape(rows, [-1, 4])[:, :1], net, self.activation, self.compute)
                 term = tf.matmul(rows, tf.reshape(g, [-1, sel, self.neuron[-1]]), transpose_a=True)
             total = term if total is None else total + term
         return tf.zeros([tf.shape(env)[0], 4, self.neuron[-1]], env.dtype) if total is None else total

@@ -60,7 +60,7 @@ class SeE2R(SmoothDescriptor):
             if isinstance(net, StoredNet):
                 term = net.sum(block)
             else:
-                g = apply_embedding(tf.reshape(block, [-1, 1]), net, self.activation)
+                g = apply_embedding(tf.reshape(block, [-1, 1]), net, self.activation, self.compute)
                 term = tf.reduce_sum(tf.reshape(g, [-1, sel, self.neuron[-1]]), axis=1)
             total = term if total is None else total + term
         return tf.zeros([tf.shape(env)[0], self.neuron[-1]], env.dtype) if total is None else total

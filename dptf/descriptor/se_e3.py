@@ -72,7 +72,7 @@ class SeE3(SmoothDescriptor):
             if isinstance(nets[key], StoredNet):
                 term = nets[key].contract_angles(tf.reshape(e, [-1, self.sel[key[0]], self.sel[key[1]]]))
             else:
-                g = apply_embedding(tf.reshape(e, [-1, 1]), nets[key], self.activation)
+                g = apply_embedding(tf.reshape(e, [-1, 1]), nets[key], self.activation, self.compute)
                 term = tf.matmul(e[:, None, :], tf.reshape(g, [-1, int(e.shape[1]), self.neuron[-1]]))[:, 0]
             term /= int(e.shape[1])
             total = term if total is None else total + term

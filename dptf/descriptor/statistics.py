@@ -22,13 +22,15 @@ class EnvStatistics:
     sel : list of int
     excluded : set of (int, int)
         Pairs whose rows are zeroed.
-    kind : {"se_a", "se_r"}
-        With angular sums, or radial ones alone.
+    kind : {"se_a", "se_r", "se_a_ef"}
+        With angular sums, or (se_r) radial ones alone.
     protection : float
         See :func:`dptf.descriptor.env_adjust.adjusted_env_mat`, Å.
     """
 
     mixed_types = False
+    #: Inputs beside the geometry.
+    more_feeds = ()
 
     def __init__(self, ntypes, rcut, rcut_smth, sel, excluded=(), *, kind="se_a", protection=0.0):
         self.ntypes, self.rcut, self.rcut_smth, self.sel = ntypes, rcut, rcut_smth, sel
@@ -53,16 +55,16 @@ class EnvStatistics:
         with tf.Graph().as_default(), new_session() as sess:
             feeds = {k: tf.placeholder(t) for k, t in (
                 ("coord", tf.float64), ("type", tf.int32), ("natoms_vec", tf.int32), ("box", tf.float64), ("mesh", tf.int32),
-            )}  # fmt: skip
-            em = adjusted_env_mat(
-                4, *feeds.values(), tf.zeros((self.ntypes, width), tf.float64), tf.ones((self.ntypes, width), tf.float64),
-                rcut=self.rcut, rcut_smth=self.rcut_smth, sel=self.sel, protection=self.protection,
-            )[0]  # fmt: skip
+            )} | {k: tf.placeholder(tf.float64) for k in self.more_feeds}  # fmt: skip
+            em = self._rows(
+                feeds, tf.zeros((self.ntypes, width), tf.float64), tf.ones((self.ntypes, width), tf.float64)
+            )
 
             def of_batch(batch):
                 sums = np.zeros((self.ntypes, 5))
                 rows = sess.run(em, {p: batch[k] for k, p in feeds.items()}).reshape(-1, self.nnei, 4)
                 types = batch["type"].reshape(-1)
+                types = np.tile(types, len(rows) // max(len(types), 1))  # all atoms once, or once per half
                 start = 0
                 for tj, n in enumerate(self.sel):
                     for ti in range(self.ntypes):
@@ -78,6 +80,13 @@ class EnvStatistics:
                 return sums
 
             return np.zeros((self.ntypes, 5)) + total(batches, of_batch)
+
+    def _rows(self, feeds, zeros, ones):
+        """Raw rows of all local atoms, from placeholders, and the statistics that change nothing."""
+        return adjusted_env_mat(
+            4, *feeds.values(), zeros, ones, rcut=self.rcut, rcut_smth=self.rcut_smth, sel=self.sel,
+            protection=self.protection,
+        )[0]  # fmt: skip
 
     def compute(self, batches, stat_file=None):
         """Mean and deviation per type.
@@ -110,7 +119,7 @@ class EnvStatistics:
         sums = np.zeros((self.ntypes, 5))
         for t in range(self.ntypes):
             r = stat_file.read(f"{self._key()}/r_{t}")
-            a = stat_file.read(f"{self._key()}/a_{t}") if self.kind == "se_a" else np.zeros(3)
+            a = stat_file.read(f"{self._key()}/a_{t}") if self.kind != "se_r" else np.zeros(3)
             if r is None or a is None:
                 return None
             sums[t] = [r[0], r[1], r[2], a[1] / 3.0, a[2] / 3.0]
@@ -121,5 +130,5 @@ class EnvStatistics:
             return
         for t, (n, r, r2, a, a2) in enumerate(sums):
             stat_file.write(f"{self._key()}/r_{t}", np.array([n, r, r2]))
-            if self.kind == "se_a":
+            if self.kind != "se_r":
                 stat_file.write(f"{self._key()}/a_{t}", np.array([3 * n, 3 * a, 3 * a2]))

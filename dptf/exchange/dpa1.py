@@ -17,6 +17,7 @@ _COMMON = (
     "embeddings_strip", "attention_layers", "env_mat", "type_embedding", "exclude_types", "env_protection", "@variables",
     "trainable", "spin", "compress", "lmax",
 )  # fmt: skip
+_DPA1 = ("se_atten", "dpa1", "se_atten_v2")
 _LAYERS = ("c_query", "c_key", "c_value")
 _TOP_KEYS = (
     "layer_num", "nnei", "embed_dim", "hidden_dim", "dotr", "do_mask", "scaling_factor", "normalize", "temperature",
@@ -121,6 +122,7 @@ def write(section, values, ntypes, type_map, suffix=""):
     dict
         A ``Descriptor`` object.
     """
+    section, own_side = _as_dpa1(section), section.get("type") not in _DPA1
     v2, exchange = section["type"] == "se_atten_v2", is_exchange_form(section)
     strip = v2 or section.get("tebd_input_mode", "concat") == "strip"
     if not v2 and section.get("stripped_type_embedding") is not None:
@@ -130,18 +132,19 @@ def write(section, values, ntypes, type_map, suffix=""):
     section = dict(section)
     if not exchange:
         _check_graph_form(section, davg, smooth and (strip or section["attn_layer"]))
-        if f"type_embed_net{suffix}/matrix_1" not in values:
-            raise UserError("the type embedding of a hybrid model cannot be exported", "model/descriptor/list")
         section |= {"temperature": 1.0, "ln_eps": section.get("ln_eps") or 1e-3}
-        if strip:  # such graphs have nets of both types always
+        if strip and not own_side:  # such graphs have nets of both types always
             section["type_one_side"] = False
         if not v2:
             section["smooth_type_embedding"] = smooth
     nsel, scope = davg.shape[1] // 4, f"filter_type_all{suffix}"
+    tebd_suffix = section.get("tebd_suffix", suffix)
     if exchange:
         tebd = linear_embedding.write(section, values, ntypes, type_map, suffix)
     else:
-        tebd = linear_embedding.write_table(model_table(values, section, ntypes, type_map, suffix), ntypes, type_map)
+        tebd = linear_embedding.write_table(
+            model_table(values, section, ntypes, type_map, tebd_suffix), ntypes, type_map
+        )
     exact = section.get("exact_cutoff") or (exchange and float(section.get("env_protection") or 0.0))
     number = float if exact else lambda x: float(np.float32(x))
     rcut, smth = number(section["rcut"]), number(section.get("rcut_smth", 0.5))
@@ -175,7 +178,7 @@ def write(section, values, ntypes, type_map, suffix=""):
         "trainable_ln": bool(section.get("trainable_ln", True)),
         "ln_eps": float(section.get("ln_eps") or 1e-5),
         "type_one_side": bool(section.get("type_one_side", False)),
-        "concat_output_tebd": bool(section.get("concat_output_tebd", True)),
+        "concat_output_tebd": bool(section.get("concat_output_tebd", True)) and section.get("holds_types", True),
         "use_econf_tebd": tebd["use_econf_tebd"],
         "use_tebd_bias": tebd["use_tebd_bias"],
         "type_map": list(type_map),
@@ -198,6 +201,15 @@ def write(section, values, ntypes, type_map, suffix=""):
     if strip:
         out["embeddings_strip"] = pair_nets.write(values, scope, strip_tail(out), **nets)
     return out
+
+
+def _as_dpa1(section):
+    """se_e2_a with a type embedding and se_a_ebd_v2 as what they are without mean in the statistics: DPA-1 without attention."""
+    if section["type"] in _DPA1:
+        return section
+    options = {"attn": 128, "attn_layer": 0, "attn_dotr": False, "smooth_type_embedding": False}
+    strip = section["type"] in ("se_a_ebd_v2", "se_a_tpe_v2")
+    return {**section, **options, "type": "se_atten", "tebd_input_mode": "strip" if strip else "concat"}
 
 
 def _check_graph_form(section, davg, own_switch):

@@ -8,7 +8,8 @@ _DESCRIPTORS = {
     **dict.fromkeys(("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at", "se_a_3be", "se_t"), "se"),
     "se_e3_tebd": "se_e3_tebd",
     "dpa3": "dpa3",
-    **dict.fromkeys(("se_atten", "dpa1", "se_atten_v2"), "dpa1"),
+    **dict.fromkeys(("se_atten", "dpa1", "se_atten_v2", "se_a_ebd_v2", "se_a_tpe_v2"), "dpa1"),
+    "dptf_graph_form": "own_form",
     "dpa2": "dpa2",
     "hybrid": "hybrid",
 }

@@ -4,12 +4,15 @@
 Names of the members of a sum end in ``_model<k>``, as the graph has them.
 """
 
+import logging
 import re
 
 import numpy as np
 
 from dptf.errors import UserError
 from dptf.exchange import kinds, nodes
+
+log = logging.getLogger(__name__)
 
 _COMMON = ("type_map", "atom_exclude_types", "pair_exclude_types", "rcond", "preset_out_bias", "@variables")
 _SECTION = {"data_stat_nbatch": 10, "data_stat_protect": 0.01, "data_bias_nsample": 10}
@@ -80,6 +83,8 @@ def _read_standard(node, where, suffix):
     section = {
         "type": "standard", "type_map": type_map, "descriptor": descriptor, "fitting_net": fitting, **_excluded(node), **_SECTION,
     }  # fmt: skip
+    if "type_embedding" in descriptor:
+        section["type_embedding"] = descriptor.pop("type_embedding")
     if "sel_type" not in fitting:
         excluded = {*section["atom_exclude_types"], *map(int, node["fitting"].get("exclude_types") or [])}
         section["atom_exclude_types"] = sorted(excluded)
@@ -209,11 +214,8 @@ def write(section, constants, type_map, path, suffix=""):
     kind = section.get("type", "standard")
     if kind not in _WRITERS:
         raise UserError(f"model type '{kind}' cannot be exported", path, f"known: {', '.join(_WRITERS)}")
-    for key in ("type_embedding", "modifier"):
-        # DPA-1 takes the type embedding of the model into the descriptor.
-        typed = kind == "standard" and section["descriptor"].get("type") in ("se_atten", "dpa1", "se_atten_v2")
-        if section.get(key) and not (key == "type_embedding" and typed):
-            raise UserError(f"models with '{key}' cannot be exported by this version", path)
+    if section.get("modifier"):
+        raise UserError("files have no place for the long-range part of a model", f"{path}: model/modifier")
     if section.get("spin") and not suffix:
         return _write_spin(section, constants, path)
     try:
@@ -263,12 +265,7 @@ def _common(section, kind, type_map, statistics, version=2):
 
 def _write_standard(section, constants, type_map, path, suffix):
     ntypes = len(type_map)
-    options = section["descriptor"]
-    if section.get("type_embedding"):
-        options = options | {"type_embedding": section["type_embedding"]}
-    descriptor = kinds.descriptor(options.get("type"), f"{path}: model/descriptor/type").write(
-        options, constants, ntypes, type_map, suffix
-    )
+    descriptor = _write_descriptor(section, constants, type_map, path, suffix)
     # The names of the fitting without suffix.
     end = re.compile(rf"^([^/]*){re.escape(suffix)}/")
     own = {end.sub(r"\1/", name): v for name, v in constants.items() if end.match(name)} if suffix else constants
@@ -283,6 +280,24 @@ def _write_standard(section, constants, type_map, path, suffix):
         tree["atom_exclude_types"] = fitting["exclude_types"]  # else others shift the diagonal of atoms without tensor
     tree |= {"descriptor": descriptor, "fitting": fitting}
     return _write_zbl(section, constants, tree, suffix) if section.get("use_srtab") else tree
+
+
+def _write_descriptor(section, constants, type_map, path, suffix):
+    """The descriptor with the type embedding of the model; in a form of our own where others cannot express it."""
+    options, where = section["descriptor"], f"{path}: model/descriptor/type"
+    kind = options.get("type")
+    if section.get("type_embedding"):
+        options = options | {"type_embedding": section["type_embedding"]}
+        kind = "se_a_ebd_v2" if kind in ("se_e2_a", "se_a") else kind  # such models are DPA-1 without attention
+    try:
+        return kinds.descriptor(kind, where).write(options, constants, len(type_map), type_map, suffix)
+    except UserError as err:
+        from dptf.exchange import own_form
+
+        if not own_form.can_hold(options):
+            raise
+        log.warning("other backends cannot express this descriptor, the file is for dptf alone (%s)", err)
+        return own_form.write(options, constants, len(type_map), type_map, suffix)
 
 
 def _write_pairtab(section, constants, type_map, path, suffix):

@@ -37,6 +37,8 @@ class Fitting:
 
     #: What the graph says it computes (``model_attr/model_type``).
     model_type = ""
+    #: Floating type that the hidden layers work in (mixed precision); None for that of the weights.
+    compute = None
 
     def __init__(self, section, descriptor, ntypes, where="model/fitting_net", *, mixed_types=False, dim_type=0):
         self.ntypes, self.dim_descrpt, self.where = ntypes, descriptor.dim_out, where
@@ -62,6 +64,10 @@ class Fitting:
                 f"has {len(self.frame_default)} numbers, numb_fparam is {self.numb_fparam}", f"{where}/default_fparam"
             )
         self.param_stat = {}
+
+    def lower_precision(self, dtype):
+        """Mixed precision: weights in float32, hidden layers in `dtype`."""
+        self.precision, self.compute = tf.float32, dtype
 
     def _per_layer(self, value, where):
         if isinstance(value, bool):
@@ -192,7 +198,7 @@ class Fitting:
         for t in kinds:
             nets[t] = FittingNet(
                 params, self._layer_scopes(t, suffix), n_in, self.neuron, width or 1, self.precision, self.activation,
-                self.resnet_dt, seeder, self.trainable, self.residual, self.timestep,
+                self.resnet_dt, seeder, self.trainable, self.residual, self.timestep, self.compute,
             )  # fmt: skip
             if t in relative:
                 # The public package counts the vacuum as a net of its own; so the next one starts with equal weights.

@@ -1,5 +1,6 @@
 """Other biases in a frozen graph or a checkpoint."""
 
+import json
 import logging
 import os
 import tempfile
@@ -66,13 +67,21 @@ def change_checkpoint(path, output=None, **how):
 
 def _new_bias(path, graph, *, values=None, system=None, datafile=None, mode="change", number=0, shown=None):
     """Name and new value of the bias of a frozen model."""
-    from dptf.infer.bias import bias_array, fit_bias
+    from dptf.infer.bias import BIAS_ARRAYS, bias_array, fit_bias
 
     known = constants(graph)
     kind = known["model_attr/model_type"].item().decode() if "model_attr/model_type" in known else "ener"
-    name = bias_array(known, kind, shown or path)
+    script = known.get("train_attr/training_script")
+    section = json.loads(script.item()).get("model", {}) if script is not None else {}
+    name, share = bias_array(known, kind, shown or path, section)
     old = known[name]
-    ntypes = int(known["descrpt_attr/ntypes"])
+    composed = name != BIAS_ARRAYS[kind]
+    if composed and (values is not None or mode == "set"):
+        raise UserError(
+            "the parts of a model have biases of their own, so that of the whole can be changed only", shown or path,
+            "use --mode change",
+        )  # fmt: skip
+    ntypes = len(old) if composed else int(known["descrpt_attr/ntypes"])
     table = old.reshape(ntypes, -1)
     if values is not None:
         if table.shape != (len(values), 1) or kind != "ener":
@@ -84,8 +93,8 @@ def _new_bias(path, graph, *, values=None, system=None, datafile=None, mode="cha
         from dptf.infer.labelled import LabelledSystem, find_systems
 
         with DeepPotential(path) as model:
-            systems = [LabelledSystem(p, model.get_type_map()) for p in find_systems(system, datafile)]
-            new = fit_bias(model, systems, mode, table, number)
+            systems = [LabelledSystem(p, model.data_type_map) for p in find_systems(system, datafile)]
+            new = fit_bias(model, systems, mode, table, number, share)
     types = known["model_attr/tmap"].item().decode().split() if "model_attr/tmap" in known else []
     if new.shape[1] == 1:
         for t, (a, b) in enumerate(zip(table[:, 0], new[:, 0])):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dptf.data.sel import needs_statistics
 from dptf.errors import UserError
 from dptf.graph.load import constants, load_graph_def, text_constant, write_graph_def
 from dptf.nn.table import TableSettings
@@ -95,8 +96,9 @@ def _write(script, values, settings, output):
     from dptf.model import build_model
 
     values = dict(values)
-    model = build_model(script["model"], min_nbor_dist=settings.min_distance)
-    model.descriptor.compress(values, settings)
+    mixed = (script.get("training") or {}).get("mixed_precision")
+    model = build_model(script["model"], min_nbor_dist=settings.min_distance, mixed_precision=mixed)
+    model.compress(values, settings)
     size = sum(v.nbytes for name, v in values.items() if "/table" in name)
     if size > _MAX_TABLE_BYTES:
         raise UserError(
@@ -119,12 +121,17 @@ def _script(graph_def, training_script, source):
         raise UserError("does not store the input it was trained with", source, "give it: dp compress -t input.json")
     else:
         script = normalize_input(read_input(training_script), paths=False)
-    _resolve_sel(script["model"]["descriptor"], graph_def)
+    _resolve_sel(script["model"], graph_def)
     return script
 
 
-def _resolve_sel(section, graph_def):
+def _resolve_sel(model, graph_def):
     """Numbers for an automatic sel, from the ops of the graph that find the neighbors (in the order of a hybrid)."""
+    if model["type"] != "standard":
+        if automatic := needs_statistics(model):
+            raise UserError("is automatic", automatic[0], "give the numbers that the model was trained with")
+        return
+    section = model["descriptor"]
     found = [n.attr["sel_a"].list.i for n in graph_def.node if n.op in ("ProdEnvMatA", "ProdEnvMatAMix", "DescrptSeA")]
     found += [n.attr["sel"].list.i for n in graph_def.node if n.op in ("ProdEnvMatR", "DescrptSeR")]
     parts = section["list"] if section.get("type") == "hybrid" else [section]
@@ -175,31 +182,34 @@ class _Comparison:
     """Largest differences between a graph and others, on a few frames."""
 
     def __init__(self, source, script, values, distance, frames):
-        self._cases = _training_frames(script, frames)
-        if not self._cases:
-            rcut, ntypes = float(values["descrpt_attr/rcut"]), int(values["descrpt_attr/ntypes"])
-            self._cases = [_generated_frame(ntypes, distance, rcut, seed) for seed in range(frames)]
-        parameters = [values.get(f"fitting_attr/t_{key}_avg") for key in ("fparam", "aparam")]
-        self._fparam, self._aparam = parameters
-        self._reference = self._evaluate(source)
+        from dptf.infer import DeepPotential
+
+        with DeepPotential(source, plain=True) as model:
+            self._cases = _training_frames(script, frames, model, values)
+            if not self._cases:
+                rcut, ntypes = float(values["descrpt_attr/rcut"]), int(values["descrpt_attr/ntypes"])
+                cases = [_generated_frame(ntypes, distance, rcut, seed) for seed in range(frames)]
+                self._cases = [(*case, _generated_inputs(model, values, len(case[2]))) for case in cases]
+            self._reference = self._run(model)
 
     def _evaluate(self, path):
         from dptf.infer import DeepPotential
 
         # As they stand in the files: the difference shall be that of the files.
         with DeepPotential(path, plain=True) as model:
-            run = model.deep_eval
-            names = [name for name, *_ in _COMPARED if run.has(name)]
-            out = []
-            for coord, cells, types in self._cases:
-                fparam = None if self._fparam is None else self._fparam[None]
-                aparam = None if self._aparam is None else np.tile(self._aparam, (1, len(types), 1))
-                out.append(run.evaluate(names, coord, cells, types, fparam, aparam))
-            return out
+            return self._run(model)
+
+    def _run(self, model):
+        run = model.deep_eval
+        names = [name for name, *_ in _COMPARED if run.has(name)]
+        out = []
+        for coord, cells, types, more in self._cases:
+            out.append(run.evaluate(names, coord, cells, types, **more))
+        return out
 
     def __call__(self, path):
         errors = {}
-        for (_, _, types), a, b in zip(self._cases, self._reference, self._evaluate(path), strict=True):
+        for (_, _, types, _), a, b in zip(self._cases, self._reference, self._evaluate(path), strict=True):
             for key, name, _, per_atom in _COMPARED:
                 if key in a:
                     d = np.abs(a[key] - b[key]).max() / (len(types) if per_atom else 1)
@@ -207,8 +217,8 @@ class _Comparison:
         return errors
 
 
-def _training_frames(script, frames):
-    """Up to so many frames, from as many systems, as (coord, cells, types); empty where the data are not at hand."""
+def _training_frames(script, frames, model, values):
+    """Up to so many frames, from as many systems, as (coord, cells, types, further inputs); empty where the data are not at hand."""
     from dptf.infer.labelled import LabelledSystem
 
     try:
@@ -221,8 +231,14 @@ def _training_frames(script, frames):
         system = LabelledSystem(path, script["model"].get("type_map") or [])
         count = max(1, frames // min(frames, len(paths)))
         for k in np.linspace(0, system.nframes - 1, count).astype(int):
-            coord, cells, types = system.geometry(np.array([k]))
-            out.append((coord.reshape(1, -1), cells, types[0]))
+            index = np.array([k])
+            coord, cells, types = system.geometry(index)
+            try:
+                more = system.parameters(model, index)
+                more.pop("spin", None)  # the node takes virtual atoms
+            except UserError:
+                more = _generated_inputs(model, values, coord.shape[1])
+            out.append((coord.reshape(1, -1), cells, types[0], more))
     return out
 
 
@@ -235,6 +251,32 @@ def _generated_frame(ntypes, distance, rcut, seed):
     coord[1] = coord[0] + [distance, 0.0, 0.0]
     types = rng.permutation(np.arange(len(grid)) % ntypes)
     return coord.reshape(1, -1), (np.eye(3) * side * spacing).reshape(1, 9), types
+
+
+def _generated_inputs(model, values, natoms):
+    """What the model takes beside the geometry: the means of its parameters, fragments of three atoms, any field."""
+    out = {}
+    if (fparam := values.get("fitting_attr/t_fparam_avg")) is not None:
+        out["fparam"] = fparam[None]
+    if (aparam := values.get("fitting_attr/t_aparam_avg")) is not None:
+        out["aparam"] = np.tile(aparam, (1, natoms, 1))
+    elif model.get_dim_aparam():
+        out["aparam"] = np.arange(natoms)[None, :, None] // 3
+    if model.has_efield:
+        out["efield"] = np.random.default_rng(0).normal(size=(1, natoms, 3))
+    return out
+
+
+def _type_factor(node, nodes, value, width):
+    """What the public package stores in place of the net of the types: a row for every pair of types."""
+    name = node.input[4].split(":")[0]
+    while nodes[name].op not in ("GatherV2", "Gather"):
+        inputs = [ref.split(":")[0] for ref in nodes[name].input]
+        ahead = [ref for ref in inputs if nodes[ref].op not in ("Const", "Pack", "Placeholder")]
+        if not ahead:
+            raise UserError("holds no factors of the types", "the compressed graph", "compress the model anew")
+        name = ahead[0]
+    return value(nodes[name].input[0]).reshape(-1, width)
 
 
 def read_tables(graph_def, names):
@@ -251,7 +293,7 @@ def read_tables(graph_def, names):
     dict of str to array
         Named as :func:`dptf.nn.table.table_names` has it.
     """
-    from dptf.nn.table import table_names
+    from dptf.nn.table import factor_name, table_names
 
     nodes, values = {n.name: n for n in graph_def.node}, constants(graph_def)
 
@@ -270,7 +312,11 @@ def read_tables(graph_def, names):
     out = {}
     for scope in dict.fromkeys(scope for scope, _ in names):
         tails = [tail for s, tail in names if s == scope]
-        ops = [node for _, node in sorted(found.get(scope, []), key=lambda item: item[0])]
+        # Both halves of se_a_ef read the same tables.
+        ops = {}
+        for _, node in sorted(found.get(scope, []), key=lambda item: item[0]):
+            ops.setdefault(node.input[0], node)
+        ops = list(ops.values())
         if len(ops) != len(tails):
             raise UserError(
                 f"has {len(ops)} tables in {scope}, the input describes {len(tails)}", "the compressed graph",
@@ -279,4 +325,7 @@ def read_tables(graph_def, names):
         for tail, node in zip(tails, ops):
             table, info = table_names(scope, tail)
             out[table], out[info] = value(node.input[0]), value(node.input[1])
+            nets = (f"{scope}/matrix_1_{side}_side_ebd" for side in ("one", "two"))
+            if node.op == "TabulateFusionSeAtten" and not any(name in values for name in nets):
+                out[factor_name(scope)] = _type_factor(node, nodes, value, out[table].shape[1] // 6)
     return out

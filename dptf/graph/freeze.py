@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _COMMON = [
     "model_type", "descrpt_attr/rcut", "descrpt_attr/message_width", "descrpt_attr/ntypes", "descrpt_attr/sel", "descrpt_attr/original_sel",
     "model_attr/tmap", "model_attr/model_type", "model_attr/model_version", "train_attr/min_nbor_dist",
-    "train_attr/training_script", "t_mesh",
+    "train_attr/training_script", "t_mesh", "t_box",
 ]  # fmt: skip
 _PARAMETERS = ["fitting_attr/dfparam", "fitting_attr/daparam", "fitting_attr/default_fparam"]
 # Imported output statistics that tensors do not use; a later export wants them back.
@@ -57,7 +57,8 @@ def frozen_graph(script, values, *, min_nbor_dist=None):
     min_nbor_dist : float, optional
         Smallest distance in the training data, Å.
     """
-    model = build_model(script["model"], min_nbor_dist=min_nbor_dist)
+    mixed = (script.get("training") or {}).get("mixed_precision")
+    model = build_model(script["model"], min_nbor_dist=min_nbor_dist, mixed_precision=mixed)
     model.compressed = is_compressed(values)
     with tf.Graph().as_default() as graph:
         model.constants(json.dumps(script, separators=(",", ":")))

@@ -22,6 +22,11 @@ _ARRAYS = re.compile(
 _OPTIONAL = re.compile(r"(fitting_attr|model_attr)[^/]*/")
 
 
+def is_trained_array(name):
+    """Whether an array of this name holds what was learned or measured."""
+    return bool(_ARRAYS.fullmatch(name))
+
+
 def transfer(raw, old, output):
     """Write the graph `raw` with the arrays of the graph `old`.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from dptf.errors import UserError
 from dptf.fitting.base import solve_bias
+from dptf.model.parts import bias_share
 
 log = logging.getLogger(__name__)
 
@@ -17,21 +18,23 @@ BIAS_ARRAYS = {
 }
 
 
-def bias_array(constants, model_type, path):
-    """Name of the constant that holds the bias of a graph."""
+def bias_array(constants, model_type, path, section=None):
+    """Name of the constant that holds the bias of a graph, and how often it counts; `section` is that of the model."""
     if model_type not in BIAS_ARRAYS:
         raise UserError(
             f"is a model of type '{model_type}', which has no bias", path, f"known: {', '.join(BIAS_ARRAYS)}"
         )
-    name = BIAS_ARRAYS[model_type]
+    name, share = BIAS_ARRAYS[model_type], 1.0
+    if model_type == "ener" and name not in constants and section:
+        name, share = bias_share(section) or (name, share)
     if name not in constants:
         raise UserError(
             f"has no array {name}, its bias is part of the nets", path, "train or freeze it with a newer release"
         )
-    return name
+    return name, share
 
 
-def fit_bias(model, systems, mode, old, number=0):
+def fit_bias(model, systems, mode, old, number=0, share=1.0):
     """Least-squares bias per type.
 
     Parameters
@@ -45,6 +48,8 @@ def fit_bias(model, systems, mode, old, number=0):
         Types that the data do not hold keep it.
     number : int
         Frames per system, drawn at random; 0 for all.
+    share : float
+        How often the bias counts in the labels.
 
     Returns
     -------
@@ -66,7 +71,10 @@ def fit_bias(model, systems, mode, old, number=0):
         index = index[present]
         args = system.arguments(model, index)
         types = np.broadcast_to(np.asarray(args["atom_types"]), (len(index), system.natoms))
-        counts += [np.bincount(t[t >= 0], minlength=ntypes) for t in types]
+        if "aparam" in args and model.get_model_def_script().get("type") == "pairwise_dprc":
+            ids = np.rint(args["aparam"]).reshape(types.shape)  # the QM region has the bias
+            types = np.where(ids == np.where(ids < 0, np.inf, ids).min(axis=1, keepdims=True), types, -1)
+        counts += [np.bincount(t[t >= 0], minlength=ntypes)[:ntypes] for t in types]
         labels.append(data[present])
         predicted.append(np.asarray(model.eval(**args)[0]).reshape(len(index), width))
     if not labels:
@@ -77,6 +85,7 @@ def fit_bias(model, systems, mode, old, number=0):
     x[:, [int(t) for t in model_section.get("atom_exclude_types") or []]] = 0.0
     if intensive:
         x = x / np.maximum(x.sum(axis=1, keepdims=True), 1.0)
+    x = share * x
     target = y - np.concatenate(predicted) if mode == "change" else y
     fitting = model_section.get("fitting_net") or {}
     if kind == "property" and not fitting.get("distinguish_types", True):

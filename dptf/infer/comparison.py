@@ -25,10 +25,13 @@ class EnergyComparison:
     def __init__(self, model, atomic):
         self.model, self.atomic = model, atomic
         ev, force, stress = "eV", "eV/Å", "eV/Å³"
+        forces = both("Force  {}", "f", force)
+        if model.has_spin:
+            forces = [*both("Force atom {}", "fr", force), *both("Force spin {}", "fm", "eV/uB")]
         self.lines = [
             *both("Energy {}", "e", ev),
             *both("Energy {}/Natoms", "e_atom", ev),
-            *both("Force  {}", "f", force),
+            *forces,
             *both("Force weighted {}", "f_weighted", force),
             *both("Virial {}", "v", ev),
             *both("Virial {}/Natoms", "v_atom", ev),
@@ -46,6 +49,10 @@ class EnergyComparison:
         """
         args = system.arguments(self.model, index)
         energy, force, virial, *rest = self.model.eval(atomic=self.atomic, **args)
+        if "spin" in args:
+            rest, magnetic = rest[:-2], rest[-2:]
+        else:
+            magnetic = None
         real = np.broadcast_to(np.asarray(args["atom_types"]) >= 0, (len(index), system.natoms))
         natoms = np.maximum(real.sum(axis=1), 1)[:, None]
         sums, name = ErrorSums(), system.name
@@ -57,7 +64,9 @@ class EnergyComparison:
             files.write("e.out", header, data[here], energy[here])
             files.write("e_peratom.out", header, (data / natoms)[here], (energy / natoms)[here])
         data, here = system.label("force", index, 3, atomic=True)
-        if here.any():
+        if here.any() and self.model.has_spin:
+            self._spin_forces(sums, system, index, (force, data, real & here[:, None]), args, magnetic, files)
+        elif here.any():
             self._forces(sums, system, index, force, data, here, real)
             rows = real & here[:, None]
             files.write("f.out", f"{name}: {_columns(['fx', 'fy', 'fz'])}", data[rows], force[rows])
@@ -77,6 +86,23 @@ class EnergyComparison:
             data, here = system.label("atom_ener", index, 1, atomic=True, must=True)
             sums.add("ae", (rest[0] - data)[real & here[:, None]])
         return sums
+
+    def _spin_forces(self, sums, system, index, forces, args, magnetic, files):
+        """Forces on atoms, and magnetic ones: of their own label, or those of virtual atoms in the data."""
+        force, data, rows = forces
+        count = self.model.get_ntypes() - self.model.get_ntypes_spin()
+        virtual = np.broadcast_to(np.asarray(args["atom_types"]) >= count, rows.shape)
+        atoms, spins, predicted, labels = rows & ~virtual, rows & virtual, force, data
+        if magnetic is not None:
+            (predicted, mask), (labels, here) = magnetic, system.label("force_mag", index, 3, atomic=True)
+            spins = mask[..., 0] & here[:, None]
+        for key, chosen, a, b, names in (
+            ("fr", atoms, data, force, ["fx", "fy", "fz"]),
+            ("fm", spins, labels, predicted, ["fmx", "fmy", "fmz"]),
+        ):
+            if chosen.any():
+                sums.add(key, (b - a)[chosen])
+                files.write(f"{key}.out", f"{system.name}: {_columns(names)}", a[chosen], b[chosen])
 
     def _forces(self, sums, system, index, force, data, here, real):
         rows = real & here[:, None]

@@ -102,6 +102,12 @@ class DeepEval:
         """Names of the types."""
         return list(self.deep_eval.tmap)
 
+    @property
+    def data_type_map(self):
+        """Names of the types that data may hold: with spins also those of virtual atoms."""
+        names = self.get_type_map()
+        return names + [f"{name}_spin" for name in names[: self.get_ntypes_spin()]]
+
     def get_dim_fparam(self):
         """Number of frame parameters."""
         return np.int32(self.deep_eval.dfparam)

@@ -397,6 +397,8 @@ class GraphEvaluator:
             coord, types_all = all_coord[None], np.concatenate([types, types[owner]])
             if self.passes_messages:
                 mesh = with_owners(mesh, nloc, owner)
+            if aparam is not None and self._const.get("fitting_attr/aparam_nall", False):
+                aparam = np.concatenate([aparam, aparam[:, owner]], axis=1)
         else:
             mesh, types_all = np.zeros(0 if box is None else 6, np.int32), types
         natoms = np.concatenate([[nloc, len(types_all)], np.bincount(types, minlength=self.ntypes)]).astype(np.int32)

@@ -120,14 +120,20 @@ class LabelledSystem:
         return values[:, np.argsort(kept)], present
 
     def parameters(self, model, index):
-        """Keyword arguments ``fparam``, ``aparam`` and ``efield`` for ``model.eval``, as far as the model takes them."""
+        """Keyword arguments ``fparam``, ``aparam``, ``spin`` and ``efield`` for ``model.eval``, as far as the model takes them."""
         result = {}
         if width := int(model.get_dim_fparam()):
             value, found = self.label("fparam", index, width, must=not model.has_default_fparam())
-            if found.all():
+            if not found.all() and found.any():
+                value[~found] = model.deep_eval.constant("fitting_attr/default_fparam")
+            if found.any():
                 result["fparam"] = value
         if width := int(model.get_dim_aparam()):
             result["aparam"] = self.label("aparam", index, width, atomic=True, must=True)[0]
+        if model.has_spin:
+            spin, present = self.label("spin", index, 3, atomic=True)
+            if present.all():
+                result["spin"] = spin
         if model.has_efield:
             result["efield"] = self.label("efield", index, 3, atomic=True, must=True)[0]
         if model.has_chg_spin_ebd():

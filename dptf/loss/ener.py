@@ -48,7 +48,8 @@ class EnergyLoss(Loss):
             delta = section.get("huber_delta", 0.01)
             delta = list(delta) if isinstance(delta, (list, tuple)) else [delta] * 3
             self.huber = dict(zip("efv", delta))
-        for key, ok in (("loss_func", "mse"), ("f_use_norm", False), ("use_default_pf", False)):
+        self.default_pf = bool(section.get("use_default_pf", False))
+        for key, ok in (("loss_func", "mse"), ("f_use_norm", False)):
             if section.get(key, ok) != ok:
                 raise UserError(f"'{section[key]}' is not available in graph mode", f"loss/{key}", f"set it to {ok!r}")
         if section.get("start_pref_h") or section.get("limit_pref_h"):
@@ -61,7 +62,7 @@ class EnergyLoss(Loss):
             "force": DataRequirement("force", 3, atomic=True),
             "virial": DataRequirement("virial", 9),
             "atom_ener": DataRequirement("atom_ener", 1, atomic=True),
-            "atom_pref": DataRequirement("atom_pref", 1, atomic=True, repeat=3),
+            "atom_pref": DataRequirement("atom_pref", 1, atomic=True, repeat=3, default=float(self.default_pf)),
             "drdq": DataRequirement("drdq", 3 * self.ngen, atomic=True),
         }
         keys = dict.fromkeys(_LABELS[k] for k in self.terms)
@@ -126,7 +127,8 @@ class EnergyLoss(Loss):
             key = _LABELS[k]
             find = labels["find_" + ("force" if k in ("f", "gf") else key)]
             if k in ("pf", "gf"):
-                find = find * labels["find_force"] * labels[f"find_{key}"]
+                known = 1.0 if k == "pf" and self.default_pf else labels[f"find_{key}"]
+                find = known * labels["find_force"]
             pref = self._scheduled(self.pref[k], lr, find)
             if k == "e":
                 energy = outputs["energy"]

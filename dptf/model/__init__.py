@@ -19,11 +19,15 @@ OTHERS = {
     "pairtab": ("pairtab", "PairTabModel"),
     "linear_ener": ("linear", "LinearModel"),
     "frozen": ("frozen", "FrozenModel"),
+    "pairwise_dprc": ("pairwise_dprc", "PairwiseModel"),
 }
 
 
-def build_model(section, *, min_nbor_dist=None, where="model"):
-    """The model of a normalised ``model`` section (``sel`` already resolved to numbers)."""
+def build_model(section, *, min_nbor_dist=None, where="model", mixed_precision=None):
+    """The model of a normalised ``model`` section (``sel`` already resolved to numbers).
+
+    `mixed_precision` is the section of that name in ``training``.
+    """
     kind = section.get("type", "standard")
     if kind == "standard":
         kind = section["fitting_net"].get("type", "ener")
@@ -38,7 +42,12 @@ def build_model(section, *, min_nbor_dist=None, where="model"):
             module, name = "spin", "SpinModel"
     else:
         module, name = _member(OTHERS, kind, "model", f"{where}/type")
-    return getattr(importlib.import_module(f"dptf.model.{module}"), name)(section, min_nbor_dist=min_nbor_dist)
+    model = getattr(importlib.import_module(f"dptf.model.{module}"), name)(section, min_nbor_dist=min_nbor_dist)
+    if mixed_precision:
+        from dptf.nn.parameters import get_precision
+
+        model.lower_precision(get_precision(mixed_precision["compute_prec"]))
+    return model
 
 
 def _member(table, kind, what, where):

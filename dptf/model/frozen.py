@@ -52,6 +52,9 @@ class FrozenModel(EnergyModel):
     def statistics(self, batches, stat_file=None):
         """Nothing is fitted."""
 
+    def lower_precision(self, dtype):
+        """Nothing of it is trained."""
+
     def build(self, inputs, params, suffix="", *, tabulated=None):
         """As the base has it."""
         fp = global_dtype()

@@ -2,7 +2,7 @@
 
 from dptf.errors import UserError
 from dptf.model.ener import EnergyModel
-from dptf.model.parts import JoinedDescriptors, JoinedFittings, energy_member
+from dptf.model.parts import JoinedDescriptors, JoinedFittings, compress_members, energy_member, weights_of
 from dptf.nn.parameters import global_dtype
 from dptf.ops import tf
 
@@ -38,7 +38,7 @@ class LinearModel(EnergyModel):
                 )  # fmt: skip
             self.models.append(energy_member(build_model(sub, min_nbor_dist=min_nbor_dist, where=where), where))
         self.ntypes = self.models[0].ntypes
-        self.weights = _weights(section["weights"], len(self.models))
+        self.weights = weights_of(section["weights"], len(self.models))
         self.rcut = max(m.rcut for m in self.models)
         self.atom_excluded = []
         self.descriptor = JoinedDescriptors(self.models)
@@ -54,6 +54,15 @@ class LinearModel(EnergyModel):
         for k, model in enumerate(self.models):
             model.statistics(batches, stat_file.below(f"model{k}") if stat_file else None)
 
+    def lower_precision(self, dtype):
+        """As the members do."""
+        for model in self.models:
+            model.lower_precision(dtype)
+
+    def compress(self, values, settings, suffix=""):
+        """As the members do."""
+        compress_members({f"{suffix}_model{k}": m for k, m in enumerate(self.models)}, values, settings)
+
     def build(self, inputs, params, suffix="", *, tabulated=None):
         """As the base has it."""
         tf.constant(self.rcut, dtype=global_dtype(), name=f"descrpt_attr{suffix}/rcut")
@@ -67,14 +76,3 @@ class LinearModel(EnergyModel):
             total["atom_energy"] = self._out_affine(total["atom_energy"], atype, params, suffix)
             total["energy"] = tf.reduce_sum(tf.cast(total["atom_energy"], tf.float64), axis=1)
         return {key: tf.identity(value, name=f"o_{key}{suffix}") for key, value in total.items()}
-
-
-def _weights(weights, count):
-    """Numbers for ``mean``, ``sum`` or a list."""
-    if isinstance(weights, str):
-        if weights not in ("mean", "sum"):
-            raise UserError(f"is '{weights}'", "model/weights", "use mean, sum, or one number per model")
-        return [1.0 / count if weights == "mean" else 1.0] * count
-    if len(weights) != count:
-        raise UserError(f"has {len(weights)} entries for {count} models", "model/weights")
-    return [float(w) for w in weights]

@@ -34,6 +34,9 @@ class PairTabModel(EnergyModel):
     def statistics(self, batches, stat_file=None):
         """Nothing is fitted."""
 
+    def lower_precision(self, dtype):
+        """Nothing of it is trained."""
+
     def build(self, inputs, params, suffix="", *, tabulated=None):
         """As the base has it."""
         natoms = inputs["natoms"]

@@ -29,6 +29,8 @@ class StandardModel:
 
     #: Whether the embedding nets are tables (see dptf.nn.table).
     compressed = False
+    #: Set by composed models whose members share a type embedding: its table, before `build`.
+    given_type_table = None
 
     def __init__(self, section, *, min_nbor_dist=None):
         self.section, self.min_nbor_dist = section, min_nbor_dist
@@ -84,6 +86,8 @@ class StandardModel:
             DataRequirement(key, x.width, must=x.default is None, default=x.default or 0.0, limits=x.limits)
             for key, x in self.descriptor.frame_inputs.items()
         ]
+        if self.descriptor.needs_field:
+            frame.append(DataRequirement("efield", 3, atomic=True, must=True))
         return self.fitting.data_requirements() + frame
 
     @property
@@ -120,6 +124,8 @@ class StandardModel:
                 inputs[key] = tf.placeholder(fp, [None], name=f"t_{key}")
             else:
                 inputs[key] = tf.placeholder_with_default(tf.constant(x.default, fp), [None], name=f"t_{key}")
+        if self.descriptor.needs_field:
+            inputs["efield"] = tf.placeholder(fp, [None], name="t_efield")
         return inputs
 
     def constants(self, training_script=None):
@@ -158,12 +164,16 @@ class StandardModel:
         box = tf.reshape(inputs["box"], [-1, 9])
         extra, more = {}, {}
         if self.type_embedding is not None:
-            more["type_table"] = self.type_embedding.build(params, suffix)
+            more["type_table"] = self.given_type_table
+            if self.given_type_table is None:
+                more["type_table"] = self.type_embedding.build(params, suffix)
         if self.descriptor.needs_mask:
             more["mask"] = inputs["aparam"]
         for key, x in self.descriptor.frame_inputs.items():
             rows = tf.reshape(inputs[key], [-1, x.width])
             more[key] = tf.broadcast_to(rows, [tf.shape(coord)[0], x.width])
+        if self.descriptor.needs_field:
+            more["field"] = inputs["efield"]
         d = self.descriptor.build(
             coord, atype, natoms, box, inputs["mesh"], params, suffix, tabulated=tabulated, **more
         )
@@ -175,6 +185,21 @@ class StandardModel:
             extra["aparam"] = tf.reshape(inputs["aparam"], [-1, natoms[0], self.fitting.numb_aparam])
         atomic = self.fitting.build(d, natoms, atype, params, suffix, rot_mat=self.descriptor.rot_mat, **extra)
         return self.outputs(atomic, natoms, atype, params, suffix)
+
+    def bias_counts(self, batch):
+        """Atoms of every type in each frame, as the energy bias counts them."""
+        return [np.bincount(t[t >= 0], minlength=self.ntypes) for t in batch["type"]]
+
+    def lower_precision(self, dtype):
+        """Mixed precision: weights in float32, layers of the nets in `dtype`."""
+        self.descriptor.lower_precision(dtype)
+        self.fitting.lower_precision(dtype)
+
+    def compress(self, values, settings, suffix=""):
+        """Replace the embedding nets by tables; see :meth:`dptf.descriptor.interface.Descriptor.compress`."""
+        if self.type_embedding is not None:
+            self.descriptor.known_types = self.type_embedding.evaluate(values, suffix)
+        self.descriptor.compress(values, settings, suffix)
 
     def outputs(self, atomic, natoms, atype, params, suffix):
         """Output nodes from what the fitting gives.

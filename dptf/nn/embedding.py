@@ -3,7 +3,7 @@
 import math
 
 from dptf.nn.activation import get_activation
-from dptf.nn.parameters import normal
+from dptf.nn.parameters import lowered, normal
 from dptf.ops import tf
 
 
@@ -53,15 +53,21 @@ def embedding_layers(
     return layers
 
 
-def apply_embedding(x, layers, activation):
-    """Evaluate a net on x, shape (n, n_in); returns (n, n_out of the last layer)."""
+def apply_embedding(x, layers, activation, compute=None):
+    """Evaluate a net on x, shape (n, n_in); returns (n, n_out of the last layer).
+
+    With `compute` (a floating type) every layer works in it, and sums of layers are formed in the type of x.
+    """
     phi = get_activation(activation)
-    for w, b, idt in layers:
+    for layer in layers:
+        low, w, b, idt = lowered(compute, x, *layer)
         n_in, n_out = int(w.shape[0]), int(w.shape[1])
-        z = tf.matmul(x, w)
+        z = tf.matmul(low, w)
         h = phi(z if b is None else tf.nn.bias_add(z, b))
-        if n_out in (n_in, 2 * n_in):
-            h = h if idt is None else h * idt
+        residual = n_out in (n_in, 2 * n_in)
+        h = h * idt if residual and idt is not None else h
+        h = h if compute is None else tf.cast(h, x.dtype)
+        if residual:
             h = h + (x if n_in == n_out else tf.concat([x, x], 1))
         x = h
     return x

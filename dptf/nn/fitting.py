@@ -4,7 +4,7 @@ import math
 import os
 
 from dptf.nn.activation import activation_code, get_activation
-from dptf.nn.parameters import normal
+from dptf.nn.parameters import lowered, normal
 from dptf.ops import op_module, tf
 
 #: The largest code of an activation that the fused op knows.
@@ -31,6 +31,8 @@ class FittingNet:
     timestep : list of bool, optional
         Hidden layers that scale their result by a trained step, as imported models state it; by default, with `resnet_dt`, those
         that add their input.
+    compute : tf.DType, optional
+        The hidden layers work in this type; their sums and the last layer in that of the weights.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class FittingNet:
         trainable,
         residual=None,
         timestep=None,
+        compute=None,
     ):
-        self._phi, self._activation = get_activation(activation), activation
+        self._phi, self._activation, self._compute = get_activation(activation), activation, compute
         self._layers = []
         widths = [*neuron, n_out]
         for k, (name, n) in enumerate(zip(names, widths)):
@@ -73,9 +76,11 @@ class FittingNet:
     def __call__(self, x):
         """Evaluate rows x, shape (n, n_in); returns (n, n_out)."""
         *hidden, last = self._layers
-        for w, b, dt, adds in hidden:
-            h = self._phi(tf.nn.bias_add(tf.matmul(x, w), b))
+        for *layer, adds in hidden:
+            low, w, b, dt = lowered(self._compute, x, *layer)
+            h = self._phi(tf.nn.bias_add(tf.matmul(low, w), b))
             h = h if dt is None else h * dt
+            h = h if self._compute is None else tf.cast(h, x.dtype)
             if adds and int(w.shape[1]) == 2 * int(w.shape[0]):
                 x = tf.concat([x, x], 1)
             x = x + h if adds else h
@@ -100,6 +105,7 @@ class FittingNet:
         """Whether the fused op computes this net: ordinary precision, a plain activation, no doubling residual."""
         doubles = any(adds and w.shape[0] != w.shape[1] for w, _, _, adds in self._layers)
         known = len(self._layers) > 1 and activation_code(self._activation)[0] <= _LARGEST_CODE
+        known = known and self._compute is None
         return known and not doubles and self._layers[0][0].dtype.base_dtype in (tf.float32, tf.float64)
 
 

@@ -29,6 +29,11 @@ def get_precision(name, where="precision"):
     return _PRECISIONS[name]
 
 
+def lowered(dtype, *tensors):
+    """The tensors in another floating type; None stays None, and with dtype None all stay as they are."""
+    return tensors if dtype is None else [None if x is None else tf.cast(x, dtype) for x in tensors]
+
+
 class Parameters:
     """Source of the arrays of a graph.
 

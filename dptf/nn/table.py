@@ -70,8 +70,8 @@ def can_store(activation):
     return str(activation).lower() in _JETS
 
 
-def net_jets(x, layers, activation):
-    """Value, first and second derivative of an embedding net of one number.
+def net_jets(x, layers, activation, rest=()):
+    """Value, first and second derivative in x of an embedding net of one number, or of [x, *rest] with constants.
 
     Parameters
     ----------
@@ -85,8 +85,10 @@ def net_jets(x, layers, activation):
     three arrays, shape (n, M), float64
     """
     phi = _JETS[str(activation).lower()]
-    y = np.asarray(x, np.float64)[:, None]
-    d, dd = np.ones_like(y), np.zeros_like(y)
+    x = np.asarray(x, np.float64)[:, None]
+    y = np.concatenate([x, np.tile(np.asarray(rest, np.float64), (len(x), 1))], axis=1)
+    d, dd = np.zeros_like(y), np.zeros_like(y)
+    d[:, 0] = 1.0
     for w, b, idt in layers:
         w = np.asarray(w, np.float64)
         n_in, n_out = w.shape
@@ -152,9 +154,9 @@ class TableSettings:
         return info, np.concatenate(edges)
 
 
-def make_table(layers, activation, edges, dtype=np.float64):
+def make_table(layers, activation, edges, dtype=np.float64, rest=()):
     """Coefficients of all intervals, shape (len(edges) - 1, 6 * M): those of a channel side by side."""
-    v, d, s = net_jets(edges, layers, activation)
+    v, d, s = net_jets(edges, layers, activation, rest)
     t = np.diff(edges)[:, None]
     (v0, v1), (d0, d1), (s0, s1) = ((a[:-1], a[1:]) for a in (v, d, s))
     h = v1 - v0
@@ -180,9 +182,8 @@ def check_storable(activation, precision, where):
         raise UserError(f"nets of precision {precision.name} cannot be stored as tables", f"{where}/precision")
 
 
-def store_net(values, scope, tail, depth, activation, resnet_dt, grid, dtype):
-    """Replace the layers of a net among the arrays of a model by its table, in place; `grid` as of `TableSettings`."""
-    info, edges = grid
+def take_layers(values, scope, tail, depth, resnet_dt):
+    """Remove the layers of a net from the arrays of a model; returns them as `net_jets` takes them."""
     layers = []
     for k in range(1, depth + 1):
         try:
@@ -191,13 +192,34 @@ def store_net(values, scope, tail, depth, activation, resnet_dt, grid, dtype):
             raise UserError("is missing in the graph", err.args[0]) from None
         idt = values.pop(f"{scope}/idt_{k}{tail}", None)
         layers.append((w, b, idt if resnet_dt else None))
+    return layers
+
+
+def put_table(values, scope, tail, layers, activation, grid, dtype, rest=()):
+    """Add the table of a net to the arrays of a model; `grid` as of `TableSettings`."""
+    info, edges = grid
     names = table_names(scope, tail)
-    values[names[0]], values[names[1]] = make_table(layers, activation, edges, dtype), info
+    values[names[0]], values[names[1]] = make_table(layers, activation, edges, dtype, rest), info
+
+
+def store_net(values, scope, tail, depth, activation, resnet_dt, grid, dtype):
+    """Replace the layers of a net among the arrays of a model by its table, in place; `grid` as of `TableSettings`."""
+    put_table(values, scope, tail, take_layers(values, scope, tail, depth, resnet_dt), activation, grid, dtype)
 
 
 def table_names(scope, tail):
     """Names of the two arrays of a stored net."""
     return f"{scope}/table{tail}", f"{scope}/table_info{tail}"
+
+
+def factor_name(scope):
+    """Name of the array that stands for the net of the types in strip form, in graphs that the public package compressed."""
+    return f"{scope}/type_factor"
+
+
+def stored_arrays(values):
+    """Those of the arrays of a model that stand for nets."""
+    return {k: v for k, v in values.items() if "/table" in k or k.endswith("/type_factor")}
 
 
 def is_compressed(values):

@@ -10,7 +10,7 @@ from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 from dptf.nn.electrons import configuration_table
 from dptf.nn.embedding import Seeder, apply_embedding, embedding_layers
-from dptf.nn.parameters import get_precision, global_dtype
+from dptf.nn.parameters import Parameters, get_precision, global_dtype
 from dptf.ops import tf
 
 _DEFAULTS = {
@@ -85,6 +85,11 @@ class TypeEmbedding:
         if self.padding:
             out = tf.concat([out, tf.zeros([1, self.dim_out], out.dtype)], axis=0)
         return tf.identity(out, name=f"t_typeebd{suffix}") if scope == "type_embed_net" else out
+
+    def evaluate(self, values, suffix=""):
+        """The vectors as an array (nrows, dim_out), from the arrays of a model."""
+        with tf.Graph().as_default(), tf.Session() as session:
+            return session.run(self.build(Parameters(values, constant=True), suffix))
 
 
 def type_rows(table, atype):

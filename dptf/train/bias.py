@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from dptf.fitting.base import solve_bias
+from dptf.model.parts import bias_share
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,8 @@ def change_bias(trainer, branch, mode):
         Add the least-squares correction of the energy errors, or replace the bias by that of the labels.
     """
     model, session = branch.model, trainer.session
-    name = branch.variable_name("fitting_attr/t_bias_atom_e")
+    own, share = bias_share(model.section) or ("", 1.0)
+    name = branch.variable_name(own)
     variable = next((v for v in trainer.variables if v.op.name == name), None)
     if variable is None or "energy" not in branch.outputs:
         log.info("the outputs of this model have no energy bias: it stays as it is")
@@ -34,13 +36,17 @@ def change_bias(trainer, branch, mode):
         labels += list(np.ravel(batch["energy"]))
         if mode == "change":
             predicted += list(session.run(branch.outputs["energy"], branch.feed(batch)))
-        counts += [np.bincount(t[t >= 0], minlength=model.ntypes) for t in batch["type"]]
+        counts += list(model.bias_counts(batch))
     if not labels:
         log.warning("the training data have no energies: the energy bias stays as it is")
         return
     x, y = np.array(counts, float), np.array(labels, float)
     x[:, getattr(model, "atom_excluded", [])] = 0.0
     old = session.run(variable)
+    x = share * x[:, : old.size]  # a part may know the first types only
+    if mode == "set" and model.section.get("type", "standard") != "standard":
+        log.warning("the parts of a model have biases of their own: the bias is changed, not set")
+        mode = "change"
     if mode == "change":
         y = y - np.array(predicted)
         new = old + solve_bias(x, y).reshape(old.shape)

@@ -90,7 +90,7 @@ class _Origin:
 
     def values(self, model):
         """Arrays that the graph is built with, for a run of one model; None to begin with fresh ones."""
-        from dptf.nn.table import is_compressed
+        from dptf.nn.table import is_compressed, stored_arrays
         from dptf.train.start import frozen_values
 
         if self.frozen:
@@ -99,7 +99,7 @@ class _Origin:
             values = self.pretrained.values(model=model)
             return values if is_compressed(values) else None
         values = self.checkpoint.values() if self.checkpoint is not None else {}
-        return {k: v for k, v in values.items() if "/table" in k} if is_compressed(values) else None
+        return stored_arrays(values) if is_compressed(values) else None
 
 
 def _run(input_file, origin, output, skip_neighbor_stat):
@@ -244,8 +244,10 @@ def _neighbor_statistics(paths, model_section, world):
 
     log.info("Calculate neighbor statistics... (add --skip-neighbor-stat to skip this step)")
 
-    def stat(rcut, one_type):
-        distance, counts = spread_neighbor_stat(world, paths, rcut, model_section.get("type_map"), one_type=one_type)
+    def stat(rcut, one_type, part=None):
+        distance, counts = spread_neighbor_stat(
+            world, paths, rcut, model_section.get("type_map"), one_type=one_type, part=part
+        )
         log.info("Neighbor statistics: training data with minimal neighbor distance: %f", distance)
         log.info("Neighbor statistics: training data with maximum neighbor size: %s (cutoff radius: %f)", counts, rcut)
         return distance, counts
@@ -326,7 +328,9 @@ def _branch(task, config, origin, distance, world):
         # Compression needs the smallest distance; a continued run must not lose it.
         known = origin.checkpoint.constants().get((f"{task}/" if task else "") + "train_attr/min_nbor_dist")
         distance = None if known is None else float(known)
-    model = build_model(config["model"], min_nbor_dist=distance)
+    model = build_model(
+        config["model"], min_nbor_dist=distance, mixed_precision=options.get("mixed_precision")
+    )  # fmt: skip
     values = None if task else origin.values(model)
     model.compressed = values is not None and is_compressed(values)
     loss = make_loss(config.get("loss") or {}, float(config["learning_rate"]["start_lr"]), model)

@@ -1,4 +1,4 @@
-"""loc_frame and se_a_mask: derivatives, and the whole way from the input file to the frozen graph."""
+"""loc_frame, se_a_mask and se_a_ef: derivatives, and the whole way from the input file to the frozen graph."""
 
 import sys
 from pathlib import Path
@@ -19,12 +19,12 @@ LOC_FRAME = {"type": "loc_frame", "sel_a": [2, 3], "sel_r": [0, 0], "rcut": 4.0}
 RULE = [0, 0, 0, 0, 1, 0] * 2
 
 
-def frozen_value(section, feeds, outputs=("energy", "force", "virial")):
+def frozen_value(section, feeds, outputs=("energy", "force", "virial"), tabulated=None):
     """Outputs of a model section with initial weights."""
     with tf.Graph().as_default(), tf.Session() as session:
         model = build_model({"type_map": ["A", "B"], **section})
         inputs = model.placeholders()
-        out = model.build(inputs, Parameters())
+        out = model.build(inputs, Parameters(), tabulated=tabulated)
         session.run(tf.global_variables_initializer())
         return session.run([out[k] for k in outputs], {inputs[k]: v for k, v in feeds.items()})
 
@@ -154,3 +154,63 @@ def test_in_a_hybrid():
     fitting = FITTING | {"numb_aparam": 1, "use_aparam_as_mask": True}
     with pytest.raises(UserError, match=r"cannot be part of a hybrid|use_aparam_as_mask"):
         frozen_value({"descriptor": hybrid, "fitting_net": fitting}, feeds)
+
+
+FIELD = BASE | {"type": "se_a_ef", "axis_neuron": 3, "type_one_side": True, "sel": [6, 8]}
+
+
+def test_forces_in_a_field():
+    """Forces are slopes at a constant field; only the direction of the field counts; tables give what the nets give."""
+    rng = np.random.default_rng(2)
+    box, types = np.diag([6.0, 6.5, 7.0]), np.array([0] * 4 + [1] * 6, np.int32)
+    coord, field = rng.uniform(size=(10, 3)) @ box, rng.normal(size=(10, 3))
+    field[3] = 0.0
+
+    def run(x, f=field, tabulated=None):
+        feeds = {"coord": x.ravel(), "type": types, "box": box.ravel(), "natoms": [10, 10, 4, 6], "mesh": np.zeros(6)}
+        section = {"descriptor": FIELD, "fitting_net": FITTING}
+        return frozen_value(section, feeds | {"efield": f.ravel()}, tabulated=tabulated)
+
+    (energy, force, virial), h = run(coord), 1e-5
+    for atom, x in ((0, 0), (7, 2), (3, 1)):
+        step = np.zeros_like(coord)
+        step[atom, x] = h
+        slope = (run(coord + step)[0] - run(coord - step)[0])[0] / (2 * h)
+        assert force.reshape(-1, 3)[atom, x] == pytest.approx(-slope, abs=1e-7)
+    np.testing.assert_allclose(run(coord, 3 * field)[0], energy, atol=1e-12)
+    along_x = np.where(np.arange(10)[:, None] == 3, [5.0, 0, 0], field)
+    np.testing.assert_allclose(run(coord, along_x)[0], energy, atol=1e-12)
+    assert np.abs(run(coord, field[:, ::-1])[0] - energy) > 1e-6
+    for a, b in zip(run(coord, tabulated=1 / 64), (energy, force, virial)):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_field_from_input_to_graph(tmp_path, monkeypatch, capfd):
+    """Trained, frozen, compressed, trained again with tables, tested."""
+    from dptf.infer import DeepPot
+
+    monkeypatch.chdir(tmp_path)
+    system = write_system(tmp_path / "a", nframes=3)
+    rng = np.random.default_rng(4)
+    write_input(
+        tmp_path, [system], model__descriptor=FIELD | {"sel": "auto"}, training__numb_steps=2, training__disp_freq=1
+    )
+    assert main(["train", "input.json"]) == 1
+    assert "efield.npy" in capfd.readouterr().err
+    field = rng.normal(size=(3, 12, 3))
+    np.save(system / "set.000/efield.npy", field.reshape(3, -1))
+    assert main(["train", "input.json"]) == 0
+    first = np.loadtxt("lcurve.out")
+    assert main(["freeze", "-o", "m.pb"]) == 0
+    assert main(["compress", "-i", "m.pb", "-o", "c.pb"]) == 0
+    coord, box = np.load(system / "set.000/coord.npy"), np.load(system / "set.000/box.npy")
+    types = np.loadtxt(system / "type.raw", dtype=int)
+    with DeepPot("m.pb") as a, DeepPot("c.pb") as b:
+        assert a.has_efield and b.has_efield
+        for x, y in zip(*(dp.eval(coord, box, types, efield=field) for dp in (a, b))):
+            np.testing.assert_allclose(y, x, atol=1e-9)
+    assert main(["train", "input.json", "--init-frz-model", "c.pb"]) == 0
+    # The same rates from the trained weights on: the first row goes on where the first run ended.
+    assert np.loadtxt("lcurve.out")[0, 2] < 3 * first[-1, 2]
+    assert main(["test", "-m", "m.pb", "-s", str(system), "-n", "3"]) == 0

@@ -87,6 +87,15 @@ def test_energy_terms(name):
         np.testing.assert_allclose(found[key], number, rtol=1e-12)
 
 
+def test_default_weights_of_forces():
+    """use_default_pf: atoms of systems without atom_pref.npy count 1."""
+    loss = EnergyLoss(PREF | pref("pf", 2, 2) | {"use_default_pf": True}, START)
+    assert {r.key: r.default for r in loss.label_requirements()}["atom_pref"] == 1.0
+    labels = LABELS | {"atom_pref": np.ones_like(LABELS["atom_pref"])}
+    value, _ = evaluate(loss, OUT, labels, missing=("atom_pref",))
+    np.testing.assert_allclose(value, 2 * (DF**2).mean(), rtol=1e-12)
+
+
 def test_energy_terms_add_up_and_missing_labels_count_nothing():
     section = PREF | pref("e", 1, 1) | pref("f", 2, 2) | pref("v", 3, 3) | pref("ae", 4, 4)
     loss = EnergyLoss(section, START)

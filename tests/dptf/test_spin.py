@@ -101,6 +101,41 @@ def test_exchange(trained, tmp_path, capsys):
             np.testing.assert_allclose(x, y, atol=1e-7)
 
 
+def test_command_test(trained, tmp_path, capfd):
+    """dp test tells forces on atoms and on spins apart, for both forms of data."""
+    root, name = trained
+    types = np.loadtxt(root / "a/type.raw", dtype=int)
+    folder = root / "a/set.000"
+    coord, spin, force, mag = (
+        np.load(folder / f"{k}.npy").reshape(4, 12, 3) for k in ("coord", "spin", "force", "force_mag")
+    )
+    chosen = types == SCHEMES[name]["use_spin"].index(True)
+    ratio = 0.4 / 1.3 if name == "length" else 0.3
+    old = tmp_path / "old"
+    (old / "set.000").mkdir(parents=True)
+    np.savetxt(old / "type.raw", [*types, *types[chosen] + 2], fmt="%d")
+    joined = {
+        "coord": np.concatenate([coord, coord[:, chosen] + ratio * spin[:, chosen]], axis=1),
+        "force": np.concatenate([force, mag[:, chosen]], axis=1), "box": np.load(folder / "box.npy"),
+        "energy": np.load(folder / "energy.npy"), "virial": np.load(folder / "virial.npy"),
+    }  # fmt: skip
+    for key, value in joined.items():
+        np.save(old / f"set.000/{key}.npy", value.reshape(4, -1))
+    lines = []
+    for system, prefix in ((root / "a", tmp_path / "new"), (old, tmp_path / "virtual")):
+        argv = ["test", "-m", str(root / "frozen_model.pb"), "-s", str(system), "-n", "4", "-d", str(prefix)]
+        assert main(argv) == 0
+        text = capfd.readouterr().err
+        lines.append([line.split("INFO")[1] for line in text.splitlines() if "Force " in line])
+        fr, fm = np.loadtxt(f"{prefix}.fr.out"), np.loadtxt(f"{prefix}.fm.out")
+        assert fr.shape == (48, 6) and fm.shape == (4 * chosen.sum(), 6)
+        assert "data_fmx" in Path(f"{prefix}.fm.out").read_text() and not Path(f"{prefix}.f.out").exists()
+        np.testing.assert_allclose(fm[:, :3], mag[:, chosen].reshape(-1, 3))
+        rmse = np.sqrt(np.mean((fm[:, :3] - fm[:, 3:]) ** 2))
+        assert any(f"Force spin RMSE    : {rmse:e} eV/uB" in line for line in lines[-1])
+    assert lines[0] == lines[1] and any("Force atom MAE" in line for line in lines[0])
+
+
 def test_both_forms_of_data():
     """spin.npy, and virtual atoms written into the data, give the same batch."""
     atoms = VirtualAtoms(SCHEMES["length"], ["A", "B"])

@@ -154,3 +154,31 @@ def test_interrupt_leaves_a_checkpoint(train, tmp_path):
         code = process.wait(60)
     assert code == 1
     assert "a checkpoint was written" in Path("log").read_text() and max(steps(tmp_path)) > 4
+
+
+def test_default_frame_parameter(train, tmp_path, capfd):
+    """Frames without fparam.npy have the default, in training, tests and every evaluation."""
+    from dptf.infer import DeepPot
+
+    options = {"numb_fparam": 2, "neuron": [4], "seed": 1}
+    train(model__fitting_net=options | {"default_fparam": [0.5, -1.0]})
+    assert main(["freeze", "-o", "m.pb"]) == 0
+    folder = tmp_path / "data/set.000"
+    coord, box, types = (
+        np.load(folder / "coord.npy"),
+        np.load(folder / "box.npy"),
+        np.loadtxt("data/type.raw", dtype=int),
+    )
+    with DeepPot("m.pb") as dp:
+        assert dp.has_default_fparam()
+        own, given = (dp.eval(coord, box, types, fparam=f)[0] for f in (None, [0.5, -1.0]))
+        np.testing.assert_array_equal(own, given)
+    assert main(["test", "-m", "m.pb", "-s", "data", "-n", "2"]) == 0
+    np.save(folder / "fparam.npy", np.tile([0.5, -1.0], (len(coord), 1)))
+    first = np.loadtxt("lcurve.out")
+    train(model__fitting_net=options)
+    np.testing.assert_array_equal(np.loadtxt("lcurve.out"), first)
+    (folder / "fparam.npy").unlink()
+    write_input(tmp_path, [tmp_path / "data"], model__fitting_net=options | {"default_fparam": [0.5]})
+    assert main(["train", "input.json"]) == 1
+    assert "has 1 numbers, numb_fparam is 2" in capfd.readouterr().err

@@ -56,8 +56,8 @@ def spin_model(request, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_deepspin(spin_model, tmp_path, ranks):
+def spin_data(path):
+    """Atoms of atom_style spin; directions and sizes of their spins."""
     rng = np.random.default_rng(1)
     direction, size = rng.normal(size=(len(TYPES), 3)), np.where(TYPES == 0, 1.2, 0.0)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -67,7 +67,13 @@ def test_deepspin(spin_model, tmp_path, ranks):
         lines.append(
             f"{i + 1} {t + 1} {x[0]:.16g} {x[1]:.16g} {x[2]:.16g} {s[0]:.16g} {s[1]:.16g} {s[2]:.16g} {size[i]}"
         )
-    (tmp_path / "data.lmp").write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n")
+    return direction, size
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_deepspin(spin_model, tmp_path, ranks):
+    direction, size = spin_data(tmp_path / "data.lmp")
     finished = run(tmp_path, f"""
 units metal
 atom_style spin
@@ -91,6 +97,38 @@ run 0
     found = np.column_stack([atoms[f"c_m[{k}]"] for k in (1, 2, 3)]) * 6.5821191e-04
     np.testing.assert_allclose(found, magnetic[0] * size[:, None], atol=1e-9)
     np.testing.assert_allclose(virial_of(rows), in_order(virial[0]), atol=1e-6)
+
+
+def test_deviation_of_spin_models(tmp_path):
+    """Deviations of forces and of magnetic forces on two processes, against Python."""
+    spin = {"use_spin": [True, False], "virtual_len": [0.4], "spin_norm": [1.2]}
+    for k in range(2):
+        section = {**SECTION, "descriptor": {**DESCRIPTOR, "seed": k}, "fitting_net": {**FITTING, "seed": k}}
+        write_graph_def(random_graph({**section, "spin": spin}), tmp_path / f"{k}.pb")
+    direction, size = spin_data(tmp_path / "data.lmp")
+    finished = run(tmp_path, """
+units metal
+atom_style spin
+read_data data.lmp
+pair_style deepspin 0.pb 1.pb out_file devi.out out_freq 1
+pair_coeff * * A B
+neighbor 0.7 bin
+run 0
+""", 2)  # fmt: skip
+    assert finished.returncode == 0, finished.stdout[-2000:] + finished.stderr[-2000:]
+    results = []
+    for k in range(2):
+        with DeepPot(tmp_path / f"{k}.pb") as dp:
+            results.append(dp.eval(COORD, BOX, TYPES, spin=direction * size[:, None]))
+    names = (tmp_path / "devi.out").read_text().splitlines()[0].split()[1:]
+    row = dict(zip(names, np.loadtxt(tmp_path / "devi.out", ndmin=2)[0]))
+    for number, letter in ((1, "fr"), (3, "fm")):
+        pair = np.array([r[number][0] for r in results])
+        spread = np.sqrt(((pair - pair.mean(0)) ** 2).sum(-1).mean(0))
+        spread = spread if letter == "fr" else spread[TYPES == 0]
+        assert row[f"max_devi_{letter}"] == pytest.approx(spread.max(), rel=1e-5)
+    virial = np.std([r[2][0] for r in results], axis=0) / len(TYPES)
+    assert row["max_devi_v"] == pytest.approx(virial.max(), rel=1e-5)
 
 
 def test_deepmd_refuses_spins(spin_model, tmp_path):
@@ -187,6 +225,50 @@ run 3
         mu = dipoles.eval(where[:n], BOX, TYPES)[0][hosts]
     apart = (where[n:] - where[hosts] - mu) @ np.linalg.inv(BOX)
     np.testing.assert_allclose(apart, np.round(apart), atol=1e-6)
+
+
+def test_dplr_in_a_field(dplr, tmp_path):
+    """Forces are slopes of the model's energy and of that of all charges, displaced ones included, in the field."""
+    hosts = dplr_data(tmp_path / "data.lmp")
+    mesh = [n + n % 2 for n in (int(np.ceil(np.linalg.norm(a))) for a in BOX)]
+    field, n = np.array([0.1, -0.2, 0.3]), len(TYPES)
+    finished = run(tmp_path, f"""
+units metal
+atom_style full
+atom_modify map yes
+read_data data.lmp
+bond_style zero
+bond_coeff *
+special_bonds lj/coul 1 1 1 angle no
+pair_style deepmd {dplr}/ener.pb
+pair_coeff * * A B NULL
+kspace_style pppm/dplr 1e-5
+kspace_modify gewald {float(np.float32(0.4)):.17g} mesh {mesh[0]} {mesh[1]} {mesh[2]}
+variable ez equal 0.3
+fix 0 all dplr model {dplr}/ener.pb type_associate 1 3 bond_type 1 efield 0.1 -0.2 v_ez
+fix_modify 0 energy yes
+{THERMO}
+dump 1 all custom 1 out.dump id xu yu zu fx fy fz
+dump_modify 1 format float %.16g
+run 0
+""")  # fmt: skip
+    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-2000:]
+    rows, atoms = thermo(finished), dump(tmp_path / "out.dump")
+    where = np.column_stack([atoms[k] for k in ("xu", "yu", "zu")])
+    charges = np.where(TYPES == 0, 2.0, 1.0)
+    with DeepPot(dplr / "ener.pb") as dp, DeepDipole(dplr / "dw.pb") as dipoles:
+
+        def energy(x):
+            mu = dipoles.eval(x, BOX, TYPES)[0]
+            displaced = (x + mu)[hosts]
+            return dp.eval(x, BOX, TYPES)[0][0, 0] - (charges @ x + -4.0 * displaced.sum(0)) @ field
+
+        assert rows["PotEng"][0] == pytest.approx(energy(where[:n]), abs=1e-5)
+        for atom, axis in ((0, 0), (1, 2), (3, 1), (4, 0)):
+            step = np.zeros((n, 3))
+            step[atom, axis] = 1e-4
+            slope = (energy(where[:n] + step) - energy(where[:n] - step)) / 2e-4
+            assert atoms["f" + "xyz"[axis]][atom] == pytest.approx(-slope, abs=2e-5)
 
 
 def test_deeptensor(dplr, tmp_path):

@@ -102,6 +102,11 @@ def se_a_mask():
     )
 
 
+def se_a_ef():
+    doc = "se_e2_a in an electric field, of which every atom has its own (efield.npy)."
+    return choice("se_a_ef", _classic(), doc)
+
+
 def se_e3_tebd():
     fields = [
         arg("sel", [int, list[int], str], "auto", "Neighbors in total; a number, a list that is summed, or auto[:F]."),

@@ -37,7 +37,7 @@ def ener():
         *_pref("gf", "generalised forces", 0, 0),
         arg("numb_generalized_coord", int, 0, "Number of generalised coordinates (drdq.npy)."),
         *_options(),
-        arg("use_default_pf", bool, False, "Take 1 where atom_pref is missing; needs another backend."),
+        arg("use_default_pf", bool, False, "Take 1 for all atoms of systems without atom_pref.npy."),
         arg("f_use_norm", bool, False, "Use the norm of force errors; needs another backend."),
         arg("use_huber", bool, False, "Huber loss: quadratic below huber_delta, linear above."),
         arg(

@@ -9,7 +9,7 @@ from dptf.config.schema.fitting import fitting_net, type_embedding
 def descriptor(name="descriptor"):
     """The descriptor argument with all its types."""
     single = [
-        se.loc_frame, se.se_e2_a, se.se_e2_r, se.se_e3, se.se_a_tpe, se.se_a_ebd_v2, se.se_a_mask, se.se_e3_tebd,
+        se.loc_frame, se.se_e2_a, se.se_e2_r, se.se_e3, se.se_a_tpe, se.se_a_ebd_v2, se.se_a_mask, se.se_a_ef, se.se_e3_tebd,
         dpa.se_atten, dpa.se_atten_v2, dpa.dpa2, dpa.dpa3,
     ]  # fmt: skip
     members = arg(

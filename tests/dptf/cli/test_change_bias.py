@@ -148,3 +148,33 @@ def test_transfer(trained, system, tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(energies("new.pb", system[0]), energies(old, system[0]), rtol=0, atol=1e-12)
     assert main(["transfer", "-r", "wide.pb", "-O", old, "-o", "bad.pb"]) == 1
     assert "has shape" in capsys.readouterr().err and not Path("bad.pb").exists()
+
+
+def test_composed_models(tmp_path, monkeypatch, capfd):
+    """Of a sum the first member with a bias takes the correction, times its weight; in training and of frozen graphs."""
+    monkeypatch.chdir(tmp_path)
+    system = write_system(tmp_path / "a", nframes=4)
+    config = json.loads(write_input(tmp_path, [system], training__numb_steps=1).read_text())
+    member = config["model"] | {"type": "standard"}
+    member.pop("type_map")
+    config["model"] = {
+        "type": "linear_ener", "type_map": ["A", "B"], "models": [member, member], "weights": [0.5, 0.25],
+    }  # fmt: skip
+    config["training"]["change_bias_after_training"] = True
+    energy = np.load(system / "set.000/energy.npy")
+    (tmp_path / "sum.json").write_text(json.dumps(config))
+    assert main(["train", "sum.json"]) == 0
+    assert main(["freeze", "-o", "m.pb"]) == 0
+
+    def mean_error(model):
+        with DeepPot(model) as dp:
+            coord, box = np.load(system / "set.000/coord.npy"), np.load(system / "set.000/box.npy")
+            found = dp.eval(coord, box, np.loadtxt(system / "type.raw", dtype=int))[0].ravel()
+        return float((found - np.load(system / "set.000/energy.npy").ravel()).mean())
+
+    assert abs(mean_error("m.pb")) < 1e-6
+    np.save(system / "set.000/energy.npy", energy + 1.0)
+    assert main(["change-bias", "m.pb", "-s", str(system), "-o", "n.pb"]) == 0
+    assert abs(mean_error("n.pb")) < 1e-6
+    assert main(["change-bias", "m.pb", "-m", "set", "-s", str(system), "-o", "x.pb"]) == 1
+    assert "--mode change" in capfd.readouterr().err

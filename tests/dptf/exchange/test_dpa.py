@@ -47,7 +47,7 @@ def test_golden_round_trip(name, golden, tmp_path, monkeypatch):
             assert b[key] == value, key
 
 
-@pytest.mark.parametrize("name", ["se_atten_no_attn", "se_atten_strip"])
+@pytest.mark.parametrize("name", ["se_atten_no_attn", "se_atten_strip", "se_atten_v2", "se_e2_a_tebd"])
 def test_graphs_as_files(name, golden, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = golden / "pb" / f"{name}.pb"

@@ -8,21 +8,28 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from model_cases import FITTING, SE_A, random_graph
 from toy import write_input, write_system
 
 from dptf.cli.main import main
 from dptf.errors import UserError
 from dptf.graph import compress as module
 from dptf.graph.compress import compress, read_tables
-from dptf.graph.load import constants, load_graph_def, text_constant
+from dptf.graph.load import add_constant, constants, load_graph_def, text_constant, write_graph_def
 from dptf.infer import DeepPotential
 from dptf.model import build_model
 from dptf.nn.table import TableSettings, fit_stride, make_table, net_jets
 
 FAMILIES = {
     "se_e2_a": 0.02, "se_e2_a_two_side": 0.02, "se_e2_a_exclude": 0.02, "se_e2_r": 0.02, "hybrid": 0.02, "se_e3": 0.004,
-    "se_atten_strip": 0.01, "se_atten_v2": 0.01,
+    "se_atten_strip": 0.01, "se_atten_v2": 0.01, "se_e2_a_tebd": 0.02,
 }  # fmt: skip
+
+
+def add_constant_to(path, name, value):
+    graph = load_graph_def(path)
+    add_constant(graph, name, value)
+    write_graph_def(graph, path)
 
 
 def evaluate(path, coord, box, types, **kwargs):
@@ -55,6 +62,29 @@ def test_families(golden, name, tmp_path):
                 2 * h
             )
             np.testing.assert_allclose(force[0, 0, axis], -slope, rtol=1e-5, atol=1e-6)
+
+
+WITH_TYPES = {
+    "concat_two_side": {"type": "se_e2_a", "type_one_side": False, "exclude_types": [[0, 1]]},
+    "concat_residual": {"type": "se_e2_a", "neuron": [4, 4], "resnet_dt": True},
+    "strip": {"type": "se_a_ebd_v2", "exclude_types": [[0, 0]]},
+    "strip_two_side": {"type": "se_a_ebd_v2", "type_one_side": False},
+}
+
+
+@pytest.mark.parametrize("name", WITH_TYPES)
+def test_type_embeddings(name, tmp_path):
+    """Types in the first layer or as a factor; one table for every pair, or one for all."""
+    section = {
+        "type": "standard", "type_map": ["A", "B"], "descriptor": {**SE_A, **WITH_TYPES[name]}, "fitting_net": FITTING,
+        "type_embedding": {"neuron": [3], "seed": 1},
+    }  # fmt: skip
+    write_graph_def(random_graph(section), tmp_path / "m.pb")
+    add_constant_to(tmp_path / "m.pb", "train_attr/min_nbor_dist", 0.8)
+    errors = compress(str(tmp_path / "m.pb"), str(tmp_path / "c.pb"), step=0.02, frames=2)
+    assert set(errors) >= {"energy", "force", "virial"} and max(errors.values()) < 1e-9
+    tables = [k for k in constants(load_graph_def(tmp_path / "c.pb")) if "/table_" in k and "info" not in k]
+    assert len(tables) == {"concat_two_side": 4, "concat_residual": 2}.get(name, 0)
 
 
 @pytest.mark.parametrize("name", ["dipole", "polar", "dos"])
@@ -220,10 +250,14 @@ def test_compressed_training(folder, capfd):
     np.testing.assert_allclose(np.loadtxt("a.out", ndmin=2)[0], np.loadtxt("b.out", ndmin=2)[0], rtol=1e-8)
 
 
-def test_training_on_a_public_compressed_graph(golden, tmp_path, monkeypatch):
-    """Tables are found by the ops that read them."""
+@pytest.mark.parametrize("name", ["se_e2_a", "se_atten_strip", "se_atten_v2"])
+def test_training_on_a_public_compressed_graph(golden, tmp_path, monkeypatch, name):
+    """Tables are found by the ops that read them, and so are the factors of the types; a restart and a new graph hold them."""
+    from dptf.graph.freeze import frozen_graph
+    from dptf.train.start import frozen_values
+
     monkeypatch.chdir(tmp_path)
-    public = golden / "pb" / "se_e2_a.compressed.pb"
+    public = golden / "pb" / f"{name}.compressed.pb"
     script = json.loads(text_constant(load_graph_def(public), "train_attr/training_script"))
     system = write_system(tmp_path / "a", seed=0)
     (system / "type_map.raw").write_text("O\nH\n")
@@ -232,11 +266,23 @@ def test_training_on_a_public_compressed_graph(golden, tmp_path, monkeypatch):
         training__disp_freq=1, loss__start_pref_v=0, loss__limit_pref_v=0,
     )  # fmt: skip
     config = json.loads(Path("input.json").read_text())
-    config["model"] = {k: v for k, v in config["model"].items() if k in ("type_map", "descriptor", "fitting_net")}
+    kept = ("type_map", "descriptor", "fitting_net", "type_embedding")
+    config["model"] = {k: v for k, v in config["model"].items() if k in kept}
     Path("input.json").write_text(json.dumps(config))
     assert main(["train", "input.json", "--init-frz-model", str(public)]) == 0
     plain = np.loadtxt("lcurve.out", ndmin=2)[0]
-    assert main(["train", "input.json", "--init-frz-model", str(golden / "pb" / "se_e2_a.pb")]) == 0
+    if name != "se_e2_a":  # what is trained is the fitting net; the descriptor goes through checkpoints unchanged
+        config["training"]["numb_steps"] = 2
+        Path("input.json").write_text(json.dumps(config))
+        assert main(["train", "input.json", "--restart", "model.ckpt"]) == 0
+        script = json.loads(Path("out.json").read_text())
+        values = frozen_values(str(public), build_model(script["model"]))
+        write_graph_def(frozen_graph(script, values), "again.pb")
+        data = np.load(golden / "pb" / f"{name}.compressed.npz")
+        out = evaluate("again.pb", data["coord"], data["box"], data["atype"])
+        np.testing.assert_allclose(out[1], data["pbc_force"].reshape(out[1].shape), atol=1e-9)
+        return
+    assert main(["train", "input.json", "--init-frz-model", str(golden / "pb" / f"{name}.pb")]) == 0
     np.testing.assert_allclose(np.loadtxt("lcurve.out", ndmin=2)[0], plain, rtol=1e-6)
 
 

@@ -21,6 +21,7 @@ ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& 
   message_width = graph.scalar_or<int>(pre + "descrpt_attr/message_width", 0);
   dfparam = std::max(0, graph.scalar_or<int>(pre + "fitting_attr/dfparam", 0));
   daparam = std::max(0, graph.scalar_or<int>(pre + "fitting_attr/daparam", 0));
+  if (dfparam) default_fparam = graph.numbers(pre + "fitting_attr/default_fparam");
   if (daparam) aparam_nall = graph.scalar_or<bool>(pre + "fitting_attr/aparam_nall", false);
   ntypes_spin = graph.scalar_or<int>(pre + "spin_attr/ntypes_spin", 0);
   names = graph.text(pre + "model_attr/tmap", "");
@@ -33,7 +34,7 @@ int DeepBaseModel::dim_fparam() const { return head().dfparam; }
 int DeepBaseModel::dim_aparam() const { return head().daparam; }
 int DeepBaseModel::dim_chg_spin() const { return 0; }
 bool DeepBaseModel::is_aparam_nall() const { return head().aparam_nall; }
-bool DeepBaseModel::has_default_fparam() const { return false; }
+bool DeepBaseModel::has_default_fparam() const { return !head().default_fparam.empty(); }
 void DeepBaseModel::get_type_map(std::string& type_map) const { type_map = head().names; }
 void DeepBaseModel::print_summary(const std::string& pre) const { deepmd::print_summary(pre); }
 std::string DeepBaseModel::runtime_report() const { return head().graph.report(); }

@@ -139,6 +139,9 @@ DeepPotImpl::DeepPotImpl(const std::string& model, int gpu_rank, const std::stri
     : ModelHead(model, gpu_rank, content) {
   if (type != "ener")
     throw deepmd_exception("model " + model + " is of type '" + type + "', an energy model is needed");
+  if (graph.has("t_efield"))
+    throw deepmd_exception("model " + model +
+                           " needs the electric field at every atom, which only Python gives (efield)");
 }
 
 template <typename VALUETYPE>
@@ -265,10 +268,12 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   std::vector<std::pair<std::string, Tensor>> feeds = {
       {"t_coord", t_coord}, {"t_type", t_type}, {"t_natoms", t_natoms}, {"t_box", t_box}, {"t_mesh", t_mesh}};
   if (dfparam && graph.has("t_fparam")) {
-    const bool tile = tiled(fparam, dfparam, nframes, "fparam");
+    const bool own = fparam.empty() && !default_fparam.empty();
+    const bool tile = own || tiled(fparam, dfparam, nframes, "fparam");
     Tensor t(fp, TensorShape({nframes, dfparam}));
     for (int i = 0; i < nframes * dfparam; ++i)
-      t.flat<FP>()(i) = static_cast<FP>(fparam[tile ? i % dfparam : i]);
+      t.flat<FP>()(i) = own ? static_cast<FP>(default_fparam[i % dfparam])
+                            : static_cast<FP>(fparam[tile ? i % dfparam : i]);
     feeds.emplace_back("t_fparam", t);
   }
   if (daparam && graph.has("t_aparam")) {

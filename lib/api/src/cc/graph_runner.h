@@ -35,6 +35,12 @@ class GraphRunner {
     return has(node) ? scalar<T>(node) : fallback;
   }
   std::string text(const std::string& node, const std::string& fallback) const;
+  /// A constant of doubles; empty when there is none.
+  std::vector<double> numbers(const std::string& node) const {
+    if (!has(node)) return {};
+    const Tensor& t = constant(node);
+    return {t.flat<double>().data(), t.flat<double>().data() + t.NumElements()};
+  }
   tensorflow::DataType dtype(const std::string& node) const { return constant(node).dtype(); }
 
   /// Evaluate nodes, `here` on the calling thread (its parallel parts excepted). Feeds and fetches of equal

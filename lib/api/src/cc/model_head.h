@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "graph_runner.h"
 
@@ -18,7 +19,8 @@ struct ModelHead {
   std::string file, type, names;  // names: of the atom types, separated by blanks
   double rcut = 0;
   int ntypes = 0, ntypes_spin = 0, dfparam = 0, daparam = 0;
-  int message_width = 0;  // of the features that ghosts need, 0 without message passing
+  int message_width = 0;               // of the features that ghosts need, 0 without message passing
+  std::vector<double> default_fparam;  // frame parameters of callers that give none; empty without such
   bool aparam_nall = false, single = false;
 };
 
