@@ -47,6 +47,7 @@ DESCRIPTORS = {
     "dpa2": {"type": "dpa2", "repinit": REPINIT, "repformer": REPFORMER},
     "dpa3": {"type": "dpa3", "repflow": FLOW},
     "loc_frame": {"type": "loc_frame", "sel_a": [3, 4], "sel_r": [0, 0], "rcut": 4.0, "axis_rule": []},
+    "se_a_ef": SE_A | {"type": "se_a_ef"},
     "se_a_mask": {"type": "se_a_mask", "sel": [4, 8], "axis_neuron": 3, **NET},
 }
 FITTINGS = {

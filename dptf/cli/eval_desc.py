@@ -43,7 +43,7 @@ def run(args):
 
     with DeepPotential(path) as model:
         for name, source in zip(file_names(systems), systems):
-            system = LabelledSystem(source, model.get_type_map())
+            system = LabelledSystem(source, model.data_type_map)
             parts = [
                 model.eval_descriptor(dtype=args.dtype, **system.arguments(model, index))
                 for index in system.chunks(system.select(), 1_000_000)

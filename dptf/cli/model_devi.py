@@ -58,7 +58,7 @@ def run(args):
     with ranks.together():
         for k, path in enumerate(systems):
             if ranks.owns(k):
-                system = LabelledSystem(path, models[0].get_type_map())
+                system = LabelledSystem(path, models[0].data_type_map)
                 mine.append((k, system.name, _system(args, models, system)))
         blocks = [(name, rows) for _, name, rows in ranks.collect(mine)]
         if ranks.chief:
@@ -95,6 +95,7 @@ def _system(args, models, system):
                 mixed_type=system.mixed,
                 fparam=frame.get("fparam"),
                 aparam=frame.get("aparam"),
+                spin=frame.get("spin"),
                 real_data=real,
                 atomic=args.atomic,
                 relative=args.relative,

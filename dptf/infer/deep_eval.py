@@ -212,6 +212,12 @@ class DeepEval:
         node = self.deep_eval
         if not node.has("o_descriptor"):
             raise UserError("the graph has no node 'o_descriptor'", node.model_file)
+        if kwargs.get("spin") is not None:
+            raise UserError(
+                "descriptors are those of real and virtual atoms",
+                "spin",
+                "give frames with virtual atoms at R + S ratio",
+            )
         native = node.tensor("o_descriptor").dtype.as_numpy_dtype
         kinds = {"native": native, "fp32": np.float32, "fp64": np.float64}
         if dtype not in kinds:

@@ -142,12 +142,13 @@ def calc_model_devi(
     atomic=False,
     relative=None,
     relative_v=None,
+    spin=None,
 ):
     """Deviation of models on frames.
 
     Parameters
     ----------
-    coord, box, atype, mixed_type, fparam, aparam
+    coord, box, atype, mixed_type, fparam, aparam, spin
         As in ``DeepPot.eval``.
     models : list of DeepPot
     fname : str, optional
@@ -167,7 +168,8 @@ def calc_model_devi(
         step, max_devi_v, min_devi_v, avg_devi_v, max_devi_f, min_devi_f, avg_devi_f, devi_e, (atoms).
     """
     check_type_maps(models)
-    results = [m.eval(coord, box, atype, fparam=fparam, aparam=aparam, mixed_type=mixed_type) for m in models]
+    given = {"fparam": fparam, "aparam": aparam, "mixed_type": mixed_type} | ({} if spin is None else {"spin": spin})
+    results = [m.eval(coord, box, atype, **given) for m in models]
     energies, forces, virials = (np.stack([r[k] for r in results]) for k in range(3))
     types = np.asarray(atype)
     natoms = np.maximum(np.count_nonzero(types >= 0, axis=-1), 1)  # per frame when mixed

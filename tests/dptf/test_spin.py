@@ -136,6 +136,21 @@ def test_command_test(trained, tmp_path, capfd):
     assert lines[0] == lines[1] and any("Force atom MAE" in line for line in lines[0])
 
 
+def test_command_model_devi(trained, tmp_path):
+    """Spins in the data count: errors against the labels are those of frames with spins."""
+    root, _ = trained
+    model, folder = str(root / "frozen_model.pb"), root / "a/set.000"
+    out = str(tmp_path / "devi.out")
+    assert main(["model-devi", "-m", model, model, "-s", str(root / "a"), "-o", out, "--real_error"]) == 0
+    with DeepPot(model) as dp:
+        coord, box, spin = (np.load(folder / f"{k}.npy") for k in ("coord", "box", "spin"))
+        force = dp.eval(coord, box, np.loadtxt(root / "a/type.raw", dtype=int), spin=spin)[1]
+        with pytest.raises(UserError, match="virtual atoms"):
+            dp.eval_descriptor(coord, box, np.loadtxt(root / "a/type.raw", dtype=int), spin=spin)
+    error = np.linalg.norm(force - np.load(folder / "force.npy").reshape(force.shape), axis=-1)
+    np.testing.assert_allclose(np.loadtxt(out)[:, 4], error.max(1), rtol=1e-5)
+
+
 def test_both_forms_of_data():
     """spin.npy, and virtual atoms written into the data, give the same batch."""
     atoms = VirtualAtoms(SCHEMES["length"], ["A", "B"])
