@@ -53,7 +53,7 @@ template <typename C>
 struct FusedSea<C>::Worker {
   // Neighbors of one center, as they are found.
   struct Found {
-    AlignedVector<C> x, y, z, s, v;
+    AlignedVector<C> x, y, z, e[4];
     std::vector<int> index, type, key;
     int64_t n = 0;
   } found;
@@ -72,7 +72,7 @@ struct FusedSea<C>::Worker {
   std::vector<Group> groups;
   std::vector<int64_t> first_group, counts, n_of_type;
   std::vector<RankedNeighbor> ranked;
-  AlignedVector<C> sorted_s, sorted_v;  // of one center
+  AlignedVector<C> sorted[4];  // rows of one center
   AlignedVector<C> a, x, da, square, moments, scratch, pair_force;
   std::vector<const C*> pieces;
   std::vector<std::unique_ptr<AlignedVector<C>>> exact;  // pieces of neighbors outside of the tables
@@ -250,7 +250,7 @@ void FusedSea<C>::gather(const Frame<T>& frame, int i, int ti, const Visit& visi
       f.index.resize(room);
       f.type.resize(room);
       f.key.resize(room);
-      for (auto* v : {&f.x, &f.y, &f.z, &f.s, &f.v}) v->resize(room + kSeaSlack);
+      for (auto* v : {&f.x, &f.y, &f.z, &f.e[0], &f.e[1], &f.e[2], &f.e[3]}) v->resize(room + kSeaSlack);
     }
     const double* rj = frame.coord + 3 * static_cast<int64_t>(j);
     const double d[3] = {rj[0] - ri[0], rj[1] - ri[1], rj[2] - ri[2]};
@@ -309,9 +309,10 @@ void FusedSea<C>::sort_into_groups(int ti, Worker& w) {
   const int nt = m_.ntypes;
   auto& f = w.found;
   auto& kept = w.kept;
-  DPTF_ISA_CALL(sea_weights<C>(f.n, f.x.data(), f.y.data(), f.z.data(), static_cast<C>(m_.rcut_smth),
-                               static_cast<C>(m_.rcut), static_cast<C>(m_.rcut - m_.rcut_smth), f.s.data(),
-                               f.v.data()));
+  SeaScratch<C> rows;
+  for (int c = 0; c < 4; ++c) rows.a[c] = f.e[c].data();
+  DPTF_ISA_CALL(sea_rows<C>(f.n, f.x.data(), f.y.data(), f.z.data(), static_cast<C>(m_.rcut_smth),
+                            static_cast<C>(m_.rcut), static_cast<C>(m_.rcut - m_.rcut_smth), rows));
   // Key: the piece, counted over the tables of this center's types; outside: -2; excluded pair: -1.
   const int64_t n_keys = first_piece_[static_cast<size_t>(ti + 1) * (nt + 1) - 1];
   const int64_t* first = &first_piece_[static_cast<size_t>(ti) * (nt + 1)];
@@ -323,7 +324,7 @@ void FusedSea<C>::sort_into_groups(int ti, Worker& w) {
       f.key[k] = -1;
       continue;
     }
-    const double u = (static_cast<double>((f.s[k] - avg_[4 * p]) * inv_std_[4 * p]) - l.x0) * l.inv_bin;
+    const double u = (static_cast<double>((f.e[0][k] - avg_[4 * p]) * inv_std_[4 * p]) - l.x0) * l.inv_bin;
     if (!(u >= -kBinMargin && u <= static_cast<double>(l.bins) + kBinMargin)) {
       f.key[k] = -2;
       continue;
@@ -335,7 +336,7 @@ void FusedSea<C>::sort_into_groups(int ti, Worker& w) {
   const int64_t base = kept.n;
   for (auto* v : {&kept.x, &kept.y, &kept.z}) grow(*v, base + f.n);
   grow(kept.index, base + f.n);
-  for (auto* v : {&w.sorted_s, &w.sorted_v}) grow(*v, f.n);
+  for (auto& v : w.sorted) grow(v, f.n);
   for (int tj = 0; tj < nt; ++tj) {
     const int p = ti * nt + tj;
     if (m_.net_of[p] < 0) continue;
@@ -361,17 +362,16 @@ void FusedSea<C>::sort_into_groups(int ti, Worker& w) {
       const int p = ti * nt + f.type[k];
       if (w.n_exact == w.exact.size())
         w.exact.push_back(std::make_unique<AlignedVector<C>>(2 * kBasis * stride_));
-      C* rows = w.exact[w.n_exact++]->data();
-      const C x = (f.s[k] - avg_[4 * p]) * inv_std_[4 * p];
-      tables_[m_.net_of[p]].exact_piece(x, rows, rows + kBasis * stride_);
-      w.groups.push_back({p, rows, rows + kBasis * stride_, x, C(1), base + to, 1});
+      C* piece = w.exact[w.n_exact++]->data();
+      const C x = (f.e[0][k] - avg_[4 * p]) * inv_std_[4 * p];
+      tables_[m_.net_of[p]].exact_piece(x, piece, piece + kBasis * stride_);
+      w.groups.push_back({p, piece, piece + kBasis * stride_, x, C(1), base + to, 1});
     }
     kept.x[base + to] = f.x[k];
     kept.y[base + to] = f.y[k];
     kept.z[base + to] = f.z[k];
     kept.index[base + to] = f.index[k];
-    w.sorted_s[to] = f.s[k];
-    w.sorted_v[to] = f.v[k];
+    for (int c = 0; c < 4; ++c) w.sorted[c][to] = f.e[c][k];
   }
   kept.n = base + inside;
 }
@@ -410,9 +410,9 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
     out.center = g.center;
     out.inv_half = g.inv_half;
     const int64_t room = (g.n + 2 * kSeaSlack - 1) / kSeaSlack * kSeaSlack;
-    grow(w.scratch, 12 * room);
+    grow(w.scratch, 9 * room);
     grow(w.pair_force, 3 * room);
-    for (int k = 0; k < 12; ++k) scratch.a[k] = w.scratch.data() + k * room;
+    for (int k = 0; k < 9; ++k) scratch.a[k] = w.scratch.data() + k * room;
     return out;
   };
 
@@ -436,9 +436,9 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
       const auto& group = w.groups[g0 + g];
       w.pieces[g] = group.rows;
       const SeaGroup<C> run = make_group(group);
-      DPTF_ISA_CALL(sea_moments<C>(run, w.sorted_s.data() + group.begin - base,
-                                   w.sorted_v.data() + group.begin - base, scratch,
-                                   w.moments.data() + g * 4 * kBasis));
+      SeaScratch<C> e;
+      for (int c = 0; c < 4; ++c) e.a[c] = w.sorted[c].data() + group.begin - base;
+      DPTF_ISA_CALL(sea_moments<C>(run, e, scratch, w.moments.data() + g * 4 * kBasis));
     }
     DPTF_ISA_CALL(sea_expand<C>(n_groups, w.pieces.data(), w.moments.data(), stride_, a));
     for (int64_t k = 0; k < a_size; ++k) a[k] *= scale;

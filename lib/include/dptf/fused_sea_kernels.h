@@ -20,18 +20,18 @@ struct SeaGroup {
   T center = 0, inv_half = 1;  // of the piece
 };
 
-/// Arrays of one group (`n` + a vector long each) that a kernel fills.
+/// Arrays of numbers of neighbors, with room for a vector behind each: rows (the first four), or scratch.
 template <typename T>
 struct SeaScratch {
-  T* a[12] = {};
+  T* a[9] = {};
 };
 
 #define DPTF_DECLARE_SEA_KERNELS(ISA)                                                                        \
   namespace ISA {                                                                                            \
   template <typename T>                                                                                      \
-  void sea_weights(int64_t n, const T* x, const T* y, const T* z, T rs, T rc, T range, T* s, T* v);          \
+  void sea_rows(int64_t n, const T* x, const T* y, const T* z, T rs, T rc, T range, const SeaScratch<T>& e); \
   template <typename T>                                                                                      \
-  void sea_moments(const SeaGroup<T>& g, const T* s, const T* v, const SeaScratch<T>& scratch, T* moments);  \
+  void sea_moments(const SeaGroup<T>& g, const SeaScratch<T>& e, const SeaScratch<T>& scratch, T* moments);  \
   template <typename T>                                                                                      \
   void sea_expand(int64_t n, const T* const* rows, const T* moments, int64_t stride, T* a);                  \
   template <typename T>                                                                                      \

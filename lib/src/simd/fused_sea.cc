@@ -104,32 +104,33 @@ DPTF_INLINE void project_groups(const T* const* columns, int64_t m, int64_t stri
 
 }  // namespace
 
-/// s, v := w / r and w / r^2 of every neighbor.
+/// e := row of every neighbor before normalisation.
 template <typename T>
-void sea_weights(int64_t n, const T* x, const T* y, const T* z, T rs, T rc, T range, T* s, T* v) {
-#pragma omp simd
+void sea_rows(int64_t n, const T* x, const T* y, const T* z, T rs, T rc, T range, const SeaScratch<T>& out) {
+  T *e0 = out.a[0], *e1 = out.a[1], *e2 = out.a[2], *e3 = out.a[3];
+#pragma GCC ivdep
   for (int64_t k = 0; k < n; ++k) {
-    const T r = std::sqrt(x[k] * x[k] + y[k] * y[k] + z[k] * z[k]), inv = 1 / r;
-    T w, dw;
-    smooth_switch(r, rs, rc, range, &w, &dw);
-    s[k] = w * inv;
-    v[k] = w * inv * inv;
+    const T d[3] = {x[k], y[k], z[k]};
+    T e[4], de[12];
+    env_element<4>(d, rs, rc, range, e, de);
+    e0[k] = e[0], e1[k] = e[1], e2[k] = e[2], e3[k] = e[3];
   }
 }
 
-/// moments := those of the group. s, v: as from sea_weights.
+/// moments := those of the group, whose rows are e.
 template <typename T>
-void sea_moments(const SeaGroup<T>& g, const T* s, const T* v, const SeaScratch<T>& scratch, T* moments) {
+void sea_moments(const SeaGroup<T>& g, const SeaScratch<T>& e, const SeaScratch<T>& scratch, T* moments) {
   T *__restrict r0 = scratch.a[0], *__restrict r1 = scratch.a[1], *__restrict r2 = scratch.a[2],
     *__restrict r3 = scratch.a[3], *__restrict h = scratch.a[4], *__restrict t8 = scratch.a[5];
+  const T *e0 = e.a[0], *e1 = e.a[1], *e2 = e.a[2], *e3 = e.a[3];
   const T *avg = g.row.avg, *inv_std = g.row.inv_std;
 #pragma omp simd
   for (int64_t k = 0; k < g.n; ++k) {
-    const T r = (s[k] - avg[0]) * inv_std[0];
+    const T r = (e0[k] - avg[0]) * inv_std[0];
     r0[k] = r;
-    r1[k] = (v[k] * g.x[k] - avg[1]) * inv_std[1];
-    r2[k] = (v[k] * g.y[k] - avg[2]) * inv_std[2];
-    r3[k] = (v[k] * g.z[k] - avg[3]) * inv_std[3];
+    r1[k] = (e1[k] - avg[1]) * inv_std[1];
+    r2[k] = (e2[k] - avg[2]) * inv_std[2];
+    r3[k] = (e3[k] - avg[3]) * inv_std[3];
     const T u = (r - g.center) * g.inv_half, t2 = 2 * u * u - 1, t4 = 2 * t2 * t2 - 1;
     h[k] = u;
     t8[k] = 2 * t4 * t4 - 1;
@@ -285,26 +286,20 @@ void sea_project(int64_t n, const T* const* columns, int64_t m, int64_t stride, 
 template <typename T>
 void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& scratch, T* fx, T* fy, T* fz,
                 double sums[12]) {
-  T *__restrict r0 = scratch.a[0], *__restrict r1 = scratch.a[1], *__restrict r2 = scratch.a[2],
-    *__restrict r3 = scratch.a[3], *__restrict h = scratch.a[4], *__restrict d0 = scratch.a[5],
-    *__restrict d1 = scratch.a[6], *__restrict d2 = scratch.a[7];
-  T* q[4] = {scratch.a[8], scratch.a[9], scratch.a[10], scratch.a[11]};
+  T *r0 = scratch.a[0], *r1 = scratch.a[1], *r2 = scratch.a[2], *r3 = scratch.a[3], *h = scratch.a[4];
+  T* q[4] = {scratch.a[5], scratch.a[6], scratch.a[7], scratch.a[8]};
   const T *avg = g.row.avg, *inv_std = g.row.inv_std;
-#pragma omp simd
+#pragma GCC ivdep
   for (int64_t k = 0; k < g.n; ++k) {
-    const T x = g.x[k], y = g.y[k], z = g.z[k];
-    const T r = std::sqrt(x * x + y * y + z * z), inv = 1 / r, inv2 = inv * inv;
-    T w, dw;
-    smooth_switch(r, g.row.rs, g.row.rc, g.row.range, &w, &dw);
-    const T e = (w * inv - avg[0]) * inv_std[0], v = w * inv2;
-    r0[k] = e;
-    r1[k] = (v * x - avg[1]) * inv_std[1];
-    r2[k] = (v * y - avg[2]) * inv_std[2];
-    r3[k] = (v * z - avg[3]) * inv_std[3];
-    h[k] = (e - g.center) * g.inv_half;
-    d0[k] = (w * inv - dw) * inv2;  // as in env_element
-    d1[k] = (2 * w * inv - dw) * inv2 * inv;
-    d2[k] = v;
+    const T d[3] = {g.x[k], g.y[k], g.z[k]};
+    T e[4], de[12];
+    env_element<4>(d, g.row.rs, g.row.rc, g.row.range, e, de);
+    const T r = (e[0] - avg[0]) * inv_std[0];
+    r0[k] = r;
+    r1[k] = (e[1] - avg[1]) * inv_std[1];
+    r2[k] = (e[2] - avg[2]) * inv_std[2];
+    r3[k] = (e[3] - avg[3]) * inv_std[3];
+    h[k] = (r - g.center) * g.inv_half;
   }
   for (int64_t k = 0; k < g.n; k += kLanes<T>) {
     const Vec<T> u = load(h + k), twice = u + u;
@@ -343,14 +338,21 @@ void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& sc
       store(q[c] + k, s * inv_std[c]);
     }
   }
-  const T* __restrict q0 = q[0], * __restrict q1 = q[1], * __restrict q2 = q[2], * __restrict q3 = q[3];
+  const T *q0 = q[0], *q1 = q[1], *q2 = q[2], *q3 = q[3];
+#pragma GCC ivdep
+  for (int64_t k = 0; k < g.n; ++k) {
+    const T d[3] = {g.x[k], g.y[k], g.z[k]};
+    T e[4], de[12];
+    env_element<4>(d, g.row.rs, g.row.rc, g.row.range, e, de);
+    const T a = q0[k], b = q1[k], c = q2[k], f = q3[k];
+    fx[k] = a * de[0] + b * de[3] + c * de[6] + f * de[9];
+    fy[k] = a * de[1] + b * de[4] + c * de[7] + f * de[10];
+    fz[k] = a * de[2] + b * de[5] + c * de[8] + f * de[11];
+  }
   T f0 = 0, f1 = 0, f2 = 0, v0 = 0, v1 = 0, v2 = 0, v3 = 0, v4 = 0, v5 = 0, v6 = 0, v7 = 0, v8 = 0;
 #pragma omp simd reduction(+ : f0, f1, f2, v0, v1, v2, v3, v4, v5, v6, v7, v8)
   for (int64_t k = 0; k < g.n; ++k) {
-    const T x = g.x[k], y = g.y[k], z = g.z[k];
-    const T along = q0[k] * d0[k] + d1[k] * (q1[k] * x + q2[k] * y + q3[k] * z);
-    const T a = along * x - d2[k] * q1[k], b = along * y - d2[k] * q2[k], c = along * z - d2[k] * q3[k];
-    fx[k] = a, fy[k] = b, fz[k] = c;
+    const T x = g.x[k], y = g.y[k], z = g.z[k], a = fx[k], b = fy[k], c = fz[k];
     f0 += a, f1 += b, f2 += c;
     v0 += a * x, v1 += a * y, v2 += a * z;
     v3 += b * x, v4 += b * y, v5 += b * z;
@@ -360,13 +362,13 @@ void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& sc
   for (int c = 0; c < 12; ++c) sums[c] += static_cast<double>(all[c]);
 }
 
-#define DPTF_INSTANTIATE(T)                                                                       \
-  template void sea_weights<T>(int64_t, const T*, const T*, const T*, T, T, T, T*, T*);           \
-  template void sea_moments<T>(const SeaGroup<T>&, const T*, const T*, const SeaScratch<T>&, T*); \
-  template void sea_expand<T>(int64_t, const T* const*, const T*, int64_t, T*);                   \
-  template void sea_descriptor<T>(int64_t, int64_t, int64_t, const T*, T*);                       \
-  template void sea_descriptor_grad<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*, T*); \
-  template void sea_project<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);         \
+#define DPTF_INSTANTIATE(T)                                                                         \
+  template void sea_rows<T>(int64_t, const T*, const T*, const T*, T, T, T, const SeaScratch<T>&);  \
+  template void sea_moments<T>(const SeaGroup<T>&, const SeaScratch<T>&, const SeaScratch<T>&, T*); \
+  template void sea_expand<T>(int64_t, const T* const*, const T*, int64_t, T*);                     \
+  template void sea_descriptor<T>(int64_t, int64_t, int64_t, const T*, T*);                         \
+  template void sea_descriptor_grad<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*, T*);   \
+  template void sea_project<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);           \
   template void sea_forces<T>(const SeaGroup<T>&, const T*, const SeaScratch<T>&, T*, T*, T*, double[12]);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
