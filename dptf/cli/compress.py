@@ -35,6 +35,10 @@ def add_parser(subparsers):
         "virials [eV/atom] stays below ERROR",
     )  # fmt: skip
     parser.add_argument(
+        "--precision", choices=("float32", "float64"),
+        help="precision of the nets in the result, by default that of the model; float32 is faster and the error is measured",
+    )  # fmt: skip
+    parser.add_argument(
         "--frames",
         type=int,
         default=3,
@@ -50,6 +54,6 @@ def run(args):
     output = args.output if args.output.lower().endswith(".pb") else args.output + ".pb"
     compress(
         model_file(args.input), output, step=args.step, extrapolate=args.extrapolate, frequency=args.frequency,
-        training_script=args.training_script, tolerance=args.tolerance, frames=args.frames,
+        training_script=args.training_script, tolerance=args.tolerance, frames=args.frames, precision=args.precision,
     )  # fmt: skip
     log.info("wrote %s", output)

@@ -79,9 +79,10 @@ def _describe_graph(name):
         return serialize_graph(const, script, path)["model"]
 
     type_map = text_constant(graph_def, "model_attr/tmap").split()
+    compressed = text_constant(graph_def, "model_type") == "compressed_model"
     return _lines(
-        type_map, script.get("model") or {}, path, lambda: model_size(const), lambda: observed_types(const), tree
-    )
+        type_map, script.get("model") or {}, path, lambda: model_size(const), lambda: observed_types(const), tree, compressed
+    )  # fmt: skip
 
 
 def _describe_tree(path):
@@ -112,7 +113,7 @@ def _describe_tree(path):
     return _lines(model.get("type_map", []), script, path, lambda: model_size(values()), observed, lambda: model)
 
 
-def _lines(type_map, section, path, size, observed, tree):
+def _lines(type_map, section, path, size, observed, tree, compressed=False):
     from dptf.errors import UserError
 
     def part(key):
@@ -138,20 +139,22 @@ def _lines(type_map, section, path, size, observed, tree):
         "fitting-net": lambda: f"The fitting_net parameter is {part('fitting_net')}",
         "size": sizes,
         "observed-type": observed_line,
-        "memory": lambda: _memory(part("descriptor"), len(type_map), path),
+        "memory": lambda: _memory(part("descriptor"), len(type_map), path, compressed),
         "serialization-tree": lambda: "Model serialization tree:\n" + "\n".join(_tree(tree(), "model", 0)),
     }
 
 
-def _memory(section, ntypes, path):
+def _memory(section, ntypes, path, compressed=False):
     """Lines of the forecast for evaluations on this machine."""
     from dptf.check.memory import free_memory
     from dptf.descriptor import make_descriptor
     from dptf.errors import UserError
 
-    if section.get("type") != "dpa3":
-        raise UserError(f"there is no memory forecast for '{section.get('type')}'", path, "models with dpa3 have one")
-    size, lists = make_descriptor(section, ntypes).memory()
+    need = make_descriptor(section, ntypes).memory(compressed)
+    if need is None:
+        kind = section.get("type")
+        raise UserError(f"there is no memory forecast for '{kind}'", path, "models with dpa1, dpa2 or dpa3 have one")
+    size, lists = need
     line = f"Energies and forces need about {size / 1e6:.3g} MB per atom ({lists})"
     free = free_memory()
     if free is not None:

@@ -9,6 +9,7 @@ import itertools
 from dptf.descriptor.interface import splits_virial
 from dptf.descriptor.mixed_base import EnvScale, MixedDescriptor
 from dptf.descriptor.mixed_env import EdgeEnv
+from dptf.descriptor.mixed_memory import pair_bytes, repformer_bytes
 from dptf.descriptor.repformer import Edges, RepformerLayer
 from dptf.descriptor.repinit import ThreeBody, TwoBody
 from dptf.errors import UserError
@@ -16,6 +17,7 @@ from dptf.nn.activation import get_activation
 from dptf.nn.embedding import Seeder
 from dptf.nn.layers import apply_linear, linear
 from dptf.nn.parameters import global_dtype
+from dptf.nn.table import check_storable
 from dptf.ops import halo, op_module, tf
 
 
@@ -108,6 +110,26 @@ class DPA2(MixedDescriptor):
             g1 = tf.concat([g1, tf.gather(tebd, self.env.center)], axis=1)
         d = tf.reshape(tf.cast(g1, global_dtype()), [-1, natoms[0], self.dim_out])
         return tf.identity(d, name=f"o_descriptor{suffix}")
+
+    def memory(self, compressed=False):
+        """See :meth:`Descriptor.memory`."""
+        size, block = self.precision.size, self.initial[0]
+        need = pair_bytes(block.nsel, block.neuron, size, strip=block.strip, stored=compressed)
+        for three in self.initial[1:]:
+            need += three.nsel**2 * size * (3 * sum(three.neuron) + 4)
+        need += repformer_bytes(self.former, size)
+        lists = ", ".join(f"{b.nsel} neighbors within {b.rcut:g} Å" for b in (*self.initial, self.scale))
+        return float(need), lists
+
+    def compress(self, values, settings, suffix=""):
+        """See :meth:`Descriptor.compress`: the net of the two-body block becomes a table, messages and the three-body block stay."""
+        block = self.initial[0]
+        check_storable(block.pairs.activation, self.precision, f"{self.where}/repinit")
+        table = self._own_type_rows(values, suffix)
+        block.pairs.store(
+            values, f"{block.name}{suffix}", table, self.ntypes, block.scale.bounds(values, suffix, settings), settings,
+            self.precision.as_numpy_dtype,
+        )  # fmt: skip
 
     def _initial_features(self, tebd, atype, params, suffix, dtype, seeder):
         parts = [b.build(self.env, tebd, atype, params, suffix, dtype, seeder, self.trainable) for b in self.initial]

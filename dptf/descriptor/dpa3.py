@@ -12,12 +12,13 @@ from dptf.descriptor.mixed_statistics import MixedStatistics
 from dptf.descriptor.pairs import symmetric
 from dptf.descriptor.repflow import Geometry, RepFlowLayer, RepFlowOptions, State
 from dptf.descriptor.repflow_memory import bytes_per_atom
+from dptf.descriptor.repflow_table import FirstMessages, store_first_messages
 from dptf.descriptor.switches import switch
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 from dptf.nn.activation import get_activation
 from dptf.nn.embedding import Seeder
-from dptf.nn.parameters import get_precision, global_dtype, normal
+from dptf.nn.parameters import Parameters, get_precision, global_dtype, normal
 from dptf.nn.ragged import Edges
 from dptf.nn.type_embedding import TypeEmbedding, type_rows
 from dptf.ops import halo, op_module, tf
@@ -76,14 +77,8 @@ class DPA3(Descriptor):
         """Rows of the rotation matrices: one per edge feature."""
         return self.o.e_dim
 
-    def memory(self):
-        """Forecast for an evaluation of energies and forces.
-
-        Returns
-        -------
-        (float, str)
-            Bytes per atom, and the neighbors they hold for.
-        """
+    def memory(self, compressed=False):
+        """See :meth:`Descriptor.memory`."""
         o, lists = self.o, f"{self.o.edge_norm:g} neighbors within {self.o.e_rcut:g} Å"
         if o.update_angle:
             lists += f" and {o.angle_norm:g} within {o.a_rcut:g} Å"
@@ -126,7 +121,7 @@ class DPA3(Descriptor):
     def _geometry(self, params, suffix, atype):
         """Edge inputs (n_edge, 1), cosines (n_angle, 1) and what all layers read, in the working precision."""
         e, o = self.edges, self.o
-        r = tf.sqrt(tf.reduce_sum(e.vec * e.vec, axis=1))
+        r = self.distance = tf.sqrt(tf.reduce_sum(e.vec * e.vec, axis=1))
         center_type = tf.gather(tf.maximum(atype, 0), e.center)
         avg, std = self._stat_rows(params, suffix, center_type)
         sw = switch(r, o.e_rcut_smth, o.e_rcut, exponential=o.use_exp_switch)
@@ -190,7 +185,9 @@ class DPA3(Descriptor):
             embedding += tf.repeat(net.build(charge_spin, params, suffix, Seeder(self.seed)), natoms[0], axis=0)
         edge = tf.nn.bias_add(tf.matmul(edge_in, w_edge), b_edge)
         state = State(phi(embedding), edge if o.edge_init_use_dist else phi(edge), cosine)
-        cosine_map = w_angle
+        cosine_map, stored = w_angle, None
+        if FirstMessages.stored(params, suffix):
+            stored = FirstMessages(params, suffix, self.precision, self.distance, self._edge_classes(atype, local_type))
         for k in range(o.nlayers):
             layer = RepFlowLayer(
                 o, self.activation, params, f"repflow{suffix}/layer_{k}", self.precision, seeder, self.trainable
@@ -199,8 +196,9 @@ class DPA3(Descriptor):
             left = o.nlayers - 1 - k + int(self.rotation_needed)
             state = layer(
                 self.edges, state, halo(state.node, natoms, mesh), geometry, cosine_map, edges_needed=left > 0,
-                angles_needed=left > (0 if o.sequential_update else 1),
+                angles_needed=left > (0 if o.sequential_update else 1), stored=stored,
             )  # fmt: skip
+            stored = None
             if o.update_angle:
                 cosine_map = None
         if self.rotation_needed:
@@ -209,6 +207,27 @@ class DPA3(Descriptor):
         d = tf.concat([state.node, embedding], axis=1) if self.concat_output_tebd else state.node
         d = tf.reshape(tf.cast(d, global_dtype()), [-1, natoms[0], self.dim_out])
         return tf.identity(d, name=f"o_descriptor{suffix}")
+
+    # -- stored tables (compression) --------------------------------------------------------------------------------------
+
+    def _edge_classes(self, atype, local_type):
+        """Number of the pair of types of every edge."""
+        center, neighbor = tf.gather(local_type, self.edges.center), tf.gather(tf.reshape(atype, [-1]), self.edges.atom)
+        return tf.maximum(center, 0) * self.ntypes + tf.maximum(neighbor, 0)
+
+    def compress(self, values, settings, suffix=""):
+        """See :meth:`Descriptor.compress`: the messages of the first layer become tables, one per pair of types."""
+        if self.o.sequential_update or self.frame_inputs:
+            what = "sequential_update" if self.o.sequential_update else "add_chg_spin_ebd"
+            raise UserError(
+                f"with {what} the first messages depend on more than two types and a distance", self.where,
+                "--precision alone, with --step 0",
+            )  # fmt: skip
+        with tf.Graph().as_default(), tf.Session() as session:
+            net = TypeEmbedding(self.linear_embedding, self.ntypes, self.type_map, padding=True, where=self.where)
+            table = net.build(Parameters(values, constant=True), suffix)[: self.ntypes]
+            types = session.run(get_activation(self.activation)(tf.cast(table, tf.float64)))
+        store_first_messages(self, values, types, settings, suffix)
 
     # -- forces -----------------------------------------------------------------------------------------------------------
 

@@ -140,6 +140,11 @@ class Hybrid(Descriptor):
         for p in self.parts:
             p.rotation_needed = wanted
 
+    def memory(self, compressed=False):
+        """That of the parts whose need is known, which are the large ones."""
+        known = [need for p in self.parts if (need := p.memory(compressed)) is not None]
+        return (sum(n for n, _ in known), ", ".join(text for _, text in known)) if known else None
+
     @property
     def message_width(self):
         return max(p.message_width for p in self.parts)

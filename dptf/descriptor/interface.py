@@ -160,6 +160,20 @@ class Descriptor:
         """
         raise NotImplementedError
 
+    def memory(self, compressed=False):
+        """Forecast for an evaluation of energies and forces.
+
+        Parameters
+        ----------
+        compressed : bool
+            Of the compressed form.
+
+        Returns
+        -------
+        (float, str) or None
+            Bytes per atom, and the neighbors they hold for; None where it is not known.
+        """
+
     def can_tabulate(self):
         """Whether the nets may be tabulated in training."""
         return False
@@ -180,7 +194,7 @@ class Descriptor:
         """
         raise UserError(
             "this descriptor has no compressed form", f"{self.where}/type",
-            "known: se_e2_a, se_a_ebd_v2, se_e2_r, se_e3, se_a_ef, se_atten in strip form without attention, and hybrids of these",
+            "known: se_e2_a, se_a_ebd_v2, se_e2_r, se_e3, se_a_ef, se_atten, dpa2, dpa3, and hybrids of these",
         )  # fmt: skip
 
     def stored_names(self, suffix=""):

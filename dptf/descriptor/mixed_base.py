@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from dptf.descriptor.env_adjust import largest_row
 from dptf.descriptor.interface import Descriptor
 from dptf.descriptor.mixed_statistics import MixedStatistics
 from dptf.descriptor.pairs import symmetric
 from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
-from dptf.nn.parameters import get_precision, global_dtype
+from dptf.nn.parameters import Parameters, get_precision, global_dtype
 from dptf.nn.type_embedding import TypeEmbedding
 from dptf.ops import tf
 
@@ -47,6 +48,14 @@ class EnvScale:
             params.get(f"{scope}/{name}", shape, value.astype(GLOBAL_NP_FLOAT), global_dtype(), trainable=False)
             for name, value in (("t_avg", avg), ("t_std", std))
         )
+
+    def bounds(self, values, suffix, settings):
+        """Smallest and largest radial component of a row in the training data, from the arrays of a model."""
+        scope = self.scope.format(suffix)
+        avg, std = (np.asarray(values[f"{scope}/t_{k}"]).reshape(-1, 4)[:, 0] for k in ("avg", "std"))
+        closest = largest_row(settings.min_distance, self.rcut, self.rcut_smth, self.protection)
+        # Rows of excluded neighbors may hold zeros.
+        return min((-avg / std).min(), 0.0), max(((closest - avg) / std).max(), 0.0)
 
 
 class MixedDescriptor(Descriptor):
@@ -89,6 +98,11 @@ class MixedDescriptor(Descriptor):
         """Type embedding that is part of the descriptor, (ntypes + 1, tebd_dim), zeros in the last row."""
         net = TypeEmbedding(self.linear_embedding, self.ntypes, self.type_map, padding=True, where=self.where)
         return net.build(params, suffix)
+
+    def _own_type_rows(self, values, suffix):
+        """The same as an array, from those of a model."""
+        with tf.Graph().as_default(), tf.Session() as session:
+            return session.run(self._own_type_table(Parameters(values, constant=True), suffix))
 
     @property
     def scales(self):

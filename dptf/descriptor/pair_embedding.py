@@ -8,7 +8,8 @@ import numpy as np
 
 from dptf.nn.activation import get_activation
 from dptf.nn.embedding import apply_embedding, embedding_layers
-from dptf.nn.table import StoredNet, factor_name
+from dptf.nn.pair_table import Segment, StoredClasses, pair_jets, store_classes
+from dptf.nn.table import StoredNet, factor_name, store_net
 from dptf.ops import tf
 
 
@@ -19,6 +20,7 @@ class PairEmbedding:
     ----------
     neuron : list of int
     tebd_dim : int
+    ntypes : int
     strip : bool
     two_types : bool
         Whether the second type enters too.
@@ -26,8 +28,9 @@ class PairEmbedding:
     resnet_dt : bool
     """
 
-    def __init__(self, neuron, tebd_dim, *, strip, two_types, activation, resnet_dt):
-        self.neuron, self.tebd_dim, self.strip, self.two_types = list(neuron), tebd_dim, strip, two_types
+    def __init__(self, neuron, tebd_dim, *, ntypes, strip, two_types, activation, resnet_dt):
+        self.ntypes, self.neuron, self.tebd_dim = ntypes, list(neuron), tebd_dim
+        self.strip, self.two_types = strip, two_types
         self.activation, self.resnet_dt = activation, resnet_dt
 
     @property
@@ -44,7 +47,9 @@ class PairEmbedding:
         """Layers of the net and, in strip form, of that of the types (otherwise None); or what is stored in their place."""
         common = {"resnet_dt": self.resnet_dt, "trainable": trainable}
         n_in = 1 if self.strip else 1 + self.types_in
-        if StoredNet.stored(params, scope, ""):
+        if StoredClasses.stored(params, scope, ""):
+            net = StoredClasses(params, scope, "", dtype)
+        elif StoredNet.stored(params, scope, ""):
             net = StoredNet(params, scope, "", dtype)
         else:
             net = embedding_layers(params, scope, "", self.neuron, dtype, seeder, n_in=n_in, **common)
@@ -75,10 +80,75 @@ class PairEmbedding:
         tensor, shape (..., neuron[-1])
         """
         net = weights[0]
+        if isinstance(net, StoredClasses):
+            return net.of_classes(x, self._class(x, net, first, second))
         if not self.strip:
             return self._concat(x, tebd, first, second, net)
-        g = tf.reshape(apply_embedding(tf.reshape(x, [-1, 1]), net, self.activation), self._out_shape(x))
+        if isinstance(net, StoredNet):
+            g = net.rows(x)
+        else:
+            g = tf.reshape(apply_embedding(tf.reshape(x, [-1, 1]), net, self.activation), self._out_shape(x))
         return g * self.type_factor(tebd, first, second, weights, damping) + g
+
+    def contract(self, rows, tebd, first, second, weights, damping=None, *, keep=None):
+        """Sum over slots of row (x) embedding, shape (n, M, 4), of rows (n, slots, 4); the other arguments as of the embedding.
+
+        With `keep` (n, slots), rows of False are zeros and lie anywhere; otherwise such rows come last.
+        """
+        net = weights[0]
+        if isinstance(net, StoredClasses):
+            out = net.contract_classes(rows, self._class(rows[:, :, 0], net, first, second), keep)
+        elif isinstance(net, StoredNet):
+            factor = self.type_factor(tebd, first, second, weights, damping)
+            out = net.contract_stripped(rows, tf.reshape(factor, [-1, self.neuron[-1]]), is_sorted=keep is None)
+        else:
+            return tf.matmul(self(rows[..., 0], tebd, first, second, weights, damping), rows, transpose_a=True)
+        return tf.transpose(out, [0, 2, 1])
+
+    def store(self, values, scope, tebd, firsts, bounds, settings, dtype):
+        """Replace the net by tables, in place: one of x (strip; the net of the types stays), or one per pair of types.
+
+        Parameters
+        ----------
+        values : dict
+            Arrays of the model.
+        scope : str
+        tebd : array, shape (ntypes + 1, tebd_dim)
+        firsts : int
+            Types that the first one of a pair can have, that of empty slots included where it matters.
+        bounds : (float, float)
+            Of x in the training data.
+        settings : TableSettings
+        dtype : type
+        """
+        layers = len(self.neuron)
+        if self.strip:
+            grid = settings.grid(*bounds, dtype)
+            store_net(values, scope, "", layers, self.activation, self.resnet_dt, grid, dtype)
+            return
+        net = [
+            tuple(values.pop(f"{scope}/{name}_{k}", None) for name in ("matrix", "bias", "idt"))
+            for k in range(1, layers + 1)
+        ]
+        if not self.resnet_dt:
+            net = [(w, b, None) for w, b, _ in net]
+        seconds = len(tebd) - 1 if self.two_types else 1
+        types = [
+            np.concatenate([tebd[first], tebd[second]]) if self.two_types else tebd[first]
+            for second in range(seconds)
+            for first in range(firsts)
+        ]
+        top = bounds[1] * settings.extrapolate if bounds[1] > 0 else bounds[1] + 1.0
+        segment = Segment.covering(*bounds, max(top, bounds[1] + 1.0), settings.step)
+        store_classes(values, scope, "", segment, pair_jets(net, self.activation, types), dtype)
+
+    def _class(self, x, net, first, second):
+        """Number of the table of the given types, of the shape of x."""
+        firsts = net.count
+        if not self.two_types:
+            return tf.broadcast_to(tf.minimum(first, firsts - 1), tf.shape(x))
+        firsts //= self.ntypes
+        return tf.broadcast_to(second * firsts + tf.minimum(first, firsts - 1), tf.shape(x))
 
     def type_factor(self, tebd, first, second, weights, damping=None):
         """What the types contribute in strip form; arguments and shape as of the embedding."""

@@ -239,6 +239,15 @@ class RepFlowLayer:
 
     # -- messages ---------------------------------------------------------------------------------------------------------
 
+    def _stored_edge_step(self, edges, edge, weight, stored, update):
+        """The same in the first layer of a compressed model, from its tables."""
+        z, width = stored.rows(), self.o.n_multi_edge_message * self.o.n_dim
+        message = edges.sum_of_edges(z[:, :width] * weight[:, None])
+        if not update:
+            return message, None
+        skip, rho = self._combination("e_residual", self.o.e_dim, 2 if self.o.update_angle else 1)
+        return message, skip * edge + rho[0] * z[:, width : width + self.o.e_dim]
+
     def _edge_step(self, edges, node, node_all, edge, weight, *, message, update):
         """Edge message to nodes and first update of edges: (message or None, edges or None)."""
         names = [name for name, wanted in (("node_edge_linear", message), ("edge_self_linear", update)) if wanted]
@@ -306,7 +315,9 @@ class RepFlowLayer:
 
     # -- the layer --------------------------------------------------------------------------------------------------------
 
-    def __call__(self, edges, state, node_all, geometry, cosine_map=None, *, edges_needed=True, angles_needed=True):
+    def __call__(
+        self, edges, state, node_all, geometry, cosine_map=None, *, edges_needed=True, angles_needed=True, stored=None
+    ):
         """Apply the layer.
 
         Parameters
@@ -320,6 +331,8 @@ class RepFlowLayer:
             Given in the first layer, where angles are cosines times this vector.
         edges_needed, angles_needed : bool
             Whether anything reads the new edges and angles.
+        stored : FirstMessages, optional
+            Tables of the edge maps.
 
         Returns
         -------
@@ -328,9 +341,12 @@ class RepFlowLayer:
         """
         if self.o.sequential_update:
             return self._sequential(edges, state, node_all, geometry, cosine_map, angles_needed)
-        message, new_edge = self._edge_step(
-            edges, state.node, node_all, state.edge, geometry.edge_weight, message=True, update=edges_needed
-        )
+        if stored is not None:
+            message, new_edge = self._stored_edge_step(edges, state.edge, geometry.edge_weight, stored, edges_needed)
+        else:
+            message, new_edge = self._edge_step(
+                edges, state.node, node_all, state.edge, geometry.edge_weight, message=True, update=edges_needed
+            )
         new_angle = state.angle
         if self.o.update_angle and edges_needed:
             to_edges, new_angle = self._angle_step(

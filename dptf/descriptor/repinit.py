@@ -36,8 +36,9 @@ class InitialBlock:
         self.strip, self.smooth, self.excluded, self.protection = strip, smooth, excluded, protection
         self.neuron = [int(n) for n in neuron]
         self.pairs = PairEmbedding(
-            self.neuron, tebd_dim, strip=strip, two_types=two_types, activation=activation, resnet_dt=resnet_dt
-        )
+            self.neuron, tebd_dim, ntypes=ntypes, strip=strip, two_types=two_types, activation=activation,
+            resnet_dt=resnet_dt,
+        )  # fmt: skip
         self.scale = EnvScale(
             f"{name}{{}}", ntypes, self.rcut, self.rcut_smth, self.nsel, set_davg_zero=set_davg_zero, excluded=excluded,
             protection=protection,
@@ -75,8 +76,9 @@ class TwoBody(InitialBlock):
         block, rows, switch = self.slots(env, params, suffix, dtype)
         nets = self.pairs.weights(params, f"{self.name}{suffix}", dtype, seeder, trainable)
         neighbor, center = block.types_or_first(atype), block.center[:, None]
-        g = self.pairs(rows[..., 0], tebd, neighbor, center, nets, switch if self.smooth else None)
-        a = tf.matmul(g, rows, transpose_a=True) / self.nsel
+        keep = block.interacting(self.excluded) if self.excluded else None
+        damping = switch if self.smooth else None
+        a = self.pairs.contract(rows, tebd, neighbor, center, nets, damping, keep=keep) / self.nsel
         return tf.reshape(tf.matmul(a, a[:, : self.axis_neuron], transpose_b=True), [-1, self.dim_out])
 
 

@@ -43,7 +43,7 @@ class SeATebd(SeE2A):
         dim = int(self.type_table.shape[1])
         self.pairs = PairEmbedding(
             self.neuron, dim, strip=self.strip, two_types=not self.type_one_side, activation=self.activation,
-            resnet_dt=self.resnet_dt,
+            resnet_dt=self.resnet_dt, ntypes=self.ntypes,
         )  # fmt: skip
         names = {key: self._net_name(key) for key in self._net_keys()}
         if not self.strip and all(StoredNet.stored(params, scope + suffix, tail) for scope, tail in names.values()):

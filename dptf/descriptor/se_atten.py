@@ -15,14 +15,14 @@ import math
 import numpy as np
 
 from dptf.descriptor.attention import GatedAttention
-from dptf.descriptor.env_adjust import largest_row
 from dptf.descriptor.mixed_base import EnvScale, MixedDescriptor
 from dptf.descriptor.mixed_env import EdgeEnv, PublicEnv
+from dptf.descriptor.mixed_memory import attention_bytes, pair_bytes
 from dptf.descriptor.pair_embedding import PairEmbedding
 from dptf.errors import UserError
 from dptf.nn.embedding import Seeder
 from dptf.nn.parameters import global_dtype
-from dptf.nn.table import StoredNet, check_storable, store_net
+from dptf.nn.table import StoredNet, check_storable
 from dptf.nn.tabulated import DEFAULT_SPACING, TYPICAL_RANGE, embed_contract, is_tabulable
 from dptf.ops import tf
 
@@ -77,7 +77,7 @@ class SeAtten(MixedDescriptor):
         )  # fmt: skip
         self.pairs = lambda dim: PairEmbedding(
             self.neuron, dim, strip=strip, two_types=two_types, activation=self.activation,
-            resnet_dt=self.resnet_dt,
+            resnet_dt=self.resnet_dt, ntypes=ntypes,
         )  # fmt: skip
         hidden = int(section["attn"])
         self.attention = GatedAttention(
@@ -161,11 +161,10 @@ class SeAtten(MixedDescriptor):
         rows = tf.cast(rows, self.precision)
         switch = None if switch is None else tf.cast(switch, self.precision)
         neighbor = self._neighbor_types(atype)
-        if isinstance(nets[0], StoredNet):
-            factor = pairs.type_factor(tebd, neighbor, self.env.center[:, None], nets, switch)
+        if isinstance(nets[0], StoredNet) and not self.attention.layers:
             # Rows of excluded neighbors lie among the others.
-            a = nets[0].contract_stripped(rows, tf.reshape(factor, [-1, self.neuron[-1]]), is_sorted=not self.excluded)
-            a = tf.transpose(a, [0, 2, 1]) / self.nnei
+            keep = self.block.interacting(self.excluded) if self.excluded else None
+            a = pairs.contract(rows, tebd, neighbor, self.env.center[:, None], nets, switch, keep=keep) / self.nnei
         elif tabulated is not None:
             a = self._contract_tabulated(rows, tebd, pairs, nets, tabulated) / self.nnei
         else:
@@ -183,25 +182,22 @@ class SeAtten(MixedDescriptor):
         d = tf.reshape(tf.cast(d, global_dtype()), [-1, natoms[0], self.dim_out])
         return tf.identity(d, name=f"o_descriptor{suffix}")
 
+    def memory(self, compressed=False):
+        """See :meth:`Descriptor.memory`."""
+        size, n = self.precision.size, self.nnei
+        need = pair_bytes(n, self.neuron, size, strip=self.strip, stored=compressed)
+        need += attention_bytes(n, self.neuron[-1], self.attention.hidden, self.attention.layers, size)
+        return float(need), f"{n} neighbors within {self.rcut:g} Å"
+
     def compress(self, values, settings, suffix=""):
-        """See :meth:`Descriptor.compress`; the net of the types stays, it is evaluated once per pair of types."""
-        if not self.strip or self.attention.layers:
-            what = "attention layers" if self.attention.layers else "type embeddings that enter by concatenation"
-            raise UserError(
-                f"se_atten with {what} has no compressed form", self.where,
-                "known: tebd_input_mode 'strip' (or se_atten_v2) with attn_layer 0; dptf runs the model as it is",
-            )  # fmt: skip
+        """See :meth:`Descriptor.compress`; in strip form the net of the types stays, it is evaluated once per pair of types."""
         check_storable(self.activation, self.precision, self.where)
-        avg, std = (
-            np.asarray(values[f"descrpt_attr{suffix}/t_{k}"]).reshape(self.ntypes, -1)[:, 0] for k in ("avg", "std")
-        )
-        closest = largest_row(settings.min_distance, self.rcut, self.rcut_smth, self.env_protection)
-        # Rows of excluded neighbors may hold zeros.
-        lower, upper = min((-avg / std).min(), 0.0), max(((closest - avg) / std).max(), 0.0)
-        dtype = self.precision.as_numpy_dtype
-        store_net(
-            values, f"filter_type_all{suffix}", "", len(self.neuron), self.activation, self.resnet_dt,
-            settings.grid(lower, upper, dtype), dtype,
+        table = self._own_type_rows(values, suffix) if self.exchange_form else self.known_types
+        mean = np.any(values[f"descrpt_attr{suffix}/t_avg"])
+        firsts = len(table) if mean and not self.exchange_form else self.ntypes
+        self.pairs(table.shape[1]).store(
+            values, f"filter_type_all{suffix}", table, firsts, self.scale.bounds(values, suffix, settings), settings,
+            self.precision.as_numpy_dtype,
         )  # fmt: skip
 
     def stored_names(self, suffix=""):

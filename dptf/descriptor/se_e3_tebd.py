@@ -36,7 +36,7 @@ class SeE3Tebd(MixedDescriptor):
         self.smooth = bool(section.get("smooth", True)) and mode == "strip"
         self.pairs = PairEmbedding(
             self.neuron, self.tebd_dim, strip=mode == "strip", two_types=True, activation=self.activation,
-            resnet_dt=bool(section["resnet_dt"]),
+            resnet_dt=bool(section["resnet_dt"]), ntypes=ntypes,
         )  # fmt: skip
         self.scale = EnvScale(
             "descrpt_attr{}", ntypes, self.rcut, self.rcut_smth, self.nnei, set_davg_zero=bool(section["set_davg_zero"]),

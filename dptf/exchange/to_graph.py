@@ -37,7 +37,8 @@ def graph_from_tree(tree):
     from dptf.graph.freeze import frozen_graph
 
     section, values, min_nbor_dist = read_model(tree)
-    graph_def = frozen_graph({"model": section}, values, min_nbor_dist=min_nbor_dist)
+    # Sections of imported models are complete, and hold options that inputs do not know.
+    graph_def = frozen_graph({"model": section, "imported": True}, values, min_nbor_dist=min_nbor_dist)
     unused = set(values) - {node.name for node in graph_def.node}
     if unused:
         raise UserError(f"the graph has no place for '{min(unused)}'", "model", "this is a defect; please report it")

@@ -7,6 +7,7 @@ released runtime can run the result. How much the tables change is measured, on 
 import json
 import logging
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,9 @@ _COMPARED = (
 )
 
 
-def compress(source, output, *, step=0.01, extrapolate=5, frequency=-1, training_script=None, tolerance=None, frames=3):
+def compress(source, output, *, step=0.01, extrapolate=5, frequency=-1, training_script=None, tolerance=None, frames=3,
+    precision=None,
+):  # fmt: skip
     """Write the compressed form of a frozen model.
 
     Parameters
@@ -49,6 +52,8 @@ def compress(source, output, *, step=0.01, extrapolate=5, frequency=-1, training
         Choose the largest step whose error is below it.
     frames : int
         Frames of the training data to measure the error on.
+    precision : {"float32", "float64"}, optional
+        Of the nets in the result; by default that of the model.
 
     Returns
     -------
@@ -66,19 +71,25 @@ def compress(source, output, *, step=0.01, extrapolate=5, frequency=-1, training
         raise UserError("is compressed already", source, "compress the graph it was made from")
     values = constants(graph_def)
     script = _script(graph_def, training_script, source)
+    given = script
+    if precision:
+        script = script | {"model": at_precision(script["model"], precision)}
     distance = _min_distance(values, script, source, training_script)
     settings = TableSettings(step, extrapolate, frequency, distance)
     if not frames:
         _write(script, values, settings, output)
         return {}
-    measure = _Comparison(source, script, values, distance, frames)
+    measure = _Comparison(source, given, values, distance, frames)
     scratch = Path(output).with_name(f".{Path(output).name}.{os.getpid()}.pb")
     try:
         for stride in [step] if tolerance is None else _STEPS:
             settings = TableSettings(stride, extrapolate, frequency, distance)
             _write(script, values, settings, scratch)
             errors = measure(scratch)
-            log.info("step %g (%.1f MB): largest error %s", stride, scratch.stat().st_size / 1e6, _sentence(errors))
+            log.info(
+                "step %g (%.1f MB): largest error %s; %.2f times as fast", stride, scratch.stat().st_size / 1e6,
+                _sentence(errors), measure.speedup,
+            )  # fmt: skip
             if tolerance is None or max(errors.values()) <= tolerance:
                 os.replace(scratch, output)
                 return errors
@@ -88,6 +99,21 @@ def compress(source, output, *, step=0.01, extrapolate=5, frequency=-1, training
         f"even with step {stride:g} the error is {max(errors.values()):.1e}, above {tolerance:g}", "--tolerance",
         "give a larger one; float32 nets cannot be closer than their rounding",
     )  # fmt: skip
+
+
+def at_precision(section, precision):
+    """A model section whose nets have another precision."""
+    if not isinstance(section.get("descriptor"), dict):
+        raise UserError("takes a model with one descriptor", "--precision", "leave it out")
+    section = dict(section)
+    for key in ("descriptor", "fitting_net", "type_embedding"):
+        if isinstance(section.get(key), dict):
+            section[key] = section[key] | {"precision": precision}
+    descriptor = section["descriptor"]
+    if descriptor.get("type") == "hybrid":
+        descriptor.pop("precision")
+        descriptor["list"] = [part | {"precision": precision} for part in descriptor["list"]]
+    return section
 
 
 def _write(script, values, settings, output):
@@ -116,6 +142,8 @@ def _script(graph_def, training_script, source):
     stored = text_constant(graph_def, "train_attr/training_script")
     if stored and json.loads(stored).get("model"):
         script = json.loads(stored)
+        if script.get("imported"):
+            return script
         script["model"] = normalize_model(script["model"], f"{source}: the stored input")
     elif training_script is None:
         raise UserError("does not store the input it was trained with", source, "give it: dp compress -t input.json")
@@ -135,7 +163,8 @@ def _resolve_sel(model, graph_def):
     found = [n.attr["sel_a"].list.i for n in graph_def.node if n.op in ("ProdEnvMatA", "ProdEnvMatAMix", "DescrptSeA")]
     found += [n.attr["sel"].list.i for n in graph_def.node if n.op in ("ProdEnvMatR", "DescrptSeR")]
     parts = section["list"] if section.get("type") == "hybrid" else [section]
-    automatic = [p for p in parts if isinstance(p.get("sel"), str) or p.get("sel") is None]
+    flat = [p for p in parts if not {"repinit", "repflow"} & p.keys()]  # the others have numbers in their blocks
+    automatic = [p for p in flat if isinstance(p.get("sel"), str) or p.get("sel") is None]
     if not automatic:
         return
     if len(parts) != 1 or len(found) != 1:
@@ -191,6 +220,12 @@ class _Comparison:
                 cases = [_generated_frame(ntypes, distance, rcut, seed) for seed in range(frames)]
                 self._cases = [(*case, _generated_inputs(model, values, len(case[2]))) for case in cases]
             self._reference = self._run(model)
+        self._before = self._seconds
+
+    @property
+    def speedup(self):
+        """Time of the reference over that of the graph evaluated last, both as they stand in the files."""
+        return self._before / max(self._seconds, 1e-9)
 
     def _evaluate(self, path):
         from dptf.infer import DeepPotential
@@ -202,9 +237,12 @@ class _Comparison:
     def _run(self, model):
         run = model.deep_eval
         names = [name for name, *_ in _COMPARED if run.has(name)]
-        out = []
+        out, self._seconds = [], 0.0
         for coord, cells, types, more in self._cases:
             out.append(run.evaluate(names, coord, cells, types, **more))
+            began = time.perf_counter()
+            run.evaluate(names, coord, cells, types, **more)
+            self._seconds += time.perf_counter() - began
         return out
 
     def __call__(self, path):

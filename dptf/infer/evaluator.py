@@ -13,7 +13,7 @@ import numpy as np
 from dptf.data.guard import CHARGE_SPIN_LIMITS, check_limits
 from dptf.errors import UserError
 from dptf.graph.load import constants, load_graph_def
-from dptf.infer import guard
+from dptf.infer import blocks, guard
 from dptf.infer.batch_size import make_batch_size
 from dptf.infer.neighbor_mesh import ghosts_and_mesh, with_owners
 
@@ -41,6 +41,11 @@ _LAYOUT = {
     "o_polar": SELECTED,
     "o_wfc": SELECTED,
 }
+#: Outputs that are sums over atoms, or belong to one.
+_ADDITIVE = {
+    "o_energy", "o_virial", "o_force", "o_atom_virial", "o_atom_energy", "o_descriptor", "o_dos",
+    "o_atom_dos",
+}  # fmt: skip
 _EXTENDED_WIDTH = {"o_force": 3, "o_atom_virial": 9}
 
 
@@ -301,10 +306,7 @@ class GraphEvaluator:
     @property
     def default_chg_spin(self):
         """Charge and multiplicity of frames that give none, or None."""
-        op = self.tensor("t_charge_spin").op if self.has("t_charge_spin") else None
-        if op is None or op.type != "PlaceholderWithDefault":
-            return None
-        return self._const[op.inputs[0].op.name.removeprefix(f"{self.prefix}/")]
+        return self._const.get("descrpt_attr/default_charge_spin")
 
     @staticmethod
     def _check_results(result, coords, types):
@@ -367,8 +369,15 @@ class GraphEvaluator:
         if self.neighbor_list is not None and len(types) > 1:
             raise UserError("an external neighbor list takes one frame at a time", "neighbor_list")
 
+        size = self._block_size(outputs, nreal)
+
         def run(start, stop):
             part = slice(start, stop)
+            if size is not None:
+                return self._run_blocks(
+                    outputs, coord[part], None if box is None else box[part], sorted_types, size,
+                    *(None if v is None else v[part] for v in (fparam, aparam, charge_spin)),
+                )  # fmt: skip
             return self._run_sorted(
                 outputs,
                 coord[part],
@@ -386,9 +395,50 @@ class GraphEvaluator:
         }
         return {name: self._unsort(name, value, sorted_types, order, natoms) for name, value in raw.items()}
 
+    def _block_size(self, outputs, natoms):
+        """Atoms of a block where a frame is evaluated in blocks, None where it is not."""
+        need = float(self._const.get("memory_attr/bytes_per_atom", 0.0))
+        if self.passes_messages:
+            blocks.check_whole(natoms, need, self.model_file)
+            return None
+        special = self.neighbor_list is not None or self.ntypes_spin or "fitting_attr/aparam_nall" in self._const
+        if special or "t_efield" in self._inputs or not _ADDITIVE.issuperset(outputs):
+            return None
+        return blocks.atoms_per_block(natoms, need)
+
+    def _run_blocks(self, outputs, coord, box, types, size, fparam, aparam, charge_spin):
+        """Frames one after the other, each in blocks of atoms."""
+        nframes, natoms = coord.shape[:2]
+        result = {name: self._zeros(name, nframes, natoms) for name in outputs}
+        for f in range(nframes):
+            cell = None if box is None else box[f].reshape(3, 3)
+            for block in blocks.blocks(coord[f], cell, types, self.rcut, size):
+                values = (
+                    None if fparam is None else fparam[f : f + 1],
+                    None if aparam is None else aparam[f : f + 1, block.centers],
+                    None,
+                    None if charge_spin is None else charge_spin[f : f + 1],
+                )
+                listed = block.coord[None], types[block.owner], len(block.centers), block.mesh
+                for name, array in self._run_listed(outputs, *listed, cell, *values).items():
+                    if _LAYOUT[name] == EXTENDED:
+                        np.add.at(result[name][f], (slice(None), block.owner), array[0])
+                    elif _LAYOUT[name] == LOCAL:
+                        result[name][f].reshape(natoms, -1)[block.centers] = array.reshape(len(block.centers), -1)
+                    else:
+                        result[name][f] += array[0]
+        return result
+
+    def _zeros(self, name, nframes, natoms):
+        """An output of so many atoms, to be filled."""
+        if _LAYOUT[name] == EXTENDED:
+            return np.zeros((nframes, 1, natoms, _EXTENDED_WIDTH[name]))
+        width = 9 if name == "o_virial" else self._width(name)
+        return np.zeros((nframes, width * (natoms if _LAYOUT[name] == LOCAL else 1)))
+
     def _run_sorted(self, outputs, coord, box, types, fparam, aparam, efield, charge_spin):
         """One run of the graph; ghosts of an external list are folded back to their owners."""
-        nframes, nloc = coord.shape[:2]
+        nloc = coord.shape[1]
         owner = np.zeros(0, np.int64)
         if self.neighbor_list is not None:
             all_coord, owner, mesh = ghosts_and_mesh(
@@ -401,7 +451,21 @@ class GraphEvaluator:
                 aparam = np.concatenate([aparam, aparam[:, owner]], axis=1)
         else:
             mesh, types_all = np.zeros(0 if box is None else 6, np.int32), types
-        natoms = np.concatenate([[nloc, len(types_all)], np.bincount(types, minlength=self.ntypes)]).astype(np.int32)
+        result = self._run_listed(outputs, coord, types_all, nloc, mesh, box, fparam, aparam, efield, charge_spin)
+        for name, array in result.items():
+            if _LAYOUT[name] == EXTENDED:
+                local = array[:, :, :nloc]
+                if len(owner):
+                    local = local.copy()
+                    np.add.at(local, (slice(None), slice(None), owner), array[:, :, nloc:])
+                result[name] = local
+        return result
+
+    def _run_listed(self, outputs, coord, types_all, nloc, mesh, box, fparam, aparam, efield, charge_spin):
+        """One run of the graph; of types and coordinates the first `nloc` are atoms, the others ghosts."""
+        nframes = len(coord)
+        counts = np.bincount(types_all[:nloc], minlength=self.ntypes)
+        natoms = np.concatenate([[nloc, len(types_all)], counts]).astype(np.int32)
         if box is None:
             box = np.tile(np.eye(3).ravel(), (nframes, 1))
         values = {
@@ -425,12 +489,7 @@ class GraphEvaluator:
         for name, array in zip(outputs, arrays):
             array = np.asarray(array, dtype=np.float64)
             if _LAYOUT[name] == EXTENDED:
-                array = array.reshape(nframes, -1, len(types_all), _EXTENDED_WIDTH[name])
-                local = array[:, :, :nloc]
-                if len(owner):
-                    local = local.copy()
-                    np.add.at(local, (slice(None), slice(None), owner), array[:, :, nloc:])
-                result[name] = local
+                result[name] = array.reshape(nframes, -1, len(types_all), _EXTENDED_WIDTH[name])
             else:
                 result[name] = array.reshape(nframes, -1)
         return result

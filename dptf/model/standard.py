@@ -123,7 +123,9 @@ class StandardModel:
             if x.default is None:
                 inputs[key] = tf.placeholder(fp, [None], name=f"t_{key}")
             else:
-                inputs[key] = tf.placeholder_with_default(tf.constant(x.default, fp), [None], name=f"t_{key}")
+                inputs[key] = tf.placeholder_with_default(
+                    tf.constant(x.default, fp, name=f"descrpt_attr/default_{key}"), [None], name=f"t_{key}"
+                )
         if self.descriptor.needs_field:
             inputs["efield"] = tf.placeholder(fp, [None], name="t_efield")
         return inputs
@@ -135,6 +137,9 @@ class StandardModel:
         tf.constant(" ".join(self.type_map), name="model_attr/tmap", dtype=tf.string)
         tf.constant(self.model_type, name="model_attr/model_type", dtype=tf.string)
         tf.constant(MODEL_VERSION, name="model_attr/model_version", dtype=tf.string)
+        need = self.descriptor.memory(self.compressed)
+        if need is not None:
+            tf.constant(need[0], name="memory_attr/bytes_per_atom", dtype=tf.float64)
         if self.min_nbor_dist is not None:
             tf.constant(self.min_nbor_dist, name="train_attr/min_nbor_dist", dtype=tf.float64)
         if self.descriptor.needs_mask:

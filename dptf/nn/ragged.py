@@ -89,6 +89,12 @@ class Edges:
         j, k = self._owners(self.angle_start), self.angle_k
         return tf.reduce_sum(tf.gather(unit, j) * tf.gather(unit, k), axis=1)
 
+    def sum_of_edges(self, y):
+        """Sums (n_center, d) of rows y (n_edge, d) of edges over those of every center."""
+        if self.fused:
+            return op_module.dptf_segment_sum(y, self.start)
+        return tf.math.unsorted_segment_sum(y, self.center, tf.shape(self.start)[0] - 1)
+
     # -- the message step -------------------------------------------------------------------------------------------------
 
     def edge_message(self, x, weight, u, v, w, *, activation, kept=None):

@@ -65,13 +65,33 @@ _JETS = {
 }  # fmt: skip
 
 
+def _silut(threshold):
+    s = 1 / (1 + math.exp(-threshold))
+    slope, value = s * (1 + threshold * (1 - s)), threshold * s
+
+    def jets(z):
+        below, (t, d, dd) = _silu(np.minimum(z, threshold)), _tanh(slope * (z - threshold))
+        above = t + value, slope * d, slope**2 * dd
+        return tuple(np.where(z < threshold, a, b) for a, b in zip(below, above))
+
+    return jets
+
+
+def activation_jets(activation):
+    """The function that gives an activation with its two derivatives, or None."""
+    name, _, threshold = str(activation).lower().partition(":")
+    if name in ("silut", "custom_silu"):
+        return _silut(float(threshold or 3.0))
+    return _JETS.get(name)
+
+
 def can_store(activation):
     """Whether nets with this activation can be stored as tables."""
-    return str(activation).lower() in _JETS
+    return activation_jets(activation) is not None
 
 
 def net_jets(x, layers, activation, rest=()):
-    """Value, first and second derivative in x of an embedding net of one number, or of [x, *rest] with constants.
+    """Value, first and second derivative of an embedding net of one number, or of several of which only the first varies.
 
     Parameters
     ----------
@@ -79,12 +99,14 @@ def net_jets(x, layers, activation, rest=()):
     layers : list of (matrix, bias, idt)
         Shapes (n_in, n_out), (n_out,) and (n_out,) or None.
     activation : str
+    rest : array, shape (n_in - 1,)
+        The other inputs.
 
     Returns
     -------
     three arrays, shape (n, M), float64
     """
-    phi = _JETS[str(activation).lower()]
+    phi = activation_jets(activation)
     x = np.asarray(x, np.float64)[:, None]
     y = np.concatenate([x, np.tile(np.asarray(rest, np.float64), (len(x), 1))], axis=1)
     d, dd = np.zeros_like(y), np.zeros_like(y)
@@ -156,8 +178,12 @@ class TableSettings:
 
 def make_table(layers, activation, edges, dtype=np.float64, rest=()):
     """Coefficients of all intervals, shape (len(edges) - 1, 6 * M): those of a channel side by side."""
-    v, d, s = net_jets(edges, layers, activation, rest)
-    t = np.diff(edges)[:, None]
+    return hermite_table(*net_jets(edges, layers, activation, rest), np.diff(edges)).astype(dtype)
+
+
+def hermite_table(v, d, s, widths):
+    """Coefficients (intervals, 6 * M) of the polynomials between nodes with these values and derivatives (nodes, M)."""
+    t = widths[:, None]
     (v0, v1), (d0, d1), (s0, s1) = ((a[:-1], a[1:]) for a in (v, d, s))
     h = v1 - v0
     parts = [
@@ -168,7 +194,7 @@ def make_table(layers, activation, edges, dtype=np.float64, rest=()):
         (-30 * h + (14 * d1 + 16 * d0) * t + (3 * s0 - 2 * s1) * t**2) / (2 * t**4),
         (12 * h - 6 * (d1 + d0) * t + (s1 - s0) * t**2) / (2 * t**5),
     ]
-    return np.stack(parts, axis=2).reshape(len(t), -1).astype(dtype)
+    return np.stack(parts, axis=2).reshape(len(t), -1)
 
 
 def check_storable(activation, precision, where):
@@ -275,6 +301,10 @@ class StoredNet:
         """Sum over pairs of e G(e), shape (n, M); products (n, slots a, slots b)."""
         out = self._call("se_t", tf.reshape(products, [-1, int(products.shape[2])]), products)
         return tf.reshape(out, [-1, self.width])
+
+    def rows(self, s):
+        """G (n, slots, M) of s (n, slots)."""
+        return tf.reshape(self._call("se_r", s), tf.concat([tf.shape(s), [self.width]], 0))
 
     def sum(self, s):
         """Sum of G over the slots, shape (n, M); s (n, slots)."""

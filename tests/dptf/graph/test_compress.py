@@ -287,14 +287,6 @@ def test_training_on_a_public_compressed_graph(golden, tmp_path, monkeypatch, na
 
 
 def test_what_cannot_be_compressed(folder, golden):
-    with pytest.raises(UserError, match="attention layers has no compressed form"):
-        compress(str(golden / "pb" / "se_atten.pb"), "c.pb")
-    graph_def = load_graph_def("frozen_model.pb")
-    for node in graph_def.node:
-        if node.name == "train_attr/training_script":
-            script = json.loads(node.attr["value"].tensor.string_val[0])
-            script["model"]["descriptor"]["activation_function"] = "silut"
-            node.attr["value"].tensor.string_val[0] = json.dumps(script).encode()
-    Path("silut.pb").write_bytes(graph_def.SerializeToString())
-    with pytest.raises(UserError, match="cannot be stored as tables"):
-        compress("silut.pb", "c.pb")
+    assert main(["convert-backend", str(golden / "dp" / "se_e3_tebd.dp"), "m.pb"]) == 0
+    with pytest.raises(UserError, match="no compressed form"):
+        compress("m.pb", "c.pb", training_script="input.json", frames=0)

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "memory_blocks.h"
+
 namespace deepmd {
 
 using tensorflow::Tensor;
@@ -160,6 +162,14 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
       throw deepmd_exception("coordinate " + std::to_string(i % 3) + " of atom " +
                              std::to_string(i / 3 % natoms) + " in frame " +
                              std::to_string(i / (3 * static_cast<size_t>(natoms))) + " is not finite");
+  if (list && nframes == 1 && message_width == 0 && ntypes_spin == 0 && !aparam_nall && !takes_field) {
+    const int size = atoms_per_block(natoms - nghost, bytes_per_atom);
+    if (size < list->inum) {
+      have_list_ = false;
+      return compute_blocks(size, natoms, coord, atype, box, nghost, *list, fparam, aparam, ener, force,
+                            virial, atom_energy, atom_virial);
+    }
+  }
   if (mixed) {
     have_list_ = false;
     // The graph reads types per frame; atoms keep their order.
@@ -193,6 +203,53 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
   else
     evaluate<double>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed,
                      ener, force, virial, atom_energy, atom_virial);
+}
+
+template <typename VALUETYPE>
+void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, const int* atype,
+                                 const VALUETYPE* box, int nghost, const InputNlist& list,
+                                 const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
+                                 ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
+                                 VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+  const auto zero = [](VALUETYPE* p, size_t n) {
+    if (p) std::fill(p, p + n, VALUETYPE(0));
+  };
+  zero(force, static_cast<size_t>(natoms) * 3);
+  zero(virial, 9);
+  zero(atom_energy, natoms);
+  zero(atom_virial, static_cast<size_t>(natoms) * 9);
+  *ener = 0;
+  const bool own_aparam = daparam && aparam.size() == static_cast<size_t>(natoms - nghost) * daparam;
+  std::vector<int> place(natoms, -1);
+  for (int first = 0; first < list.inum; first += size) {
+    ListBlock block(list, first, std::min(list.inum, first + size), natoms, &place);
+    const int n = static_cast<int>(block.atoms.size());
+    const size_t n3 = static_cast<size_t>(n) * 3;
+    std::vector<VALUETYPE> x(n3), f(force ? n3 : 0), v(virial ? 9 : 0), e(atom_energy ? n : 0),
+        w(atom_virial ? 3 * n3 : 0), a;
+    std::vector<int> types(n);
+    for (int k = 0; k < n; ++k) {
+      types[k] = atype[block.atoms[k]];
+      std::copy_n(coord + 3 * static_cast<size_t>(block.atoms[k]), 3, x.begin() + 3 * static_cast<size_t>(k));
+    }
+    for (int k = 0; own_aparam && k < block.nloc; ++k)
+      a.insert(a.end(), aparam.begin() + static_cast<size_t>(block.atoms[k]) * daparam,
+               aparam.begin() + static_cast<size_t>(block.atoms[k] + 1) * daparam);
+    const InputNlist own = block.list();
+    ENERGYTYPE energy = 0;
+    compute(1, n, x.data(), types.data(), box, n - block.nloc, &own, 0, fparam, own_aparam ? a : aparam,
+            false, &energy, force ? f.data() : nullptr, virial ? v.data() : nullptr,
+            atom_energy ? e.data() : nullptr, atom_virial ? w.data() : nullptr);
+    *ener += energy;
+    for (int d = 0; virial && d < 9; ++d) virial[d] += v[d];
+    for (int k = 0; k < n; ++k) {
+      const size_t i = block.atoms[k];
+      for (int d = 0; force && d < 3; ++d) force[3 * i + d] += f[3 * static_cast<size_t>(k) + d];
+      for (int d = 0; atom_virial && d < 9; ++d) atom_virial[9 * i + d] += w[9 * static_cast<size_t>(k) + d];
+      if (atom_energy) atom_energy[i] += e[k];
+    }
+  }
+  have_list_ = false;
 }
 
 namespace {

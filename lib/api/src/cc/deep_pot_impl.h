@@ -58,6 +58,13 @@ class DeepPotImpl : public ModelHead {
                 int nghost, bool has_list, int ago, const std::vector<VALUETYPE>& fparam,
                 const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
                 VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+  /// The same for one frame, some atoms at a time: with their neighbors as ghosts they are a problem of their
+  /// own.
+  template <typename VALUETYPE>
+  void compute_blocks(int size, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+                      int nghost, const InputNlist& list, const std::vector<VALUETYPE>& fparam,
+                      const std::vector<VALUETYPE>& aparam, ENERGYTYPE* ener, VALUETYPE* force,
+                      VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
   void prepare_messages(const InputNlist& list);
   LocalOrder order_;
   dptf::ListExtras extras_;

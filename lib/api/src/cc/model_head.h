@@ -22,6 +22,8 @@ struct ModelHead {
   int message_width = 0;               // of the features that ghosts need, 0 without message passing
   std::vector<double> default_fparam;  // frame parameters of callers that give none; empty without such
   bool aparam_nall = false, single = false;
+  bool takes_field = false;   // an electric field per atom
+  double bytes_per_atom = 0;  // forecast of the memory of an evaluation, 0 where the model tells none
 };
 
 }  // namespace deepmd

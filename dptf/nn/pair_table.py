@@ -1,0 +1,131 @@
+"""Stored tables of a net of one number and a few classes (pairs of types): one table in which every class has a segment.
+
+A segment covers [lower, upper) with fine intervals and [upper, top) with intervals ten times as wide, which in the table are as wide as
+the others: arguments above ``upper`` are squeezed. The ops for tables get the argument plus the begin of its segment, so
+graphs need no other ops than those of ordinary compressed models. Beyond both ends values stay constant, and so
+do energies: forces and energies belong together everywhere.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dptf.nn.table import StoredNet, hermite_table, net_jets, table_names
+from dptf.ops import tf
+
+#: How much wider the coarse intervals are.
+SQUEEZE = 10.0
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Grid of one class; all lengths are multiples of ``stride``, a power of two, so that interval numbers are exact.
+
+    Attributes
+    ----------
+    lower, upper, stride : float
+    fine, coarse : int
+        Numbers of intervals.
+    """
+
+    lower: float
+    upper: float
+    stride: float
+    fine: int
+    coarse: int
+
+    @classmethod
+    def covering(cls, lower, upper, top, step):
+        """A segment over [lower, upper), and coarsely to `top`, with intervals of at most `step`."""
+        stride = 2.0 ** math.floor(math.log2(step) + 1e-9)
+        lower = math.floor(lower / stride) * stride
+        fine = max(1, math.ceil((upper - lower) / stride - 1e-9))
+        upper = lower + fine * stride
+        coarse = max(1, math.ceil((top - upper) / (SQUEEZE * stride) - 1e-9))
+        return cls(lower, upper, stride, fine, coarse)
+
+    @property
+    def length(self):
+        """Of the segment in the table."""
+        return (self.fine + self.coarse) * self.stride
+
+    def table(self, jets):
+        """Coefficients (intervals, 6 M) of a function given by its jets: ``jets(x)`` are value, first and second derivative."""
+        parts = []
+        for start, count, scale in ((self.lower, self.fine, 1.0), (self.upper, self.coarse, SQUEEZE)):
+            v, d, s = jets(start + scale * self.stride * np.arange(count + 1))
+            parts.append(hermite_table(v, scale * d, scale**2 * s, np.full(count, self.stride)))
+        return np.concatenate(parts)
+
+
+def store_classes(values, scope, tail, segment, functions, dtype):
+    """Put the tables of all classes among the arrays of a model.
+
+    Parameters
+    ----------
+    values : dict
+    scope, tail : str
+    segment : Segment
+    functions : list of callable
+        See :meth:`Segment.table`, one per class.
+    dtype : type
+    """
+    tables = [segment.table(jets).astype(dtype) for jets in functions]
+    end = len(tables) * segment.length
+    # The ops want a coarse part; nothing ever reaches it.
+    tables.append(tables[-1][-1:])
+    name, info = table_names(scope, tail)
+    values[name] = np.concatenate(tables)
+    values[info] = np.array([0.0, end, end + segment.stride, segment.stride, segment.stride, -1.0], dtype)
+    values[_map_name(scope, tail)] = np.array([segment.lower, segment.upper, segment.length], dtype)
+
+
+def pair_jets(layers, activation, constants):
+    """The jets of an embedding net whose further inputs have fixed values, one function per row of `constants`."""
+    return [lambda x, c=row: net_jets(x, layers, activation, c) for row in constants]
+
+
+def _map_name(scope, tail):
+    return f"{scope}/table_map{tail}"
+
+
+class StoredClasses(StoredNet):
+    """Stored tables in a graph; parameters as of the base."""
+
+    def __init__(self, params, scope, tail, dtype):
+        super().__init__(params, scope, tail, dtype)
+        place = params.get(_map_name(scope, tail), [3], np.zeros(3), dtype, trainable=False)
+        self._lower, self._upper, self._length = tf.unstack(place)
+        self._stride = self._inputs[1][3]
+        known = np.asarray(params.values[table_names(scope, tail)[1]], np.float64)
+        self.count = round(known[1] / float(np.asarray(params.values[_map_name(scope, tail)])[2]))
+
+    @staticmethod
+    def stored(params, scope, tail):
+        """Whether the values hold tables of classes under this name."""
+        return params.has(_map_name(scope, tail))
+
+    def arguments(self, x, index):
+        """What the ops for tables get for arguments x of the classes `index` (same shape)."""
+        x = tf.where(x > self._upper, self._upper + (x - self._upper) / SQUEEZE, x) - self._lower
+        x = tf.clip_by_value(x, tf.zeros_like(self._length), self._length - self._stride / 1024)
+        return x + tf.cast(index, x.dtype) * self._length
+
+    def contract_classes(self, rows, index, keep=None):
+        """Sum over slots of row (x) G(first of row), shape (n, 4, M); rows (n, slots, 4), index and keep (n, slots).
+
+        Rows of False in `keep` are zeros.
+        """
+        x = self.arguments(rows[:, :, 0], index)
+        if keep is not None:
+            # The op ends a list at the first row that equals its last one: rows that count nothing must not look like that.
+            slots = tf.shape(x)[1]
+            apart = self._stride * (0.25 + 0.5 * tf.cast(tf.range(slots), x.dtype) / tf.cast(slots, x.dtype))
+            x = tf.where(keep, x, tf.broadcast_to(apart[None, :], tf.shape(x)))
+        x = tf.reshape(x, [-1, 1])
+        return tf.reshape(self._call("se_a", x, rows), [-1, 4, self.width])
+
+    def of_classes(self, x, index):
+        """G (n, slots, M) of x and index (n, slots)."""
+        return self.rows(self.arguments(x, index))

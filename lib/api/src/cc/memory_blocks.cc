@@ -1,0 +1,95 @@
+#include "memory_blocks.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <limits>
+#include <string>
+
+namespace deepmd {
+namespace {
+
+/// Bytes of DPTF_MEMORY, 0 without it.
+double budget() {
+  const char* given = std::getenv("DPTF_MEMORY");
+  if (!given || !*given) return 0;
+  char* end = nullptr;
+  double value = std::strtod(given, &end);
+  const std::string units = "KMGT";
+  const size_t unit = *end ? units.find(static_cast<char>(std::toupper(*end))) : 0;
+  if (*end) {
+    for (size_t k = 0; unit != std::string::npos && k <= unit; ++k) value *= 1024;
+    ++end;
+    if (*end == 'B' || *end == 'b') ++end;
+  }
+  if (unit == std::string::npos || *end || !(value > 0))
+    throw deepmd_exception(std::string("DPTF_MEMORY is '") + given +
+                           "'; give bytes, for instance 4G or 500M");
+  return value;
+}
+
+/// Free memory of the machine, 0 where the system does not tell.
+double free_memory() {
+  std::ifstream info("/proc/meminfo");
+  std::string word;
+  double kilobytes = 0;
+  while (info >> word)
+    if (word == "MemAvailable:" && info >> kilobytes) return kilobytes * 1024;
+  return 0;
+}
+
+/// Processes of this job on this machine, as the launcher tells.
+int processes_here() {
+  for (const char* name :
+       {"MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMI_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"})
+    if (const char* value = std::getenv(name))
+      if (const int n = std::atoi(value); n > 0) return n;
+  return 1;
+}
+
+}  // namespace
+
+int atoms_per_block(int natoms, double bytes_per_atom) {
+  if (!(bytes_per_atom > 0)) return natoms;
+  double limit = budget();
+  if (limit == 0) limit = 0.5 * free_memory() / processes_here();
+  if (limit == 0) return natoms;
+  const double atoms = limit / bytes_per_atom;
+  return atoms >= natoms ? natoms : std::max(1, static_cast<int>(atoms));
+}
+
+ListBlock::ListBlock(const InputNlist& from, int first, int last, int natoms, std::vector<int>* place)
+    : nloc(last - first) {
+  auto& at = *place;
+  for (int row = first; row < last; ++row) {
+    const int i = from.ilist[row];
+    if (i < 0 || i >= natoms || at[i] >= 0)
+      throw deepmd_exception("row " + std::to_string(row) + " of the neighbor list is for atom " +
+                             std::to_string(i) + " of " + std::to_string(natoms) + ", or names it again");
+    at[i] = static_cast<int>(atoms.size());
+    atoms.push_back(i);
+  }
+  std::vector<size_t> start;
+  for (int row = first; row < last; ++row) {
+    start.push_back(neighbors.size());
+    for (int n = 0; n < from.numneigh[row]; ++n) {
+      const int j = from.firstneigh[row][n] & from.mask;
+      if (j < 0 || j >= natoms)
+        throw deepmd_exception("the neighbor list of atom " + std::to_string(from.ilist[row]) +
+                               " names atom " + std::to_string(j) + " of " + std::to_string(natoms));
+      if (at[j] < 0) {
+        at[j] = static_cast<int>(atoms.size());
+        atoms.push_back(j);
+      }
+      neighbors.push_back(at[j]);
+    }
+    ilist.push_back(row - first);
+    numneigh.push_back(from.numneigh[row]);
+  }
+  for (size_t s : start) firstneigh.push_back(neighbors.data() + s);
+  for (int i : atoms) at[i] = -1;
+}
+
+InputNlist ListBlock::list() { return InputNlist(nloc, ilist.data(), numneigh.data(), firstneigh.data()); }
+
+}  // namespace deepmd
