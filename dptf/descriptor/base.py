@@ -31,8 +31,6 @@ class SmoothDescriptor(Descriptor):
 
     #: Components of a row: 4 with angular information, 1 without.
     ncomp = 4
-    #: Of models with virtual atoms: function of (rij, nlist) that gives the relative positions for virials.
-    neighbor_place = None
     #: Floating type that the layers of the nets work in (mixed precision); None for that of the weights.
     compute = None
     #: What statistics are cached as.
@@ -121,8 +119,8 @@ class SmoothDescriptor(Descriptor):
             )  # fmt: skip
         else:
             em, deriv, rij, nlist = env_mat(*inputs, **geometry)
-        if self.neighbor_place is not None:
-            rij = tf.reshape(self.neighbor_place(rij, nlist), tf.shape(rij))
+        if self.hosts is not None:
+            rij = tf.reshape(self.hosts.of_slots(rij, nlist), tf.shape(rij))
         self.rmat = tf.identity(tf.reshape(em, [-1, self.ndescrpt]), name=f"o_rmat{suffix}")
         self.rmat_deriv = tf.identity(deriv, name=f"o_rmat_deriv{suffix}")
         self.rij = tf.identity(rij, name=f"o_rij{suffix}")

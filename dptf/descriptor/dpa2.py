@@ -25,7 +25,6 @@ class DPA2(MixedDescriptor):
     """DPA-2; parameters as the base has them."""
 
     fitting_sees_types = False
-    has_message_passing = True
 
     def __init__(self, section, ntypes, where="model/descriptor"):
         init, former = section["repinit"], section["repformer"]
@@ -86,6 +85,11 @@ class DPA2(MixedDescriptor):
         return self.former["g1_dim"] + (self.tebd_dim if self.concat_output_tebd else 0)
 
     @property
+    def message_width(self):
+        """Width of the nodes, which are what ghosts need."""
+        return self.former["g1_dim"]
+
+    @property
     def dim_rot(self):
         return self.former["g2_dim"]
 
@@ -93,15 +97,17 @@ class DPA2(MixedDescriptor):
         """Assemble the descriptor; see :meth:`Descriptor.build`."""
         self.constants(suffix)
         # Engines read this: ghosts have features, so a mapping or an exchange between processes is needed.
-        tf.constant(self.former["g1_dim"], dtype=tf.int32, name=f"descrpt_attr{suffix}/message_width")
+        tf.constant(self.message_width, dtype=tf.int32, name=f"descrpt_attr{suffix}/message_width")
         dtype, seeder = self.precision, Seeder(self.seed)
         tebd = tf.cast(self._own_type_table(params, suffix), dtype)
         self.env = EdgeEnv(
             coord, atype, natoms, box, mesh, rcut=self.rcut, rcut_smth=self.rcut_smth, nsel=self.nnei, ntypes=self.ntypes,
-            suffix=suffix, excluded=self.pair_excluded,
+            suffix=suffix, excluded=self.pair_excluded, hosts=self.hosts,
         )  # fmt: skip
         self.nlist, self.rij = self.env.nlist_node, self.env.op_rij
         self._positions = wrapped(coord, box, mesh, natoms)
+        if self.hosts is not None:
+            self._positions = self.hosts.of_atoms(self._positions)
         # Training reads no atomic virials; without messages in them (the sum is the same) its graph is half as large.
         self._split_virial = params.constant
         g1 = self._initial_features(tebd, atype, params, suffix, dtype, seeder)
@@ -130,6 +136,10 @@ class DPA2(MixedDescriptor):
             values, f"{block.name}{suffix}", table, self.ntypes, block.scale.bounds(values, suffix, settings), settings,
             self.precision.as_numpy_dtype,
         )  # fmt: skip
+
+    def stored_names(self, suffix=""):
+        """See :meth:`Descriptor.stored_names`."""
+        return [(f"{self.initial[0].name}{suffix}", "")]
 
     def _initial_features(self, tebd, atype, params, suffix, dtype, seeder):
         parts = [b.build(self.env, tebd, atype, params, suffix, dtype, seeder, self.trainable) for b in self.initial]
@@ -183,7 +193,7 @@ class DPA2(MixedDescriptor):
         env = self.env
         g = env.edge_gradient(scalar)
         force = env.edge_force(g)
-        rij = tf.reshape(env.op_rij, tf.shape(g))
+        rij = tf.reshape(env.virial_rij, tf.shape(g))
         virial, atom_virial = op_module.dptf_vector_virial(g, rij, env.nlist_node, env.natoms)
         if atomic is None or not (self._split_virial and splits_virial()):
             return force, virial, atom_virial

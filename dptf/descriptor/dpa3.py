@@ -243,10 +243,12 @@ class DPA3(Descriptor):
         counts for its neighbor, which has the same sum.
         """
         e = self.edges
-        tail = e.vec, e.start, e.atom, self.natoms
+        vec, local = e.vec, tf.stop_gradient(e.local)
+        if self.hosts is not None:
+            vec, local = self.hosts.of_edges(vec, e.center, e.atom), self.hosts.of_atoms(local)
+        tail = vec, e.start, e.atom, self.natoms
         g = self._edge_gradient(scalar)
         force, virial = op_module.dptf_edge_force(g, *tail)
-        local = tf.stop_gradient(e.local)
         if atomic is None or not splits_virial():
             moment = g[:, None, :] * tf.gather(local, e.center)[:, :, None]
         else:

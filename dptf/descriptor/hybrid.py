@@ -140,6 +140,15 @@ class Hybrid(Descriptor):
         for p in self.parts:
             p.rotation_needed = wanted
 
+    @property
+    def hosts(self):
+        return self.parts[0].hosts
+
+    @hosts.setter
+    def hosts(self, hosts):
+        for p in self.parts:
+            p.hosts = hosts
+
     def memory(self, compressed=False):
         """That of the parts whose need is known, which are the large ones."""
         known = [need for p in self.parts if (need := p.memory(compressed)) is not None]

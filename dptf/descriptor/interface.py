@@ -94,6 +94,8 @@ class Descriptor:
     #: Whether there are nets that :meth:`compress` can try to store as tables.
     can_compress = True
 
+    #: Of models with virtual atoms: their real ones (:class:`dptf.model.virtual_atoms.Hosts`), at whose places virials are taken.
+    hosts = None
     dim_rot = 0
     rot_mat = None
     table_error = None
@@ -181,6 +183,10 @@ class Descriptor:
     def tabulation_pays(self, atoms_per_batch):
         """Whether a grid costs less than the slots of a batch of so many atoms."""
         return False
+
+    def stored_names(self, suffix=""):
+        """(scope, tail) of the nets that a compressed graph holds, in the order in which they are built."""
+        return []
 
     def compress(self, values, settings, suffix=""):
         """Replace the embedding nets among the arrays of a model by tables.

@@ -30,7 +30,9 @@ class MixedEnv:
         Whether a center is an atom.
     """
 
-    def __init__(self, coord, atype, natoms, box, mesh, *, rcut, rcut_smth, nsel, ntypes, davg=None, dstd=None):
+    def __init__(
+        self, coord, atype, natoms, box, mesh, *, rcut, rcut_smth, nsel, ntypes, davg=None, dstd=None, hosts=None
+    ):
         shape, self.dtype = [ntypes, 4 * nsel], coord.dtype
         self.ntypes, self.nsel, self.natoms = ntypes, nsel, natoms
         davg = tf.zeros(shape, coord.dtype) if davg is None else davg
@@ -40,6 +42,8 @@ class MixedEnv:
             sel_r=[0], name="ProdEnvMatAMix",
         )  # fmt: skip
         self.op_em, self.op_deriv, self.op_rij, self.op_nlist = em, deriv, rij, nlist
+        # Where virials are taken: virtual atoms stand at their real ones.
+        self.virial_rij = rij if hosts is None else tf.reshape(hosts.of_slots(rij, nlist), tf.shape(rij))
         self.rij = tf.reshape(rij, [-1, nsel, 3])
         self.nlist = tf.reshape(nlist, [-1, nsel])
         self.ntype = tf.reshape(ntype, [-1, nsel])
@@ -91,7 +95,7 @@ class PublicEnv(MixedEnv):
         super().__init__(*args, **kwargs)
         self.leaf = tf.identity(tf.reshape(self.op_em, [-1, 4 * self.nsel]), name=f"o_rmat{suffix}")
         self.deriv = tf.identity(self.op_deriv, name=f"o_rmat_deriv{suffix}")
-        self.rij_node = tf.identity(self.op_rij, name=f"o_rij{suffix}")
+        self.rij_node = tf.identity(self.virial_rij, name=f"o_rij{suffix}")
         self.nlist_node = tf.identity(self.op_nlist, name=f"o_nlist{suffix}")
         self.rows = tf.reshape(self.leaf, [-1, self.nsel, 4])
 
@@ -132,7 +136,7 @@ class EdgeEnv(MixedEnv):
     def force_and_virial(self, scalar):
         """As :meth:`PublicEnv.force_and_virial`."""
         g = self.edge_gradient(scalar)
-        rij = tf.reshape(self.op_rij, [-1, self.natoms[0] * 3 * self.nsel])
+        rij = tf.reshape(self.virial_rij, [-1, self.natoms[0] * 3 * self.nsel])
         return self.edge_force(g), *op_module.dptf_vector_virial(g, rij, self.nlist_node, self.natoms)
 
 

@@ -208,6 +208,7 @@ class SeAtten(MixedDescriptor):
         inputs = coord, atype, natoms, box, mesh
         geometry = {
             "rcut": self.rcut, "rcut_smth": self.rcut_smth, "nsel": self.nnei, "ntypes": self.ntypes, "suffix": suffix,
+            "hosts": self.hosts,
         }  # fmt: skip
         own_switch = self.exchange_form and self.smooth
         if own_switch or self.env_protection or self.exact_cutoff or self.pair_excluded:

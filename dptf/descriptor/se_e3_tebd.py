@@ -62,7 +62,7 @@ class SeE3Tebd(MixedDescriptor):
         davg, dstd = self.scale.tensors(params, suffix)
         self.env = EdgeEnv(
             coord, atype, natoms, box, mesh, rcut=self.rcut, rcut_smth=self.rcut_smth, nsel=self.nnei,
-            ntypes=self.ntypes, suffix=suffix, excluded=self.pair_excluded,
+            ntypes=self.ntypes, suffix=suffix, excluded=self.pair_excluded, hosts=self.hosts,
         )  # fmt: skip
         self.nlist, self.rij = self.env.nlist_node, self.env.op_rij
         block = self.env.prefix(self.rcut, self.nnei)

@@ -7,14 +7,19 @@ types have virtual ones, whose atoms have no energy.
 """
 
 from dptf.descriptor.base import SmoothDescriptor
+from dptf.descriptor.dpa3 import DPA3
+from dptf.descriptor.mixed_base import MixedDescriptor
 from dptf.errors import UserError
 from dptf.model.ener import EnergyModel, energy_outputs
 from dptf.model.virtual_atoms import Hosts, VirtualAtoms
 from dptf.nn.parameters import global_dtype
+from dptf.nn.type_embedding import type_rows
 from dptf.ops import tf
 
+#: Descriptors whose lists are not divided by type.
+MIXED_LISTS = ("se_atten", "dpa1", "se_atten_v2", "dpa2", "dpa3", "se_e3_tebd")
 #: Protection of 1/r from virtual atoms on top of their real ones, Å; used where the input gives none.
-PROTECTION = 1e-6
+PROTECTION = 0.01
 
 
 class SpinModel(EnergyModel):
@@ -29,8 +34,13 @@ class SpinModel(EnergyModel):
         if not section["spin"].get("extended"):
             inner |= self._extended(section)
         super().__init__(inner, min_nbor_dist=min_nbor_dist)
-        if not isinstance(self.descriptor, SmoothDescriptor) or self.descriptor.mixed_types:
-            raise UserError("does not go with model/spin", "model/descriptor/type", "use se_e2_a")
+        known = (DPA3, MixedDescriptor) if self.atoms.separate else ()
+        parts = getattr(self.descriptor, "parts", [self.descriptor])
+        if not all(isinstance(p, (SmoothDescriptor, *known)) for p in parts):
+            raise UserError(
+                "does not go with model/spin", "model/descriptor/type",
+                "use se_e2_a" + (", se_atten, dpa2 or dpa3" if known else "; with virtual_scale also se_atten, dpa2 and dpa3"),
+            )  # fmt: skip
         if not self.atoms.separate:
             # Energies belong to real atoms alone.
             from dptf.fitting import make_fitting
@@ -41,19 +51,25 @@ class SpinModel(EnergyModel):
     def _extended(self, section):
         """What the virtual types change in the sections."""
         atoms, descriptor = self.atoms, dict(section["descriptor"])
-        if not isinstance(descriptor.get("sel"), list) or len(descriptor["sel"]) != atoms.real_types:
+        mixed = descriptor["type"] in MIXED_LISTS
+        if descriptor["type"] == "hybrid":
+            raise UserError("is hybrid", "model/descriptor/type", "train models with spins on one descriptor")
+        if not mixed and (not isinstance(descriptor.get("sel"), list) or len(descriptor["sel"]) != atoms.real_types):
             raise UserError(
                 f"is {descriptor.get('sel')}",
                 "model/descriptor/sel",
                 f"give one number for each of the {atoms.real_types} types",
             )
-        descriptor["sel"] = descriptor["sel"] + descriptor["sel"][: atoms.virtual_types]
+        if not mixed:
+            descriptor["sel"] = descriptor["sel"] + descriptor["sel"][: atoms.virtual_types]
         if not atoms.separate:
             return {"descriptor": descriptor}
         count = atoms.real_types
         descriptor["env_protection"] = descriptor.get("env_protection") or PROTECTION
         idle = [t + count for t in range(count) if not atoms.use[t]]
         pairs = [[t, other] for t in idle for other in range(atoms.ntypes)]
+        if mixed:
+            descriptor["exclude_types"] = list(descriptor.get("exclude_types") or []) + pairs
         virtual = list(range(count, atoms.ntypes))
         return {
             "descriptor": descriptor,
@@ -106,16 +122,18 @@ class SpinModel(EnergyModel):
         coord = tf.reshape(inputs["coord"], [-1, natoms[1] * 3])
         atype = tf.reshape(inputs["type"], [-1, natoms[1]])
         hosts = Hosts(self.atoms, coord, atype, natoms)
-        d.neighbor_place = hosts.to_host
+        d.hosts = hosts
         box = tf.reshape(inputs["box"], [-1, 9])
-        features = d.build(coord, atype, natoms, box, inputs["mesh"], params, suffix, tabulated=tabulated)
+        more, extra = self._further_inputs(inputs, coord, params, suffix), {}
+        features = d.build(coord, atype, natoms, box, inputs["mesh"], params, suffix, tabulated=tabulated, **more)
         if not self.atoms.separate:
             counts = natoms[2 : 2 + self.atoms.real_types]
             natoms_real = tf.concat([[hosts.n_real, hosts.n_real], counts], axis=0)
             features, fitted, types = features[:, : hosts.n_real], natoms_real, atype[:, : hosts.n_real]
         else:
             fitted, types = natoms, atype
-        extra = {}
+        if self._fitting_sees_types:
+            extra["type_features"] = type_rows(more["type_table"], types[:, : fitted[0]])
         if self.fitting.numb_fparam:
             extra["fparam"] = tf.reshape(inputs["fparam"], [-1, self.fitting.numb_fparam])
         if self.fitting.numb_aparam:
@@ -124,5 +142,6 @@ class SpinModel(EnergyModel):
         atomic = self.fitting.build(features, fitted, types, params, suffix, **extra)
         # The bias has a column for every type, also those of virtual atoms.
         atom_energy = self._out_affine(atomic, types[:, : fitted[0]], params, suffix)
-        derivatives = hosts.combine(d.force_and_virial(tf.reduce_sum(atom_energy), suffix))
+        split = atom_energy if d.message_width else None
+        derivatives = hosts.combine(d.force_and_virial(tf.reduce_sum(atom_energy), suffix, atomic=split))
         return energy_outputs(atom_energy[:, : hosts.n_real], derivatives, natoms, suffix)

@@ -167,18 +167,7 @@ class StandardModel:
         coord = tf.reshape(inputs["coord"], [-1, natoms[1] * 3])
         atype = tf.reshape(inputs["type"], [-1, natoms[1]])
         box = tf.reshape(inputs["box"], [-1, 9])
-        extra, more = {}, {}
-        if self.type_embedding is not None:
-            more["type_table"] = self.given_type_table
-            if self.given_type_table is None:
-                more["type_table"] = self.type_embedding.build(params, suffix)
-        if self.descriptor.needs_mask:
-            more["mask"] = inputs["aparam"]
-        for key, x in self.descriptor.frame_inputs.items():
-            rows = tf.reshape(inputs[key], [-1, x.width])
-            more[key] = tf.broadcast_to(rows, [tf.shape(coord)[0], x.width])
-        if self.descriptor.needs_field:
-            more["field"] = inputs["efield"]
+        extra, more = {}, self._further_inputs(inputs, coord, params, suffix)
         d = self.descriptor.build(
             coord, atype, natoms, box, inputs["mesh"], params, suffix, tabulated=tabulated, **more
         )
@@ -205,6 +194,22 @@ class StandardModel:
         if self.type_embedding is not None:
             self.descriptor.known_types = self.type_embedding.evaluate(values, suffix)
         self.descriptor.compress(values, settings, suffix)
+
+    def _further_inputs(self, inputs, coord, params, suffix):
+        """What the descriptor gets beside positions."""
+        more = {}
+        if self.type_embedding is not None:
+            more["type_table"] = self.given_type_table
+            if self.given_type_table is None:
+                more["type_table"] = self.type_embedding.build(params, suffix)
+        if self.descriptor.needs_mask:
+            more["mask"] = inputs["aparam"]
+        for key, x in self.descriptor.frame_inputs.items():
+            rows = tf.reshape(inputs[key], [-1, x.width])
+            more[key] = tf.broadcast_to(rows, [tf.shape(coord)[0], x.width])
+        if self.descriptor.needs_field:
+            more["field"] = inputs["efield"]
+        return more
 
     def outputs(self, atomic, natoms, atype, params, suffix):
         """Output nodes from what the fitting gives.

@@ -151,13 +151,26 @@ class Hosts:
         position = tf.reshape(coord, [-1, self._nall, 3])
         self._offset = position - tf.gather(position, self.index, axis=1)
 
-    def to_host(self, rij, nlist):
-        """Relative positions (nf, nloc * nnei, 3) with every virtual neighbor at the place of its real atom."""
-        nframes = tf.shape(self._offset)[0]
+    def of_slots(self, rij, nlist):
+        """Relative positions (nf, nloc * nnei, 3) with every virtual atom at the place of its real one."""
+        nframes, nloc = tf.shape(self._offset)[0], self._natoms[0]
         nlist = tf.reshape(nlist, [nframes, -1])
         offset = tf.gather(self._offset, tf.maximum(nlist, 0), axis=1, batch_dims=1)
+        offset -= tf.repeat(self._offset[:, :nloc], tf.shape(nlist)[1] // tf.maximum(nloc, 1), axis=1)
         filled = tf.cast(nlist >= 0, offset.dtype)
         return tf.reshape(rij, [nframes, -1, 3]) - offset * filled[..., None]
+
+    def of_edges(self, vec, center, atom):
+        """The same for edges (n, 3) with the rows of their centers (nf * nloc) and neighbors (nf * nall)."""
+        return vec - tf.gather(tf.reshape(self._offset, [-1, 3]), atom) + tf.gather(self._local_offset, center)
+
+    def of_atoms(self, position):
+        """Positions of local atoms (nf * nloc, 3, or of that size), virtual ones at the image of their real atom that they belong to."""
+        return position - tf.reshape(self._local_offset, tf.shape(position))
+
+    @property
+    def _local_offset(self):
+        return tf.reshape(self._offset[:, : self._natoms[0]], [-1, 3])
 
     def combine(self, derivatives):
         """Forces and atomic virials of real atoms with those of their virtual ones, and magnetic forces in the rows of these."""

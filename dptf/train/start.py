@@ -83,9 +83,15 @@ def frozen_values(path, model):
     if values.get("model_type", np.array(b"")).item() == b"compressed_model":
         from dptf.graph.compress import read_tables
         from dptf.graph.load import load_graph_def
+        from dptf.nn.table import table_names
 
-        values |= read_tables(load_graph_def(path), model.descriptor.stored_names())
-        log.info("the frozen model is compressed: its descriptor stays as it is")
+        unnamed = [name for name in model.descriptor.stored_names() if table_names(*name)[0] not in values]
+        if unnamed:
+            values |= read_tables(load_graph_def(path), unnamed)
+        if model.descriptor.message_width:
+            log.info("the frozen model is compressed: its tables stay as they are, its messages are trained")
+        else:
+            log.info("the frozen model is compressed: its descriptor stays as it is")
     return values
 
 
