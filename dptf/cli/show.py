@@ -150,9 +150,10 @@ def _memory(section, ntypes, path, compressed=False):
     from dptf.descriptor import make_descriptor
     from dptf.errors import UserError
 
-    need = make_descriptor(section, ntypes).memory(compressed)
+    kind, need = section.get("type"), None
+    if kind in ("se_atten", "dpa1", "se_atten_v2", "dpa2", "dpa3", "hybrid"):
+        need = make_descriptor(section, ntypes).memory(compressed)
     if need is None:
-        kind = section.get("type")
         raise UserError(f"there is no memory forecast for '{kind}'", path, "models with dpa1, dpa2 or dpa3 have one")
     size, lists = need
     line = f"Energies and forces need about {size / 1e6:.3g} MB per atom ({lists})"
