@@ -184,10 +184,6 @@ class Descriptor:
         """Whether a grid costs less than the slots of a batch of so many atoms."""
         return False
 
-    def stored_names(self, suffix=""):
-        """(scope, tail) of the nets that a compressed graph holds, in the order in which they are built."""
-        return []
-
     def compress(self, values, settings, suffix=""):
         """Replace the embedding nets among the arrays of a model by tables.
 
