@@ -13,6 +13,7 @@
 #include "dptf/cpu_isa.h"
 #include "dptf/dense_net.h"
 #include "dptf/embed_contract.h"
+#include "dptf/fitting_net.h"
 #include "dptf/force_virial.h"
 #include "dptf/fused_sea.h"
 #include "dptf/tabulate.h"
@@ -131,6 +132,44 @@ void geometry() {
 }
 
 template <typename T>
+std::vector<T> cast(const std::vector<double>& v) {
+  return std::vector<T>(v.begin(), v.end());
+}
+
+/// Fitting nets in training, a third of the atoms of one type.
+template <typename T>
+void training_fitting(const char* value, const char* derivatives) {
+  const int64_t widths[] = {1600, 240, 240, 240, 1};
+  std::vector<std::vector<T>> arrays;
+  arrays.reserve(2 * 4 * 6);
+  const auto array = [&](int64_t n) {
+    arrays.push_back(cast<T>(numbers(n, -0.05, 0.05)));
+    return arrays.back().data();
+  };
+  std::vector<std::vector<FittingLayer<T>>> nets(2);
+  std::vector<std::vector<FittingLayerGrad<T>>> grads(2);
+  for (int net = 0; net < 2; ++net)
+    for (int k = 0; k < 4; ++k) {
+      const int64_t in = widths[k], out = widths[k + 1];
+      const bool middle = k == 1 || k == 2;
+      nets[net].push_back(
+          {in, out, k < 3, middle, array(in * out), array(out), middle ? array(out) : nullptr});
+      grads[net].push_back({array(in * out), array(out), middle ? array(out) : nullptr});
+    }
+  std::vector<std::vector<int64_t>> rows(2);
+  for (int64_t i = 0; i < kAtoms; ++i) rows[i >= kAtoms / 3].push_back(i);
+  const FittingNets<T> f(nets, rows);
+  const auto x = cast<T>(numbers(kAtoms * 1600)), z = cast<T>(numbers(kAtoms * 1600)),
+             dy = cast<T>(numbers(kAtoms));
+  std::vector<T> y(kAtoms), dydx(x.size()), dx(x.size()), pre(kAtoms * f.n_kept()), adjoint(pre);
+  measure(value, kAtoms,
+          [&] { f.value(x.data(), y.data(), pre.data(), dydx.data(), adjoint.data(), 1, serial_for); });
+  measure(derivatives, kAtoms, [&] {
+    f.gradient(x.data(), pre.data(), adjoint.data(), dy.data(), z.data(), dx.data(), grads, 1, serial_for);
+  });
+}
+
+template <typename T>
 void fitting(const char* name) {
   std::vector<DenseLayerWeights<T>> layers;
   int64_t n_in = 1480;
@@ -235,6 +274,8 @@ int main() {
   std::printf("Instruction set: %s; one thread, float64 unless said.\n\n", cpu_isa_name(cpu_isa()));
   std::printf("| kernel (138 slots, width 100) | us per atom |\n|---|---|\n");
   contraction();
+  training_fitting<double>("training: fitting net with its gradient", "training: derivatives of both");
+  training_fitting<float>("training: fitting net, float32", "training: derivatives, float32");
   tables<double>("TabulateFusionSeA", "TabulateFusionSeAGrad");
   tables<float>("TabulateFusionSeA, float32", "TabulateFusionSeAGrad, float32");
   geometry();
