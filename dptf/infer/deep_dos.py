@@ -24,6 +24,14 @@ class DeepDOS(DeepEval):
         """
         names = ["o_dos"] + (["o_atom_dos"] if atomic else [])
         out = self.deep_eval.evaluate(
-            names, coords, cells, atom_types, fparam, aparam, None, mixed_type, kwargs.get("charge_spin")
+            names,
+            coords,
+            cells,
+            atom_types,
+            fparam,
+            aparam,
+            kwargs.get("efield"),
+            mixed_type,
+            kwargs.get("charge_spin"),
         )
         return tuple(out[name] for name in names)

@@ -32,6 +32,14 @@ class DeepProperty(DeepEval):
         """
         names = ["o_property"] + (["o_atom_property"] if atomic else [])
         out = self.deep_eval.evaluate(
-            names, coords, cells, atom_types, fparam, aparam, None, mixed_type, kwargs.get("charge_spin")
+            names,
+            coords,
+            cells,
+            atom_types,
+            fparam,
+            aparam,
+            kwargs.get("efield"),
+            mixed_type,
+            kwargs.get("charge_spin"),
         )
         return tuple(out[name] for name in names)

@@ -96,6 +96,11 @@ def test_energy_models(name, tmp_path):
     both_ways(graph(name, FITTING), CASES[name][2], tmp_path)
 
 
+def test_dipoles_in_a_field(tmp_path):
+    section = {k: v for k, v in FITTING.items() if k != "type"} | {"type": "dipole"}
+    both_ways(graph("se_a_ef", section), TYPE, tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "fitting",
