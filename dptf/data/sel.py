@@ -121,8 +121,8 @@ def update_sel(model, stat):
     model : dict
         Normalised model section.
     stat : callable
-        ``stat(rcut, one_type, part)`` returns the smallest distance and the largest neighbor counts within a cutoff, as
-        :func:`dptf.data.neighbor_stat.neighbor_stat` does.
+        ``stat(rcut, one_type)``, of fragments of QM/MM models ``stat(rcut, one_type, part)``, returns the smallest distance and the
+        largest neighbor counts within a cutoff, as :func:`dptf.data.neighbor_stat.neighbor_stat` does.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def update_sel(model, stat):
     """
     smallest, known = None, {}
     for section, path, rcut_key, sel_key, one_type, part in _model_blocks(model, "model"):
-        case = (section[rcut_key], one_type, part)
+        case = (section[rcut_key], one_type, *([part] if part else []))
         if case not in known:
             known[case] = stat(*case)
         distance, counts = known[case]
