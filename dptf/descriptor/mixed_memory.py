@@ -13,7 +13,7 @@ def pair_bytes(nsel, neuron, itemsize, *, strip, stored):
 
 def attention_bytes(nsel, width, hidden, layers, itemsize):
     """Of attention over the slots: logits and weights, and queries, keys and values, for the backward pass."""
-    return layers * nsel * itemsize * (6 * nsel + 8 * hidden + 6 * width)
+    return layers * nsel * itemsize * (4 * nsel + 5 * hidden + 3.5 * width)
 
 
 def repformer_bytes(o, itemsize):
