@@ -95,12 +95,17 @@ def write_lammps_data(path, frame):
     Path(path).write_text("\n".join(lines) + "\n")
 
 
-def lammps_script(model, repeat, steps):
-    """Molecular dynamics at constant energy with a list that is rebuilt every ten steps, as in published benchmarks."""
+def lammps_script(model, repeat, steps, warm_up=0):
+    """Molecular dynamics at constant energy with a list that is rebuilt every ten steps, as in published benchmarks.
+
+    `warm_up` steps come first in a run of their own. The atom map is what the public package needs for message passing.
+    """
+    first = f"run {warm_up}\n" if warm_up else ""
     return f"""\
 units metal
 boundary p p p
 atom_style atomic
+atom_modify map yes
 neighbor 2.0 bin
 neigh_modify every 10 delay 0 check no
 read_data water.lmp
@@ -113,7 +118,7 @@ timestep 0.0005
 thermo_style custom step pe press
 thermo_modify norm no format float %.15g
 thermo {steps}
-run {steps}
+{first}run {steps}
 """
 
 

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <functional>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "dptf/aligned.h"
@@ -16,6 +17,7 @@
 #include "dptf/fitting_net.h"
 #include "dptf/force_virial.h"
 #include "dptf/fused_sea.h"
+#include "dptf/message.h"
 #include "dptf/tabulate.h"
 
 using namespace dptf;
@@ -268,6 +270,48 @@ void whole_model(const char* name) {
   measure(name, in.nloc, [&] { model.evaluate(in, out, 1, serial_for); });
 }
 
+/// A message step of DPA-3 in single precision: `rows` neighbors of every owner, x [k] -> message [m] and
+/// update [kept].
+void message_step(const char* name, bool local, int64_t owners_per_atom, int64_t rows, int64_t k, int64_t m,
+                  int64_t kept) {
+  const int64_t owners = kAtoms * owners_per_atom, n = owners * rows, columns = m + kept;
+  const auto single = [](size_t count) {
+    const auto v = numbers(count);
+    return std::vector<float>(v.begin(), v.end());
+  };
+  const auto x = single(n * k), weight = single(k * columns), u = single(owners * columns), w = single(n),
+             skip = single(kept), rho = single(kept), g_out = single(owners * m), g_y = single(n * kept);
+  std::vector<int> start(owners + 1), v(n), block_start(kAtoms + 1), t_start(owners + 1), t_rows(n);
+  for (int64_t o = 0; o <= owners; ++o) t_start[o] = start[o] = static_cast<int>(o * rows);
+  for (int64_t a = 0; a <= kAtoms; ++a) block_start[a] = static_cast<int>(a * owners_per_atom);
+  for (int64_t r = 0; r < n; ++r) {
+    // Angles: the edges of the same atom. Edges: other atoms, each as often as it has neighbors.
+    v[r] = static_cast<int>(local ? r / rows / owners_per_atom * owners_per_atom + r % rows
+                                  : (r / rows + 7 * (r % rows)) % owners);
+  }
+  std::vector<int> filled(owners, 0);
+  for (int64_t r = 0; r < n && !local; ++r) t_rows[v[r] * rows + filled[v[r]]++] = static_cast<int>(r);
+  Message<float> p;
+  p.rows = n, p.owners = p.n_v = owners, p.k = k, p.m = m, p.kept = kept;
+  p.x = x.data(), p.weight = weight.data(), p.u = p.v_rows = u.data(), p.w = w.data();
+  p.skip = skip.data(), p.rho = rho.data(), p.start = start.data(), p.v = v.data();
+  p.local = local, p.blocks = kAtoms, p.block_start = block_start.data();
+  p.t_start = t_start.data(), p.t_rows = t_rows.data(), p.activation = 8, p.threshold = 10;
+  std::vector<float> out(owners * m), y(n * kept), dx(n * k), dw(n), du(u.size()), dv(u.size()),
+      dweight(weight.size()), dskip(kept), drho(kept), dgo(out.size()), dgy(y.size());
+  MessageGrad<float> d{dx.data(), nullptr, du.data(), dv.data(), dw.data(), nullptr, nullptr}, all = d;
+  all.weight = dweight.data(), all.skip = dskip.data(), all.rho = drho.data();
+  const MessageTangent<float> t{x.data(), u.data(), u.data(), w.data()};
+  const auto row = [&](const char* what, const std::function<void()>& call) {
+    measure((std::string(name) + what).c_str(), kAtoms, call);
+  };
+  row("", [&] { message(p, out.data(), y.data(), serial_for); });
+  row(", gradient to positions", [&] { message_grad(p, g_out.data(), g_y.data(), d, serial_for); });
+  row(", gradient with weights", [&] { message_grad(p, g_out.data(), g_y.data(), all, serial_for); });
+  row(", second gradient",
+      [&] { message_grad_grad(p, g_out.data(), g_y.data(), t, all, dgo.data(), dgy.data(), serial_for); });
+}
+
 }  // namespace
 
 int main() {
@@ -283,4 +327,6 @@ int main() {
   fitting<float>("fitting net with gradient, float32");
   whole_model<double>("inference: whole se_e2_a model");
   whole_model<float>("inference: whole se_e2_a model, float32");
+  message_step("DPA-3 angles, 32 to 64 + 32, float32", true, 27, 27, 32, 64, 32);
+  message_step("DPA-3 edges, 64 to 128 + 64, float32", false, 1, 90, 64, 128, 64);
 }

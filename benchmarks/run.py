@@ -25,6 +25,8 @@ SECTIONS = {
     "lammps": sections.molecular_dynamics,
     "compressed": sections.compressed,
     "eval": sections.small_frames,
+    "dpa3-training": sections.dpa3_training,
+    "dpa3-lammps": sections.dpa3_dynamics,
     "scaling": sections.scaling,
 }
 
@@ -77,7 +79,7 @@ def scaling_table(rows):
 def report(results, head):
     """The whole page."""
     parts = ["# Benchmarks", "", *head, ""]
-    rows = [row for name in ("training", "ranks", "lammps", "compressed", "eval") for row in results.get(name, [])]
+    rows = [row for name in SECTIONS if name != "scaling" for row in results.get(name, [])]
     if rows:
         parts += [table(rows), "", "Medians ± half the range. A ratio above 1 is in favour of dptf.", ""]
         parts += [f"- {row['what']}: {row['report']}" for row in rows if row.get("report")]
@@ -92,6 +94,8 @@ def parse(argv):
     p.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)} (default: all)")
     p.add_argument("--public", default=os.environ.get("DPTF_BENCH_PUBLIC"), metavar="PYTHON",
                    help="interpreter with deepmd-kit (default: DPTF_BENCH_PUBLIC, else an environment is made)")  # fmt: skip
+    p.add_argument("--public-torch", default=os.environ.get("DPTF_BENCH_PUBLIC_TORCH"), metavar="PYTHON",
+                   help="interpreter with deepmd-kit[torch,lmp]: what the sections dpa3-* are compared with")  # fmt: skip
     p.add_argument("--alone", action="store_true", help="measure dptf only")
     p.add_argument("--data", default=ROOT / "examples" / "water", type=Path, metavar="DIR", help="water data (data_*)")
     p.add_argument("--workdir", default=ROOT / "bench-run", type=Path, metavar="DIR")
@@ -113,19 +117,22 @@ def main(argv=None):
     workdir = args.workdir.resolve()
     workdir.mkdir(parents=True, exist_ok=True)
     threads = args.threads or len(os.sched_getaffinity(0))
-    known = {} if args.alone else {"public": packages.public(args.public, workdir)}
+    chosen = args.sections or list(SECTIONS)
+    beside_tf = not args.alone and any(not name.startswith("dpa3-") for name in chosen)
+    known = {"public": packages.public(args.public, workdir)} if beside_tf else {}
     known["dptf"] = packages.ours()
 
     def say(text):
         print(f"[{datetime.datetime.now():%H:%M:%S}] {text}", flush=True)
 
-    setup = sections.Setup(known, workdir, cases.water_systems(args.data), args.rounds, threads, say)
+    setup = sections.Setup(known, workdir, cases.water_systems(args.data), args.rounds, threads, say,
+                           None if args.alone else packages.public_torch(args.public_torch))  # fmt: skip
     head = [
         f"Machine: {machine(threads)}.",
         f"Load before the start: {os.getloadavg()[0]:.2f}. Date: {datetime.date.today()}.",
     ]
     results, failures = {}, []
-    for name in args.sections or SECTIONS:
+    for name in chosen:
         say(name)
         try:
             more = {"largest": args.largest} if name == "scaling" else {}

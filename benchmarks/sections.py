@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import cases
+import dpa3
 import measure
 import numpy as np
 
@@ -15,7 +16,7 @@ AGREEMENT = 1e-10
 
 @dataclasses.dataclass
 class Setup:
-    """What every section gets: the packages by heading (the public one may be missing), where to work, how often."""
+    """What every section gets: the packages by heading (the public ones may be missing), where to work, how often."""
 
     packages: dict
     workdir: Path
@@ -23,6 +24,12 @@ class Setup:
     rounds: int
     threads: int
     say: object
+    torch: object = None
+
+    def beside_torch(self):
+        """The same with the PyTorch backend in the place of the public TensorFlow backend."""
+        packages = {"public": self.torch} if self.torch else {}
+        return dataclasses.replace(self, packages={**packages, "dptf": self.ours})
 
     @property
     def ours(self):
@@ -112,12 +119,12 @@ def models(setup):
     return frozen, compressed if compressed.exists() else None
 
 
-def _lammps(setup, package, model, repeat, steps, **variables):
-    folder = setup.workdir / f"lammps-{package.name}"
+def _lammps(setup, package, model, repeat, steps, warm_up=0, folder="lammps", **variables):
+    folder = setup.workdir / f"{folder}-{package.name}"
     folder.mkdir(parents=True, exist_ok=True)
     frame = cases.first_frame(setup.systems[0])
     cases.write_lammps_data(folder / "water.lmp", frame)
-    (folder / "in.lammps").write_text(cases.lammps_script(model, repeat, steps))
+    (folder / "in.lammps").write_text(cases.lammps_script(model, repeat, steps, warm_up))
     result = measure.run(package.lammps("in.lammps"), folder, package.environ(setup.threads, **variables))
     loop = measure.number(r"Loop time of ([0-9.eE+-]+) on", result.output)
     atoms = int(measure.number(r"with (\d+) atoms", result.output))
@@ -209,6 +216,16 @@ def small_frames(setup, n_frames=1000):
         _row(what, "s", measure.column(found, "seconds"), True, {"report": last["dptf"]["report"]}),
         _row("`DeepPot(model)`: loading", "s", measure.column(found, "load"), True),
     ]
+
+
+def dpa3_training(setup):
+    """DPA-3: seconds per training step and memory, beside the PyTorch backend."""
+    return dpa3.training(setup.beside_torch(), _row)
+
+
+def dpa3_dynamics(setup):
+    """DPA-3 in LAMMPS, beside the PyTorch backend."""
+    return dpa3.molecular_dynamics(setup.beside_torch(), _row, _lammps, _agree)
 
 
 def scaling(setup, largest=1_000_000, public_largest=13_000):

@@ -56,6 +56,10 @@ def register(tf, op_module):
     def _put_rows(op, gx):
         return [m.dptf_take_rows(gx, op.inputs[1]), None, None]
 
+    @tf.RegisterGradient("DptfAddRows")
+    def _add_rows(op, g):
+        return [g, m.dptf_take_rows(g, op.inputs[2]), None]
+
     @tf.RegisterGradient("DptfPairDot")
     def _pair_dot(op, gg):
         u, v, start = op.inputs

@@ -160,9 +160,12 @@ class MessageBase : public OpKernel {
     return t.flat<T>().data();
   }
 
-  T* output(OpKernelContext* context, int index, const TensorShape& shape) const {
+  /// An output; in the memory of the input `from` where that has the same shape and nothing else reads it.
+  T* output(OpKernelContext* context, int index, const TensorShape& shape, int from = -1) const {
     Tensor* t = nullptr;
-    const absl::Status status = context->allocate_output(index, shape, &t);
+    const absl::Status status = from < 0
+                                    ? context->allocate_output(index, shape, &t)
+                                    : context->forward_input_or_allocate_output({from}, index, shape, &t);
     if (!status.ok()) {
       context->CtxFailure(status);
       return nullptr;
@@ -200,7 +203,7 @@ class MessageGradOp : public MessageBase<T> {
     const T* g_out = this->numbers(context, 0, p.owners * p.m);
     const T* g_y = this->numbers(context, 1, p.rows * p.kept);
     MessageGrad<T> d;
-    d.x = this->output(context, 0, context->input(2).shape());
+    d.x = this->output(context, 0, context->input(2).shape(), 1);
     d.u = this->output(context, 1, context->input(4).shape());
     d.v_rows = this->output(context, 2, context->input(5).shape());
     d.w = this->output(context, 3, context->input(6).shape());
@@ -236,7 +239,8 @@ class MessageGradGradOp : public MessageBase<T> {
     MessageGrad<T> d;
     T *dg_out = nullptr, *dg_y = nullptr;
     T** to[] = {&d.x, &d.u, &d.v_rows, &d.w, &d.weight, &d.skip, &d.rho, &dg_out, &dg_y};
-    for (int i = 0; i < 9; ++i) *to[i] = this->output(context, i, context->input(from[i]).shape());
+    for (int i = 0; i < 9; ++i)
+      *to[i] = this->output(context, i, context->input(from[i]).shape(), i == 0 ? 0 : i == 8 ? 5 : -1);
     if (!context->status().ok()) return;
     message_grad_grad(p, g_out, g_y, t, d, dg_out, dg_y, intra_op_parallel(context));
   }

@@ -217,6 +217,36 @@ class PutRowsOp : public OpKernel {
   }
 };
 
+// x with the rows of y added at their places, which are distinct; in the memory of x where nothing else reads
+// it.
+REGISTER_OP("DptfAddRows")
+DPTF_T.Input("x: T").Input("y: T").Input("index: int32").Output("sum: T").SetShapeFn(matrix);
+
+template <typename T>
+class AddRowsOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+  void Compute(OpKernelContext* context) override {
+    const Tensor &x = context->input(0), &y = context->input(1), &index = context->input(2);
+    const int64_t n = index.NumElements();
+    OP_REQUIRES(context,
+                x.dims() == 2 && y.dims() == 2 && y.dim_size(0) == n && y.dim_size(1) == x.dim_size(1) &&
+                    in_range(index, x.dim_size(0)),
+                invalid_argument("index leaves x, or y does not fit"));
+    const int64_t width = x.dim_size(1);
+    Tensor* sum;
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &sum));
+    const T *old = x.flat<T>().data(), *from = y.flat<T>().data();
+    T* to = sum->flat<T>().data();
+    if (to != old) std::copy(old, old + x.NumElements(), to);
+    const int* at = index.flat<int>().data();
+    intra_op_parallel(context)(n, width / 4 + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        for (int64_t c = 0; c < width; ++c) to[at[i] * width + c] += from[i * width + c];
+    });
+  }
+};
+
 REGISTER_OP("DptfPairDot")
 DPTF_T.Input("u: T").Input("v: T").Input("start: int32").Output("g: T").SetShapeFn([](InferenceContext* c) {
   c->set_output(0, c->Vector(kUnknown));
@@ -287,6 +317,7 @@ class PairApplyOp : public OpKernel {
   DPTF_KERNEL("DptfSegmentSum", SpreadOp<T, true>); \
   DPTF_KERNEL("DptfTakeRows", TakeRowsOp<T>);       \
   DPTF_KERNEL("DptfPutRows", PutRowsOp<T>);         \
+  DPTF_KERNEL("DptfAddRows", AddRowsOp<T>);         \
   DPTF_KERNEL("DptfPairDot", PairDotOp<T>);         \
   DPTF_KERNEL("DptfPairApply", PairApplyOp<T>)
 namespace for_float {

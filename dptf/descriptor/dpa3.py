@@ -10,7 +10,7 @@ from dptf.descriptor.charge_spin import ChargeSpinEmbedding, default_of
 from dptf.descriptor.interface import Descriptor, FrameInput, splits_virial
 from dptf.descriptor.mixed_statistics import MixedStatistics
 from dptf.descriptor.pairs import symmetric
-from dptf.descriptor.repflow import Geometry, RepFlowLayer, RepFlowOptions, State
+from dptf.descriptor.repflow import Geometry, RepFlowLayer, RepFlowOptions, State, edge_moments
 from dptf.descriptor.repflow_memory import bytes_per_atom
 from dptf.descriptor.repflow_table import FirstMessages, store_first_messages
 from dptf.descriptor.switches import switch
@@ -141,7 +141,8 @@ class DPA3(Descriptor):
         moment, edge_weight, edge_in = (
             tf.cast(x, self.precision) for x in (moment, sw / o.edge_norm, edge_in[:, None])
         )
-        return edge_in, cosine, Geometry(moment, edge_weight, angle_weight)
+        total = e.moments(moment, tf.ones_like(moment[:, :1]), of_neighbors=False)
+        return edge_in, cosine, Geometry(moment, edge_weight, angle_weight, total)
 
     def _embeddings(self, params, suffix, seeder):
         """Weights of the first edges (matrix, bias) and of the first angles (matrix)."""
@@ -202,7 +203,7 @@ class DPA3(Descriptor):
             if o.update_angle:
                 cosine_map = None
         if self.rotation_needed:
-            h = self.edges.moments(geometry.moment, state.edge, of_neighbors=False)
+            h = edge_moments(self.edges, geometry, state)
             self.rot_mat = tf.cast(tf.transpose(h, [0, 2, 1]), global_dtype())
         d = tf.concat([state.node, embedding], axis=1) if self.concat_output_tebd else state.node
         d = tf.reshape(tf.cast(d, global_dtype()), [-1, natoms[0], self.dim_out])

@@ -159,20 +159,31 @@ class RepFlowOptions:
 
 @dataclass
 class State:
-    """What a layer changes: nodes (nloc, n_dim), edges (n_edge, e_dim), angles (n_angle, a_dim, or 1 before the first update)."""
+    """What a layer changes: nodes (nloc, n_dim), edges (n_edge, e_dim), angles (n_angle, a_dim, or 1 before the first update).
+
+    The edges are `edge` and, where given, the vector `shift` (e_dim,): what layers add to all edges alike is kept as one vector.
+    """
 
     node: object
     edge: object
     angle: object
+    shift: object = None
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What layers read: moment weights (n_edge, 3), switch over N_e (n_edge,), angle weights (n_angle,)."""
+    """What layers read: moment weights (n_edge, 3), switch over N_e (n_edge,), angle weights (n_angle,), sums of the moment weights (n, 3, 1)."""
 
     moment: object
     edge_weight: object
     angle_weight: object
+    total: object
+
+
+def edge_moments(edges, geometry, state):
+    """Moments of the edges of a state, shape (n, 3, e_dim)."""
+    h = edges.moments(geometry.moment, state.edge, of_neighbors=False)
+    return h if state.shift is None else h + geometry.total * state.shift
 
 
 class RepFlowLayer:
@@ -240,7 +251,7 @@ class RepFlowLayer:
     # -- messages ---------------------------------------------------------------------------------------------------------
 
     def _stored_edge_step(self, edges, edge, weight, stored, update):
-        """The same in the first layer of a compressed model, from its tables."""
+        """The message and the edges of :meth:`_edge_step` in the first layer of a compressed model, from its tables."""
         z, width = stored.rows(), self.o.n_multi_edge_message * self.o.n_dim
         message = edges.sum_of_edges(z[:, :width] * weight[:, None])
         if not update:
@@ -248,28 +259,35 @@ class RepFlowLayer:
         skip, rho = self._combination("e_residual", self.o.e_dim, 2 if self.o.update_angle else 1)
         return message, skip * edge + rho[0] * z[:, width : width + self.o.e_dim]
 
-    def _edge_step(self, edges, node, node_all, edge, weight, *, message, update):
-        """Edge message to nodes and first update of edges: (message or None, edges or None)."""
+    def _edge_step(self, edges, node, node_all, state, weight, *, message, update):
+        """Edge message to nodes and first update of edges: (message or None, edges or None, their shift)."""
         names = [name for name, wanted in (("node_edge_linear", message), ("edge_self_linear", update)) if wanted]
         center, neighbor, own, bias = self._split_edge(names)
+        shift = state.shift
+        if shift is not None:
+            bias += tf.matmul(shift[None], own)[0]
         kept = None
         if update:
             skip, rho = self._combination("e_residual", self.o.e_dim, 2 if self.o.update_angle else 1)
             kept = skip, rho[0]
+            shift = shift if shift is None else skip * shift
         u = tf.nn.bias_add(tf.matmul(node, center), bias)
-        return edges.edge_message(
-            edge, own, u, tf.matmul(node_all, neighbor), weight, activation=self.activation, kept=kept
+        out, new = edges.edge_message(
+            state.edge, own, u, tf.matmul(node_all, neighbor), weight, activation=self.activation, kept=kept
         )
+        return out, new, shift
 
-    def _angle_step(self, edges, node, edge, angle, cosine_map, weight, *, message, update):
+    def _angle_step(self, edges, node, state, angle, cosine_map, weight, *, message, update):
         """Angle message to edges (of the angle edges) and update of angles."""
         o = self.o
+        e_small = edges.of_angle_edges(state.edge)
+        if state.shift is not None:
+            e_small += state.shift
         if o.compresses_by_layer:
             n_small = self._linear("a_compress_n_linear", node)
-            e_small = self._linear("a_compress_e_linear", edges.of_angle_edges(edge))
+            e_small = self._linear("a_compress_e_linear", e_small)
         else:
-            n_small = node[:, : o.n_compressed]
-            e_small = edges.of_angle_edges(edge[:, : o.e_compressed] if o.a_compress_rate else edge)
+            n_small, e_small = node[:, : o.n_compressed], e_small[:, : o.e_compressed]
         names = [name for name, wanted in (("edge_angle_linear1", message), ("angle_self_linear", update)) if wanted]
         w = tf.concat([self._maps[m][0] for m in names], axis=1)
         b = tf.concat([self._maps[m][1] for m in names], axis=0)
@@ -288,23 +306,23 @@ class RepFlowLayer:
             angle, own, u, tf.matmul(e_small, of_k), weight, activation=self.activation, kept=kept
         )
 
-    def _second_edge_update(self, edges, updated, message, edge):
-        """Add the update from angle messages (n_angle_edge, e_dim) to the edges."""
-        skip, rho = self._combination("e_residual", self.o.e_dim, 2)
-        del skip  # went into `updated`
+    def _second_edge_update(self, edges, updated, shift, message, before):
+        """Add the update from angle messages (n_angle_edge, e_dim) to the edges; returns edges and their shift."""
+        rho = self._combination("e_residual", self.o.e_dim, 2)[1][1]  # what is skipped went into `updated`
         if self.o.smooth_edge_update:
             # Without angles the message is zero, and the update the same for all such edges.
             constant = self.phi(self._maps["edge_angle_linear2"][1])
             new = self.phi(self._linear("edge_angle_linear2", message)) - constant
-            return updated + rho[1] * constant + edges.from_angle_edges(rho[1] * new)
-        message = edge + edges.from_angle_edges(message - edges.of_angle_edges(edge))
-        return updated + rho[1] * self.phi(self._linear("edge_angle_linear2", message))
+            shift = rho * constant if shift is None else shift + rho * constant
+            return edges.add_angle_edges(updated, rho * new), shift
+        message = edges.add_angle_edges(before, message - edges.of_angle_edges(before))
+        return updated + rho * self.phi(self._linear("edge_angle_linear2", message)), shift
 
-    def _node_update(self, edges, node, node_all, edge, message, geometry):
+    def _node_update(self, edges, node, node_all, state, message, geometry):
         o = self.o
         new = [self.phi(self._linear("node_self_mlp", node))]
         moments = [
-            edges.moments(geometry.moment, edge, of_neighbors=False),
+            edge_moments(edges, geometry, state),
             edges.moments(geometry.moment, node_all, of_neighbors=True),
         ]
         symmetric = tf.concat([self._symmetrised(h) for h in moments], axis=1)
@@ -341,29 +359,38 @@ class RepFlowLayer:
         """
         if self.o.sequential_update:
             return self._sequential(edges, state, node_all, geometry, cosine_map, angles_needed)
+        shift = None
         if stored is not None:
-            message, new_edge = self._stored_edge_step(edges, state.edge, geometry.edge_weight, stored, edges_needed)
+            message, edge = self._stored_edge_step(edges, state.edge, geometry.edge_weight, stored, edges_needed)
         else:
-            message, new_edge = self._edge_step(
-                edges, state.node, node_all, state.edge, geometry.edge_weight, message=True, update=edges_needed
+            message, edge, shift = self._edge_step(
+                edges, state.node, node_all, state, geometry.edge_weight, message=True, update=edges_needed
             )
-        new_angle = state.angle
+        angle = state.angle
         if self.o.update_angle and edges_needed:
-            to_edges, new_angle = self._angle_step(
-                edges, state.node, state.edge, state.angle, cosine_map, geometry.angle_weight, message=True,
+            to_edges, angle = self._angle_step(
+                edges,
+                state.node,
+                state,
+                state.angle,
+                cosine_map,
+                geometry.angle_weight,
+                message=True,
                 update=angles_needed,
-            )  # fmt: skip
-            new_edge = self._second_edge_update(edges, new_edge, to_edges, state.edge)
-        return State(self._node_update(edges, state.node, node_all, state.edge, message, geometry), new_edge, new_angle)
+            )
+            edge, shift = self._second_edge_update(edges, edge, shift, to_edges, state.edge)
+        node = self._node_update(edges, state.node, node_all, state, message, geometry)
+        return State(node, edge, angle, shift)
 
     def _sequential(self, edges, state, node_all, geometry, cosine_map, angles_needed):
         """Edges, angles, edges again, then nodes, each from the newest of the others."""
         node, weight = state.node, geometry.angle_weight
-        _, edge = self._edge_step(edges, node, node_all, state.edge, geometry.edge_weight, message=False, update=True)
-        _, angle = self._angle_step(edges, node, edge, state.angle, cosine_map, weight, message=False, update=True)
-        to_edges, _ = self._angle_step(edges, node, edge, angle, None, weight, message=True, update=False)
-        edge = self._second_edge_update(edges, edge, to_edges, edge)
-        message, _ = self._edge_step(edges, node, node_all, edge, geometry.edge_weight, message=True, update=False)
-        return State(
-            self._node_update(edges, node, node_all, edge, message, geometry), edge, angle if angles_needed else None
-        )
+        _, edge, shift = self._edge_step(edges, node, node_all, state, geometry.edge_weight, message=False, update=True)
+        first = State(node, edge, None, shift)
+        _, angle = self._angle_step(edges, node, first, state.angle, cosine_map, weight, message=False, update=True)
+        to_edges, _ = self._angle_step(edges, node, first, angle, None, weight, message=True, update=False)
+        edge, shift = self._second_edge_update(edges, edge, shift, to_edges, edge)
+        newest = State(node, edge, None, shift)
+        message, _, _ = self._edge_step(edges, node, node_all, newest, geometry.edge_weight, message=True, update=False)
+        node = self._node_update(edges, node, node_all, newest, message, geometry)
+        return State(node, edge, angle if angles_needed else None, shift)

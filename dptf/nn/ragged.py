@@ -51,6 +51,12 @@ class Edges:
             return op_module.dptf_put_rows(y, self.a_edge, n)
         return tf.scatter_nd(self.a_edge[:, None], y, tf.stack([n, tf.shape(y)[1]]))
 
+    def add_angle_edges(self, x, y):
+        """x (n_edge, d) with the rows y (n_angle_edge, d) added at their edges."""
+        if self.fused:
+            return op_module.dptf_add_rows(x, y, self.a_edge)
+        return x + self.from_angle_edges(y)
+
     def centers_to_angle_edges(self, x):
         """Rows of x (n_center, d) for every angle edge."""
         if self.fused:

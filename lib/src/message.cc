@@ -1,6 +1,7 @@
 #include "dptf/message.h"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -103,11 +104,10 @@ struct Partials {
 };
 
 template <typename T>
-void collect(const Message<T>& p, const std::vector<T>& terms, T* dv, const ParallelFor& parallel) {
+void collect(const Message<T>& p, const T* terms, T* dv, const ParallelFor& parallel) {
   if (p.local) return;
-  parallel(
-      p.n_v, std::max<int64_t>(1, p.rows / std::max<int64_t>(p.n_v, 1)) * p.columns(),
-      [&](int64_t begin, int64_t end) { DPTF_ISA_CALL(message_collect(p, terms.data(), begin, end, dv)); });
+  parallel(p.n_v, std::max<int64_t>(1, p.rows / std::max<int64_t>(p.n_v, 1)) * p.columns(),
+           [&](int64_t begin, int64_t end) { DPTF_ISA_CALL(message_collect(p, terms, begin, end, dv)); });
 }
 
 }  // namespace
@@ -154,14 +154,14 @@ void message_grad(const Message<T>& p, const T* g_out, const T* g_y, const Messa
                   const ParallelFor& parallel) {
   const Work<T> work(p);
   Partials<T> partials(p, work, d.weight != nullptr);
-  std::vector<T> terms(p.local ? 0 : p.rows * p.columns());
+  const std::unique_ptr<T[]> terms(new T[p.local ? 0 : p.rows * p.columns()]);  // all of it is written
   work.run(p, 3, parallel, [&](MessageChunk<T>& chunk, int64_t c) {
     chunk.d = d;
     partials.put(p, work, c, &chunk.d);
-    chunk.v_terms = terms.data();
+    chunk.v_terms = terms.get();
     DPTF_ISA_CALL(message_backward(p, work.weights, chunk, g_out, g_y));
   });
-  collect(p, terms, d.v_rows, parallel);
+  collect(p, terms.get(), d.v_rows, parallel);
   partials.sum(p, work, d);
 }
 
@@ -170,14 +170,14 @@ void message_grad_grad(const Message<T>& p, const T* g_out, const T* g_y, const 
                        const MessageGrad<T>& d, T* d_g_out, T* d_g_y, const ParallelFor& parallel) {
   const Work<T> work(p);
   Partials<T> partials(p, work, true);
-  std::vector<T> terms(p.local ? 0 : p.rows * p.columns());
+  const std::unique_ptr<T[]> terms(new T[p.local ? 0 : p.rows * p.columns()]);  // all of it is written
   work.run(p, 6, parallel, [&](MessageChunk<T>& chunk, int64_t c) {
     chunk.d = d;
     partials.put(p, work, c, &chunk.d);
-    chunk.v_terms = terms.data();
+    chunk.v_terms = terms.get();
     DPTF_ISA_CALL(message_second(p, work.weights, chunk, g_out, g_y, t, d_g_out, d_g_y));
   });
-  collect(p, terms, d.v_rows, parallel);
+  collect(p, terms.get(), d.v_rows, parallel);
   partials.sum(p, work, d);
 }
 

@@ -20,7 +20,7 @@ def modules(monkeypatch):
     import sections
 
     yield cases, measure, run, sections
-    for name in ("cases", "measure", "run", "sections", "packages"):
+    for name in ("cases", "dpa3", "measure", "run", "sections", "packages"):
         sys.modules.pop(name, None)
 
 
@@ -86,6 +86,18 @@ def test_small_frames_are_water_at_liquid_density(modules):
     bonds = np.linalg.norm(x[:, :, 1:] - x[:, :, :1], axis=-1)
     assert 0.7 < bonds.min() and bonds.max() < 1.3
     assert not np.allclose(coord[0], coord[1])
+
+
+def test_steps_of_a_training_log(modules):
+    """Both packages tell the time since the row before; the first interval holds the start."""
+    import dpa3
+
+    rows = "".join(
+        f"INFO Batch {n:7d}: total wall time = {t} s, eta\n" for n, t in ((1, 50.0), (3, 8.0), (6, 9.0), (9, 15.0))
+    )
+    assert dpa3.seconds_per_step(rows) == 4.0
+    with pytest.raises(modules[1].RunFailed):
+        dpa3.seconds_per_step(rows[:40])
 
 
 def test_unknown_section(modules, capsys):

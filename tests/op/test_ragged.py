@@ -221,11 +221,12 @@ def test_linear_maps_equal_plain_ops():
             spread = edges.centers_to_angle_edges(t)
             cos = edges.cosines(u)
             scalar = tf.reduce_sum(h**3) + tf.reduce_sum(put @ mix[0]) + tf.reduce_sum(spread**3 * taken[:, :2])
-            scalar += tf.reduce_sum(cos**3)
+            added = edges.add_angle_edges(2.0 * e, tf.sin(taken))
+            scalar += tf.reduce_sum(cos**3) + tf.reduce_sum(added**3 * e)
             every = [w, e, n, u, t]
             first = gradients(scalar, every)
             second = gradients(tf.add_n([tf.reduce_sum(tf.sin(g)) for g in first]), every)
-            results.append(session.run([h, taken, put, spread, cos, *first, *second]))
+            results.append(session.run([h, taken, put, spread, cos, added, *first, *second]))
         for a, b in zip(*results):
             assert np.abs(a - b).max() <= 1e-12 * np.abs(b).max()
 

@@ -48,13 +48,13 @@ void check_message(const Message<T>& p);
 template <typename T>
 void message(const Message<T>& p, T* out, T* y, const ParallelFor& parallel);
 
-/// Derivatives of <g_out, out> + <g_y, y>.
+/// Derivatives of <g_out, out> + <g_y, y>. With y as wide as x, d.x may be the memory of g_y.
 template <typename T>
 void message_grad(const Message<T>& p, const T* g_out, const T* g_y, const MessageGrad<T>& d,
                   const ParallelFor& parallel);
 
 /// With t the tangent (x, u, v_rows, w used), phi = <t, message_grad>: derivatives of phi with respect to the
-/// arrays of the message and to g_out and g_y.
+/// arrays of the message and to g_out and g_y. d.x may be the memory of t.x, and d_g_y that of g_y.
 template <typename T>
 struct MessageTangent {
   const T *x = nullptr, *u = nullptr, *v_rows = nullptr, *w = nullptr;

@@ -24,10 +24,11 @@ struct MessageChunk {
 /// Rows that are computed together: their activations stay in the caches next to the core.
 constexpr int64_t kMessageTile = 32;
 
-/// Working memory of one chunk: two tiles of x, three of the activations, one of the gradient of x.
+/// Working memory of one chunk: two tiles of x, two of the activations, one of the gradient of x, and a
+/// vector of any instruction set for every row.
 template <typename T>
 int64_t message_scratch(const MessageWeights<T>& w, int64_t k_rows) {
-  return kMessageTile * (2 * k_rows + 3 * w.c_pad + w.k_pad);
+  return kMessageTile * (2 * k_rows + 2 * w.c_pad + w.k_pad + 64 / static_cast<int64_t>(sizeof(T)));
 }
 
 #define DPTF_DECLARE_MESSAGE(ISA)                                                                      \

@@ -11,35 +11,68 @@ namespace dptf {
 // Branch-free elementary functions that compilers vectorise inside loops. One definition serves training and
 // inference: results must not depend on which of the two evaluated a model.
 
-/// exp(y) - 1 for 0 <= y <= 700, relative error below 4e-16.
-/// y = n ln2 + r with |r| <= ln2/2; exp(y) - 1 = 2^n (exp(r) - 1) + (2^n - 1), where the first factor is a
-/// Taylor sum.
-DPTF_INLINE double expm1_positive(double y) {
-  constexpr double kRound =
+/// The numbers of exp(y) = 2^n exp(r) with y = n ln2 + r, |r| <= ln2 / 2, and exp(r) - 1 as a Taylor sum.
+template <typename T>
+struct ExpSeries;
+
+template <>
+struct ExpSeries<double> {
+  static constexpr double kRound =
       6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer kept in the low bits
-  const double shifted = y * 1.4426950408889634074 + kRound;
-  const double n = shifted - kRound;
-  const double r = (y - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
-  double p = 1.0 / 6227020800.0;
-  p = p * r + 1.0 / 479001600.0;
-  p = p * r + 1.0 / 39916800.0;
-  p = p * r + 1.0 / 3628800.0;
-  p = p * r + 1.0 / 362880.0;
-  p = p * r + 1.0 / 40320.0;
-  p = p * r + 1.0 / 5040.0;
-  p = p * r + 1.0 / 720.0;
-  p = p * r + 1.0 / 120.0;
-  p = p * r + 1.0 / 24.0;
-  p = p * r + 1.0 / 6.0;
-  p = p * r + 0.5;
-  p = p * r * r + r;
+  static constexpr double kLog2e = 1.4426950408889634074, kLn2High = 6.93147180369123816490e-01,
+                          kLn2Low = 1.90821492927058770002e-10, kLimit = 700.0;
+  static constexpr int kBias = 1023, kShift = 52;
+  /// V: double, or a vector of them. Relative error below 4e-16.
+  template <typename V>
+  static DPTF_INLINE_MEMBER V sum(V r) {
+    V p = V{} + 1.0 / 6227020800.0;
+    p = p * r + 1.0 / 479001600.0;
+    p = p * r + 1.0 / 39916800.0;
+    p = p * r + 1.0 / 3628800.0;
+    p = p * r + 1.0 / 362880.0;
+    p = p * r + 1.0 / 40320.0;
+    p = p * r + 1.0 / 5040.0;
+    p = p * r + 1.0 / 720.0;
+    p = p * r + 1.0 / 120.0;
+    p = p * r + 1.0 / 24.0;
+    p = p * r + 1.0 / 6.0;
+    p = p * r + 0.5;
+    return p * r * r + r;
+  }
+};
+
+template <>
+struct ExpSeries<float> {
+  static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
+  static constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f,
+                         kLimit = 87.0f;
+  static constexpr int kBias = 127, kShift = 23;
+  /// Relative error below 1e-8.
+  template <typename V>
+  static DPTF_INLINE_MEMBER V sum(V r) {
+    V p = V{} + 1.0f / 5040.0f;
+    p = p * r + 1.0f / 720.0f;
+    p = p * r + 1.0f / 120.0f;
+    p = p * r + 1.0f / 24.0f;
+    p = p * r + 1.0f / 6.0f;
+    p = p * r + 0.5f;
+    return p * r * r + r;
+  }
+};
+
+/// exp(y) - 1 for 0 <= y <= 700, relative error below 4e-16: 2^n (exp(r) - 1) + (2^n - 1).
+DPTF_INLINE double expm1_positive(double y) {
+  using S = ExpSeries<double>;
+  const double shifted = y * S::kLog2e + S::kRound;
+  const double n = shifted - S::kRound;
+  const double r = (y - n * S::kLn2High) - n * S::kLn2Low;
   int64_t bits;
   std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 1023)
-         << 52;  // the integer sits in the low bits; the magic constant's own bits leave by the shift
+  // The integer sits in the low bits; the magic constant's own bits leave by the shift.
+  bits = (bits + S::kBias) << S::kShift;
   double scale;
   std::memcpy(&scale, &bits, sizeof scale);
-  return scale * p + (scale - 1.0);
+  return scale * S::sum(r) + (scale - 1.0);
 }
 
 /// tanh(x), relative error below 1e-15 over the whole line.

@@ -1,7 +1,7 @@
 // Inner loops of the message step. A tile of rows is multiplied into a buffer that stays in the caches,
 // activated, reduced into its owners and, going back, multiplied into the gradient of x and of the weight.
-#include "dptf/activation.h"
 #include "dptf/message_kernels.h"
+#include "dptf/simd_activation.h"
 #include "dptf/simd_vec.h"
 
 namespace dptf {
@@ -42,8 +42,8 @@ DPTF_INLINE void tile(int64_t depth, const T* a, int64_t ars, int64_t aks, const
 
 /// C[rows, n] (+)= A B with rows a multiple of kRows and n of the vector length.
 template <typename T>
-DPTF_INLINE void multiply(int64_t rows, int64_t depth, const T* a, int64_t ars, int64_t aks, const T* b,
-                          int64_t ldb, T* c, int64_t ldc, int64_t n, bool add) {
+__attribute__((noinline)) void multiply(int64_t rows, int64_t depth, const T* a, int64_t ars, int64_t aks,
+                                        const T* b, int64_t ldb, T* c, int64_t ldc, int64_t n, bool add) {
   constexpr int64_t L = kLanes<T>;
   int64_t j = 0;
   while (j < n) {
@@ -59,155 +59,6 @@ DPTF_INLINE void multiply(int64_t rows, int64_t depth, const T* a, int64_t ars, 
         tile<1>(depth, ar, ars, aks, b + j, ldb, cr, ldc, add);
     }
     j += wide * L;
-  }
-}
-
-/// Integers as wide as the numbers of V, which is T or Vec<T>.
-template <typename V>
-struct BitsOf;
-template <>
-struct BitsOf<float> {
-  typedef int32_t type;
-};
-template <>
-struct BitsOf<double> {
-  typedef int64_t type;
-};
-template <>
-struct BitsOf<Vec<float>> {
-  typedef int32_t type __attribute__((vector_size(kVectorBytes)));
-};
-template <>
-struct BitsOf<Vec<double>> {
-  typedef int64_t type __attribute__((vector_size(kVectorBytes)));
-};
-
-/// exp(y) = 2^n exp(r) with y = n ln2 + r, |r| <= ln2 / 2; relative error of a few units in the last place.
-template <typename V>
-DPTF_INLINE V exp_clamped(V y, float) {
-  const V high = V{} + 87.0f, low = V{} - 87.0f;
-  y = y < high ? y : high;
-  y = y > low ? y : low;
-  const V shifted = y * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the integer is left in the low bits
-  const V n = shifted - 12582912.0f;
-  const V r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
-  V p = V{} + 1.0f / 5040.0f;
-  p = p * r + 1.0f / 720.0f;
-  p = p * r + 1.0f / 120.0f;
-  p = p * r + 1.0f / 24.0f;
-  p = p * r + 1.0f / 6.0f;
-  p = p * r + 0.5f;
-  p = p * r * r + r + 1.0f;
-  typename BitsOf<V>::type bits;
-  __builtin_memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 127) << 23;
-  V scale;
-  __builtin_memcpy(&scale, &bits, sizeof scale);
-  return scale * p;
-}
-
-template <typename V>
-DPTF_INLINE V exp_clamped(V y, double) {
-  const V high = V{} + 700.0, low = V{} - 700.0;
-  y = y < high ? y : high;
-  y = y > low ? y : low;
-  const V shifted = y * 1.4426950408889634074 + 6755399441055744.0;  // 1.5 * 2^52
-  const V n = shifted - 6755399441055744.0;
-  const V r = (y - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
-  V p = V{} + 1.0 / 6227020800.0;
-  p = p * r + 1.0 / 479001600.0;
-  p = p * r + 1.0 / 39916800.0;
-  p = p * r + 1.0 / 3628800.0;
-  p = p * r + 1.0 / 362880.0;
-  p = p * r + 1.0 / 40320.0;
-  p = p * r + 1.0 / 5040.0;
-  p = p * r + 1.0 / 720.0;
-  p = p * r + 1.0 / 120.0;
-  p = p * r + 1.0 / 24.0;
-  p = p * r + 1.0 / 6.0;
-  p = p * r + 0.5;
-  p = p * r * r + r + 1.0;
-  typename BitsOf<V>::type bits;
-  __builtin_memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 1023) << 52;
-  V scale;
-  __builtin_memcpy(&scale, &bits, sizeof scale);
-  return scale * p;
-}
-
-template <typename T, typename V>
-DPTF_INLINE V sigmoid(V x) {
-  return T(1) / (T(1) + exp_clamped<V>(-x, T()));
-}
-
-/// silu below the threshold, above it a tanh with the same value and slope there. tanh(z) = 2 sigmoid(2 z) -
-/// 1, so one sigmoid serves both sides.
-template <typename T>
-struct Silut {
-  static constexpr bool kVector = true;
-  T threshold, slope, constant;
-  explicit Silut(T t) : threshold(t) {
-    const T s = sigmoid<T>(t);
-    slope = s * (1 + t * (1 - s));
-    constant = t * s;
-  }
-  template <typename V>
-  DPTF_INLINE_MEMBER void operator()(V x, V f[3]) const {
-    const auto low = x < V{} + threshold;
-    const V above = 2 * slope * (x - threshold);
-    const V y = low ? x : above;
-    const V s = sigmoid<T>(y), d = s * (1 - s), t = 2 * s - 1, q = slope * (1 - t * t);
-    const V f0 = x * s, f1 = s + x * d, f2 = d * (2 + x * (1 - 2 * s)), g0 = t + constant,
-            g2 = -2 * slope * t * q;
-    f[0] = low ? f0 : g0;
-    f[1] = low ? f1 : q;
-    f[2] = low ? f2 : g2;
-  }
-};
-
-template <typename T>
-struct Silu {
-  static constexpr bool kVector = true;
-  template <typename V>
-  DPTF_INLINE_MEMBER void operator()(V x, V f[3]) const {
-    const V s = sigmoid<T>(x), d = s * (1 - s);
-    f[0] = x * s;
-    f[1] = s + x * d;
-    f[2] = d * (2 + x * (1 - 2 * s));
-  }
-};
-
-template <Activation A, typename T>
-struct Plain {
-  static constexpr bool kVector = false;
-  DPTF_INLINE_MEMBER void operator()(T x, T f[3]) const {
-    T g[4];
-    activation_derivatives<A>(x, g);
-    f[0] = g[0], f[1] = g[1], f[2] = g[2];
-  }
-};
-
-template <typename T, typename F>
-DPTF_INLINE void with_activation(const Message<T>& p, F&& f) {
-  switch (p.activation) {
-    case 1:
-      return f(Plain<Activation::tanh, T>());
-    case 2:
-      return f(Plain<Activation::gelu, T>());
-    case 3:
-      return f(Plain<Activation::relu, T>());
-    case 4:
-      return f(Plain<Activation::relu6, T>());
-    case 5:
-      return f(Plain<Activation::softplus, T>());
-    case 6:
-      return f(Plain<Activation::sigmoid, T>());
-    case 7:
-      return f(Silu<T>());
-    case 8:
-      return f(Silut<T>(p.threshold));
-    default:
-      return f(Plain<Activation::linear, T>());
   }
 }
 
@@ -236,25 +87,15 @@ DPTF_INLINE void for_columns(int64_t n, F&& f) {
   for (; c < n; ++c) f(T(0), c);
 }
 
-/// A sum over columns, of vectors and of single numbers.
-template <typename T>
-struct Total {
-  Vec<T> many = {};
-  T one = 0;
-  DPTF_INLINE_MEMBER void add(T x) { one += x; }
-  DPTF_INLINE_MEMBER void add(Vec<T> x) { many += x; }
-  DPTF_INLINE_MEMBER T value() const { return one + sum<T>(many); }
-};
-
 DPTF_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-/// A view of rows [r0, r0 + n) of x that may be read kRows beyond: x itself, or a padded copy.
+/// Rows [r0, r0 + n) of x, up to a multiple of kRows: x itself, or a padded copy.
 template <typename T>
 struct XTile {
   const T* data;
   int64_t ld;
-  XTile(const T* x, int64_t rows, int64_t k, int64_t r0, int64_t n, T* copy) : data(x + r0 * k), ld(k) {
-    if (k % kRows == 0 && r0 + round_up(n, kRows) <= rows) return;
+  XTile(const T* x, int64_t k, int64_t r0, int64_t n, T* copy) : data(x + r0 * k), ld(k) {
+    if (k % kRows == 0 && n % kRows == 0) return;
     ld = round_up(k, kRows);
     data = copy;
     for (int64_t r = 0; r < n; ++r)
@@ -265,150 +106,215 @@ struct XTile {
 /// The buffers of a chunk.
 template <typename T>
 struct Buffers {
-  T *x, *x2, *a, *b, *c, *gx;
-  Buffers(T* s, int64_t k_rows, int64_t c_pad) {
+  T *x, *x2, *a, *b, *gx, *dot;
+  Buffers(T* s, int64_t k_rows, const MessageWeights<T>& w) {
     x = s;
     x2 = x + kMessageTile * k_rows;
     a = x2 + kMessageTile * k_rows;
-    b = a + kMessageTile * c_pad;
-    c = b + kMessageTile * c_pad;
-    gx = c + kMessageTile * c_pad;
+    b = a + kMessageTile * w.c_pad;
+    gx = b + kMessageTile * w.c_pad;
+    dot = gx + kMessageTile * w.k_pad;
+  }
+};
+
+/// The rows of a tile by owner. Columns are the outer loop of what is done to them, so that the numbers of
+/// the owner and the sums into it stay in registers.
+struct Runs {
+  const int* start;
+  int64_t o;
+
+  /// Calls f(owner, t0, t1) for the rows [r0 + t0, r0 + t1) of every owner among the n rows from r0 on.
+  template <typename F>
+  DPTF_INLINE_MEMBER void operator()(int64_t r0, int64_t n, F&& f) {
+    for (int64_t t0 = 0; t0 < n;) {
+      while (r0 + t0 >= start[o + 1]) ++o;
+      const int64_t t1 = start[o + 1] - r0 < n ? start[o + 1] - r0 : n;
+      f(o, t0, t1);
+      t0 = t1;
+    }
+  }
+};
+
+/// Sums over the columns of every row of a tile, a vector for each.
+template <typename T>
+struct RowTotals {
+  T* at;
+  DPTF_INLINE_MEMBER void clear(int64_t n) const {
+    for (int64_t t = 0; t < n; ++t) store(at + t * kLanes<T>, Vec<T>{});
+  }
+  DPTF_INLINE_MEMBER void add(int64_t t, T x) const { at[t * kLanes<T>] += x; }
+  DPTF_INLINE_MEMBER void add(int64_t t, Vec<T> x) const {
+    store(at + t * kLanes<T>, load(at + t * kLanes<T>) + x);
+  }
+  DPTF_INLINE_MEMBER T value(int64_t t) const { return sum<T>(load(at + t * kLanes<T>)); }
+};
+
+/// Where the derivatives of V of a row go: into the rows of the block, or into a row of their own that is
+/// summed up later.
+template <typename T>
+struct VTerms {
+  bool local;
+  int64_t columns;
+  const int* v;
+  T *rows, *terms;
+  VTerms(const Message<T>& p, const MessageChunk<T>& chunk)
+      : local(p.local), columns(p.columns()), v(p.v), rows(chunk.d.v_rows), terms(chunk.v_terms) {
+    if (!local) return;
+    for (int64_t i = chunk.begin * columns; i < chunk.end * columns; ++i) rows[i] = 0;
+  }
+  template <typename V>
+  DPTF_INLINE_MEMBER void add(int64_t r, int64_t c, V g) const {
+    T* at = local ? rows + static_cast<int64_t>(v[r]) * columns : terms + r * columns;
+    put<V>(at, c, local ? get<V>(at, c) + g : g);
   }
 };
 
 template <typename T>
 struct Forward {
-  const Message<T>& p;
-  const MessageWeights<T>& w;
-  const MessageChunk<T>& chunk;
+  const Message<T>& problem;
+  const MessageWeights<T>& weights;
+  const MessageChunk<T>& part;
   T *out, *y;
 
   template <typename Act>
   DPTF_INLINE_MEMBER void operator()(const Act act) const {
+    // Copies: a store of a vector may alias anything that is not local, which would be read again after each.
+    const Message<T> p = problem;
+    const MessageWeights<T> w = weights;
+    const MessageChunk<T> chunk = part;
     const int64_t m = p.m, kept = p.kept, columns = m + kept, k = p.k;
-    const Buffers<T> buffer(chunk.scratch, round_up(k, kRows), w.c_pad);
+    const Buffers<T> buffer(chunk.scratch, round_up(k, kRows), w);
+    const bool wide = k > 1 || kept == 1;
     for (int64_t i = chunk.begin * m; i < chunk.end * m; ++i) out[i] = 0;
-    int64_t o = chunk.begin;
+    Runs runs{p.start, chunk.begin};
     const int64_t r_end = p.start[chunk.end];
     for (int64_t r0 = p.start[chunk.begin]; r0 < r_end; r0 += kMessageTile) {
       const int64_t n = r_end - r0 < kMessageTile ? r_end - r0 : kMessageTile, padded = round_up(n, kRows);
-      const XTile<T> x(p.x, p.rows, k, r0, n, buffer.x);
+      const XTile<T> x(p.x, k, r0, n, buffer.x);
       multiply(padded, k, x.data, x.ld, int64_t(1), w.w, w.c_pad, buffer.a, w.c_pad, w.c_pad, false);
-      for (int64_t t = 0; t < n; ++t) {
-        const int64_t r = r0 + t;
-        while (r >= p.start[o + 1]) ++o;
-        const T* __restrict z = buffer.a + t * w.c_pad;
-        const T* __restrict u = p.u + o * columns;
-        const T* __restrict v = p.v_rows + static_cast<int64_t>(p.v[r]) * columns;
-        T* __restrict ro = out + o * m;
-        const T sw = p.w[r];
+      runs(r0, n, [&](int64_t o, int64_t t0, int64_t t1) __attribute__((always_inline)) {
+        const T* u = p.u + o * columns;
+        const auto z = [&](auto zero, int64_t t, int64_t c) __attribute__((always_inline)) {
+          using V = decltype(zero);
+          return get<V>(buffer.a + t * w.c_pad, c) + get<V>(u, c) +
+                 get<V>(p.v_rows + static_cast<int64_t>(p.v[r0 + t]) * columns, c);
+        };
         for_columns<T, Act::kVector>(m, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
-          V f[3];
-          act(get<V>(z, c) + get<V>(u, c) + get<V>(v, c), f);
-          put<V>(ro, c, get<V>(ro, c) + sw * f[0]);
+          V total = get<V>(out + o * m, c);
+          for (int64_t t = t0; t < t1; ++t) {
+            V f[3];
+            act(z(zero, t, c), f);
+            total += p.w[r0 + t] * f[0];
+          }
+          put<V>(out + o * m, c, total);
         });
-        T* __restrict ry = y + r * kept;
-        const T* __restrict xr = p.x + r * k;
-        const T x0 = xr[0];
-        const bool wide = k > 1 || kept == 1;
         for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
-          V f[3];
-          act(get<V>(z, m + c) + get<V>(u, m + c) + get<V>(v, m + c), f);
-          const V own = wide ? get<V>(xr, c) : zero + x0;
-          put<V>(ry, c, get<V>(p.rho, c) * f[0] + get<V>(p.skip, c) * own);
+          const V rho = get<V>(p.rho, c), skip = get<V>(p.skip, c);
+          for (int64_t t = t0; t < t1; ++t) {
+            V f[3];
+            act(z(zero, t, m + c), f);
+            const T* xr = p.x + (r0 + t) * k;
+            const V own = wide ? get<V>(xr, c) : xr[0] - zero;
+            put<V>(y + (r0 + t) * kept, c, rho * f[0] + skip * own);
+          }
         });
-      }
+      });
     }
   }
 };
 
-template <typename T>
+template <typename T, bool WEIGHTS>
 struct Backward {
-  const Message<T>& p;
-  const MessageWeights<T>& w;
-  const MessageChunk<T>& chunk;
+  const Message<T>& problem;
+  const MessageWeights<T>& weights;
+  const MessageChunk<T>& part;
   const T *g_out, *g_y;
 
   template <typename Act>
   DPTF_INLINE_MEMBER void operator()(const Act act) const {
+    const Message<T> p = problem;
+    const MessageWeights<T> w = weights;
+    const MessageChunk<T> chunk = part;
     const int64_t m = p.m, kept = p.kept, columns = m + kept, k = p.k, k_rows = round_up(k, kRows);
-    const MessageGrad<T>& d = chunk.d;
-    const Buffers<T> buffer(chunk.scratch, k_rows, w.c_pad);
-    for (int64_t i = chunk.begin * columns; i < chunk.end * columns; ++i) d.u[i] = 0;
-    if (p.local)
-      for (int64_t i = chunk.begin * columns; i < chunk.end * columns; ++i) d.v_rows[i] = 0;
-    int64_t o = chunk.begin;
-    const int64_t r_end = p.start[chunk.end];
+    const MessageGrad<T> d = chunk.d;
+    const Buffers<T> buffer(chunk.scratch, k_rows, w);
+    const RowTotals<T> dot{buffer.dot};
+    const VTerms<T> dv(p, chunk);
     const bool wide = k > 1 || kept == 1;
+    for (int64_t i = chunk.begin * columns; i < chunk.end * columns; ++i) d.u[i] = 0;
+    Runs runs{p.start, chunk.begin};
+    const int64_t r_end = p.start[chunk.end];
     for (int64_t r0 = p.start[chunk.begin]; r0 < r_end; r0 += kMessageTile) {
       const int64_t n = r_end - r0 < kMessageTile ? r_end - r0 : kMessageTile, padded = round_up(n, kRows);
-      const XTile<T> x(p.x, p.rows, k, r0, n, buffer.x);
+      const XTile<T> x(p.x, k, r0, n, buffer.x);
       multiply(padded, k, x.data, x.ld, int64_t(1), w.w, w.c_pad, buffer.a, w.c_pad, w.c_pad, false);
-      for (int64_t t = 0; t < n; ++t) {
-        const int64_t r = r0 + t;
-        while (r >= p.start[o + 1]) ++o;
-        T* __restrict z = buffer.a + t * w.c_pad;
-        const T* __restrict u = p.u + o * columns;
-        const T* __restrict v = p.v_rows + static_cast<int64_t>(p.v[r]) * columns;
-        T* __restrict du = d.u + o * columns;
-        const T* __restrict go = g_out + o * m;
-        const T sw = p.w[r];
-        Total<T> dot;
+      dot.clear(n);
+      runs(r0, n, [&](int64_t o, int64_t t0, int64_t t1) __attribute__((always_inline)) {
+        const T* u = p.u + o * columns;
+        T* du = d.u + o * columns;
+        // Puts the derivative in the argument of the activation at its place.
+        const auto back = [&](auto zero, int64_t t, int64_t c, auto&& g_of) __attribute__((always_inline)) {
+          using V = decltype(zero);
+          T* z = buffer.a + t * w.c_pad;
+          V f[3];
+          act(get<V>(z, c) + get<V>(u, c) + get<V>(p.v_rows + static_cast<int64_t>(p.v[r0 + t]) * columns, c),
+              f);
+          const V g = g_of(f);
+          put<V>(z, c, g);
+          dv.add(r0 + t, c, g);
+          return g;
+        };
         for_columns<T, Act::kVector>(m, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
-          V f[3];
-          act(get<V>(z, c) + get<V>(u, c) + get<V>(v, c), f);
-          const V gc = get<V>(go, c), g = sw * gc * f[1];
-          dot.add(gc * f[0]);
-          put<V>(z, c, g);
-          put<V>(du, c, get<V>(du, c) + g);
+          V total = get<V>(du, c);
+          const V gc = get<V>(g_out + o * m, c);
+          for (int64_t t = t0; t < t1; ++t)
+            total += back(zero, t, c, [&](const V* f) __attribute__((always_inline)) {
+              dot.add(t, gc * f[0]);
+              return p.w[r0 + t] * gc * f[1];
+            });
+          put<V>(du, c, total);
         });
-        d.w[r] = dot.value();
-        const T* __restrict gy = g_y + r * kept;
-        const T* xr = p.x + r * k;
-        const T x0 = xr[0];
         for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
-          V f[3];
-          act(get<V>(z, m + c) + get<V>(u, m + c) + get<V>(v, m + c), f);
-          const V gc = get<V>(gy, c), g = get<V>(p.rho, c) * gc * f[1];
-          if (d.rho) {
-            const V own = wide ? get<V>(xr, c) : zero + x0;
-            put<V>(d.rho, c, get<V>(d.rho, c) + gc * f[0]);
-            put<V>(d.skip, c, get<V>(d.skip, c) + gc * own);
+          const V rho = get<V>(p.rho, c);
+          V total = get<V>(du, m + c), d_rho = {}, d_skip = {};
+          for (int64_t t = t0; t < t1; ++t) {
+            const V gc = get<V>(g_y + (r0 + t) * kept, c);
+            total += back(zero, t, m + c, [&](const V* f) __attribute__((always_inline)) {
+              if constexpr (WEIGHTS) {
+                const T* xr = p.x + (r0 + t) * k;
+                d_rho += gc * f[0];
+                d_skip += gc * (wide ? get<V>(xr, c) : xr[0] - zero);
+              }
+              return rho * gc * f[1];
+            });
           }
-          put<V>(z, m + c, g);
-          put<V>(du, m + c, get<V>(du, m + c) + g);
+          put<V>(du, m + c, total);
+          if constexpr (WEIGHTS) {
+            put<V>(d.rho, c, get<V>(d.rho, c) + d_rho);
+            put<V>(d.skip, c, get<V>(d.skip, c) + d_skip);
+          }
         });
-        T* __restrict dv =
-            p.local ? d.v_rows + static_cast<int64_t>(p.v[r]) * columns : chunk.v_terms + r * columns;
-        if (p.local) {
+      });
+      for (int64_t t = 0; t < n; ++t) d.w[r0 + t] = dot.value(t);
+      multiply(padded, columns, buffer.a, w.c_pad, int64_t(1), w.wt, w.k_pad, buffer.gx, w.k_pad, w.k_pad,
+               false);
+      for (int64_t t = 0; t < n && d.x; ++t) {
+        const T* g = buffer.gx + t * w.k_pad;
+        const T* gy = g_y + (r0 + t) * kept;
+        T* dx = d.x + (r0 + t) * k;
+        if (wide && kept) {
 #pragma omp simd
-          for (int64_t c = 0; c < columns; ++c) dv[c] += z[c];
+          for (int64_t c = 0; c < k; ++c) dx[c] = g[c] + p.skip[c] * gy[c];
         } else {
-#pragma omp simd
-          for (int64_t c = 0; c < columns; ++c) dv[c] = z[c];
+          for (int64_t c = 0; c < k; ++c) dx[c] = g[c];
+          for (int64_t c = 0; c < kept; ++c) dx[0] += p.skip[c] * gy[c];
         }
       }
-      if (d.x) {
-        multiply(padded, columns, buffer.a, w.c_pad, int64_t(1), w.wt, w.k_pad, buffer.gx, w.k_pad, w.k_pad,
-                 false);
-        for (int64_t t = 0; t < n; ++t) {
-          const T* __restrict g = buffer.gx + t * w.k_pad;
-          const T* __restrict gy = g_y + (r0 + t) * kept;
-          T* __restrict dx = d.x + (r0 + t) * k;
-          if (wide && kept) {
-#pragma omp simd
-            for (int64_t c = 0; c < k; ++c) dx[c] = g[c] + p.skip[c] * gy[c];
-          } else {
-            for (int64_t c = 0; c < k; ++c) dx[c] = g[c];
-            for (int64_t c = 0; c < kept; ++c) dx[0] += p.skip[c] * gy[c];
-          }
-        }
-      }
-      if (d.weight)
+      if constexpr (WEIGHTS)
         multiply(k_rows, n, x.data, int64_t(1), x.ld, buffer.a, w.c_pad, d.weight, w.c_pad, w.c_pad, true);
     }
   }
@@ -416,91 +322,101 @@ struct Backward {
 
 template <typename T>
 struct Second {
-  const Message<T>& p;
-  const MessageWeights<T>& w;
-  const MessageChunk<T>& chunk;
+  const Message<T>& problem;
+  const MessageWeights<T>& weights;
+  const MessageChunk<T>& part;
   const T *g_out, *g_y;
-  const MessageTangent<T>& t;
+  const MessageTangent<T>& tangent;
   T *d_g_out, *d_g_y;
 
   template <typename Act>
   DPTF_INLINE_MEMBER void operator()(const Act act) const {
+    const Message<T> p = problem;
+    const MessageWeights<T> w = weights;
+    const MessageChunk<T> chunk = part;
+    const MessageTangent<T> t = tangent;
     const int64_t m = p.m, kept = p.kept, columns = m + kept, k = p.k, k_rows = round_up(k, kRows);
-    const MessageGrad<T>& d = chunk.d;
-    const Buffers<T> buffer(chunk.scratch, k_rows, w.c_pad);
+    const MessageGrad<T> d = chunk.d;
+    const Buffers<T> buffer(chunk.scratch, k_rows, w);
+    const RowTotals<T> dot{buffer.dot};
+    const VTerms<T> dv(p, chunk);
+    const bool wide = k > 1 || kept == 1;
     for (int64_t i = chunk.begin * columns; i < chunk.end * columns; ++i) d.u[i] = 0;
     for (int64_t i = chunk.begin * m; i < chunk.end * m; ++i) d_g_out[i] = 0;
-    if (p.local)
-      for (int64_t i = chunk.begin * columns; i < chunk.end * columns; ++i) d.v_rows[i] = 0;
-    int64_t o = chunk.begin;
+    Runs runs{p.start, chunk.begin};
     const int64_t r_end = p.start[chunk.end];
-    const bool wide = k > 1 || kept == 1;
     for (int64_t r0 = p.start[chunk.begin]; r0 < r_end; r0 += kMessageTile) {
       const int64_t n = r_end - r0 < kMessageTile ? r_end - r0 : kMessageTile, padded = round_up(n, kRows);
-      const XTile<T> x(p.x, p.rows, k, r0, n, buffer.x), tx(t.x, p.rows, k, r0, n, buffer.x2);
+      const XTile<T> x(p.x, k, r0, n, buffer.x), tx(t.x, k, r0, n, buffer.x2);
       multiply(padded, k, x.data, x.ld, int64_t(1), w.w, w.c_pad, buffer.a, w.c_pad, w.c_pad, false);
       multiply(padded, k, tx.data, tx.ld, int64_t(1), w.w, w.c_pad, buffer.b, w.c_pad, w.c_pad, false);
-      for (int64_t row = 0; row < n; ++row) {
-        const int64_t r = r0 + row, vr = static_cast<int64_t>(p.v[r]) * columns;
-        while (r >= p.start[o + 1]) ++o;
+      dot.clear(n);
+      runs(r0, n, [&](int64_t o, int64_t t0, int64_t t1) __attribute__((always_inline)) {
+        const T* u = p.u + o * columns;
+        const T* tu = t.u + o * columns;
+        T* du = d.u + o * columns;
         // z becomes the derivative of phi in the argument of the activation, q that in its tangent.
-        T* __restrict z = buffer.a + row * w.c_pad;
-        T* __restrict q = buffer.b + row * w.c_pad;
-        const T* __restrict u = p.u + o * columns;
-        const T* __restrict v = p.v_rows + vr;
-        const T* __restrict tu = t.u + o * columns;
-        const T* __restrict tv = t.v_rows + vr;
-        T* __restrict du = d.u + o * columns;
-        const T* __restrict go = g_out + o * m;
-        T* __restrict dgo = d_g_out + o * m;
-        const T sw = p.w[r], st = t.w[r];
-        Total<T> dot;
+        const auto twice = [&](auto zero, int64_t row, int64_t c, auto&& derivatives)
+                               __attribute__((always_inline)) {
+                                 using V = decltype(zero);
+                                 T *z = buffer.a + row * w.c_pad, *q = buffer.b + row * w.c_pad;
+                                 const int64_t vr = static_cast<int64_t>(p.v[r0 + row]) * columns;
+                                 V f[3], first, second;
+                                 act(get<V>(z, c) + get<V>(u, c) + get<V>(p.v_rows + vr, c), f);
+                                 const V dz = get<V>(q, c) + get<V>(tu, c) + get<V>(t.v_rows + vr, c);
+                                 derivatives(f, dz, &first, &second);
+                                 put<V>(q, c, first);
+                                 put<V>(z, c, second);
+                                 dv.add(r0 + row, c, second);
+                                 return second;
+                               };
         for_columns<T, Act::kVector>(m, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
-          V f[3];
-          act(get<V>(z, c) + get<V>(u, c) + get<V>(v, c), f);
-          const V g = get<V>(go, c), dz = get<V>(q, c) + get<V>(tu, c) + get<V>(tv, c), fd = f[1] * dz;
-          const V first = sw * g * f[1], second = sw * g * f[2] * dz + st * g * f[1];
-          put<V>(dgo, c, get<V>(dgo, c) + st * f[0] + sw * fd);
-          dot.add(g * fd);
-          put<V>(q, c, first);
-          put<V>(z, c, second);
-          put<V>(du, c, get<V>(du, c) + second);
+          const V g = get<V>(g_out + o * m, c);
+          V total = get<V>(du, c), dgo = get<V>(d_g_out + o * m, c);
+          for (int64_t row = t0; row < t1; ++row) {
+            const T sw = p.w[r0 + row], st = t.w[r0 + row];
+            total += twice(zero, row, c,
+                           [&](const V* f, V dz, V* first, V* second) __attribute__((always_inline)) {
+                             const V fd = f[1] * dz;
+                             *first = sw * g * f[1];
+                             *second = sw * g * f[2] * dz + st * g * f[1];
+                             dgo += st * f[0] + sw * fd;
+                             dot.add(row, g * fd);
+                           });
+          }
+          put<V>(du, c, total);
+          put<V>(d_g_out + o * m, c, dgo);
         });
-        d.w[r] = dot.value();
-        const T* __restrict gy = g_y + r * kept;
-        T* __restrict dgy = d_g_y + r * kept;
-        const T* __restrict txr = t.x + r * k;
-        const T tx0 = txr[0];
         for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
-          V f[3];
-          act(get<V>(z, m + c) + get<V>(u, m + c) + get<V>(v, m + c), f);
-          const V dz = get<V>(q, m + c) + get<V>(tu, m + c) + get<V>(tv, m + c), fd = f[1] * dz;
-          const V tc = wide ? get<V>(txr, c) : zero + tx0, g = get<V>(gy, c), rho = get<V>(p.rho, c),
-                  h = rho * g, second = h * f[2] * dz;
-          put<V>(dgy, c, rho * fd + get<V>(p.skip, c) * tc);
-          put<V>(d.rho, c, get<V>(d.rho, c) + g * fd);
-          put<V>(d.skip, c, get<V>(d.skip, c) + g * tc);
-          put<V>(q, m + c, h * f[1]);
-          put<V>(z, m + c, second);
-          put<V>(du, m + c, get<V>(du, m + c) + second);
+          const V rho = get<V>(p.rho, c), skip = get<V>(p.skip, c);
+          V total = get<V>(du, m + c), d_rho = {}, d_skip = {};
+          for (int64_t row = t0; row < t1; ++row) {
+            const T* txr = t.x + (r0 + row) * k;
+            const V tc = wide ? get<V>(txr, c) : txr[0] - zero, g = get<V>(g_y + (r0 + row) * kept, c);
+            total += twice(zero, row, m + c,
+                           [&](const V* f, V dz, V* first, V* second) __attribute__((always_inline)) {
+                             const V fd = f[1] * dz, h = rho * g;
+                             *first = h * f[1];
+                             *second = h * f[2] * dz;
+                             put<V>(d_g_y + (r0 + row) * kept, c, rho * fd + skip * tc);
+                             d_rho += g * fd;
+                             d_skip += g * tc;
+                           });
+          }
+          put<V>(du, m + c, total);
+          put<V>(d.rho, c, get<V>(d.rho, c) + d_rho);
+          put<V>(d.skip, c, get<V>(d.skip, c) + d_skip);
         });
-        T* __restrict dv = p.local ? d.v_rows + vr : chunk.v_terms + r * columns;
-        if (p.local) {
-#pragma omp simd
-          for (int64_t c = 0; c < columns; ++c) dv[c] += z[c];
-        } else {
-#pragma omp simd
-          for (int64_t c = 0; c < columns; ++c) dv[c] = z[c];
-        }
-      }
+      });
+      for (int64_t row = 0; row < n; ++row) d.w[r0 + row] = dot.value(row);
       multiply(padded, columns, buffer.a, w.c_pad, int64_t(1), w.wt, w.k_pad, buffer.gx, w.k_pad, w.k_pad,
                false);
-      for (int64_t row = 0; row < n; ++row)
-        for (int64_t c = 0; c < k; ++c) d.x[(r0 + row) * k + c] = buffer.gx[row * w.k_pad + c];
       multiply(k_rows, n, x.data, int64_t(1), x.ld, buffer.a, w.c_pad, d.weight, w.c_pad, w.c_pad, true);
       multiply(k_rows, n, tx.data, int64_t(1), tx.ld, buffer.b, w.c_pad, d.weight, w.c_pad, w.c_pad, true);
+      for (int64_t row = 0; row < n; ++row)
+        for (int64_t c = 0; c < k; ++c) d.x[(r0 + row) * k + c] = buffer.gx[row * w.k_pad + c];
     }
   }
 };
@@ -517,19 +433,22 @@ void message_padding(int64_t k, int64_t columns, int64_t* c_pad, int64_t* k_pad,
 template <typename T>
 void message_forward(const Message<T>& p, const MessageWeights<T>& w, const MessageChunk<T>& chunk, T* out,
                      T* y) {
-  with_activation(p, Forward<T>{p, w, chunk, out, y});
+  with_activation<T>(p.activation, p.threshold, Forward<T>{p, w, chunk, out, y});
 }
 
 template <typename T>
 void message_backward(const Message<T>& p, const MessageWeights<T>& w, const MessageChunk<T>& chunk,
                       const T* g_out, const T* g_y) {
-  with_activation(p, Backward<T>{p, w, chunk, g_out, g_y});
+  if (chunk.d.weight)
+    with_activation<T>(p.activation, p.threshold, Backward<T, true>{p, w, chunk, g_out, g_y});
+  else
+    with_activation<T>(p.activation, p.threshold, Backward<T, false>{p, w, chunk, g_out, g_y});
 }
 
 template <typename T>
 void message_second(const Message<T>& p, const MessageWeights<T>& w, const MessageChunk<T>& chunk,
                     const T* g_out, const T* g_y, const MessageTangent<T>& t, T* d_g_out, T* d_g_y) {
-  with_activation(p, Second<T>{p, w, chunk, g_out, g_y, t, d_g_out, d_g_y});
+  with_activation<T>(p.activation, p.threshold, Second<T>{p, w, chunk, g_out, g_y, t, d_g_out, d_g_y});
 }
 
 template <typename T>
