@@ -1,5 +1,6 @@
 // Inner loops of the message step. A tile of rows is multiplied into a buffer that stays in the caches,
 // activated, reduced into its owners and, going back, multiplied into the gradient of x and of the weight.
+#include "dptf/gemm_tile.h"
 #include "dptf/message_kernels.h"
 #include "dptf/simd_activation.h"
 #include "dptf/simd_vec.h"
@@ -8,57 +9,24 @@ namespace dptf {
 namespace DPTF_ISA {
 namespace {
 
-#if defined(DPTF_ISA_avx512)
-constexpr int kRows = 8;
-#else
-constexpr int kRows = 4;
-#endif
+constexpr int kRows = kTileRows;
 
-/// C[kRows, V vectors] (+)= A B; element (r, k) of A is a[r * ars + k * aks].
-template <int V, typename T>
-DPTF_INLINE void tile(int64_t depth, const T* a, int64_t ars, int64_t aks, const T* b, int64_t ldb, T* c,
-                      int64_t ldc, bool add) {
-  Vec<T> acc[kRows][V];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) acc[r][v] = add ? load(c + r * ldc + v * kLanes<T>) : Vec<T>{};
-  for (int64_t k = 0; k < depth; ++k) {
-    Vec<T> bv[V];
-#pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) bv[v] = load(b + k * ldb + v * kLanes<T>);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const Vec<T> av = splat(a[r * ars + k * aks]);
-#pragma GCC unroll 3
-      for (int v = 0; v < V; ++v) acc[r][v] += av * bv[v];
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) store(c + r * ldc + v * kLanes<T>, acc[r][v]);
-}
-
-/// C[rows, n] (+)= A B with rows a multiple of kRows and n of the vector length.
+/// C[rows, n] (+)= A B with rows a multiple of kRows and n of the vector length; element (r, k) of A is a[r *
+/// ars + k * aks].
 template <typename T>
 __attribute__((noinline)) void multiply(int64_t rows, int64_t depth, const T* a, int64_t ars, int64_t aks,
                                         const T* b, int64_t ldb, T* c, int64_t ldc, int64_t n, bool add) {
-  constexpr int64_t L = kLanes<T>;
-  int64_t j = 0;
-  while (j < n) {
-    const int64_t left = (n - j) / L, wide = left >= 3 && left != 4 ? 3 : (left >= 2 ? 2 : 1);
-    for (int64_t r = 0; r < rows; r += kRows) {
-      const T* ar = a + r * ars;
-      T* cr = c + r * ldc + j;
-      if (wide == 3)
-        tile<3>(depth, ar, ars, aks, b + j, ldb, cr, ldc, add);
-      else if (wide == 2)
-        tile<2>(depth, ar, ars, aks, b + j, ldb, cr, ldc, add);
-      else
-        tile<1>(depth, ar, ars, aks, b + j, ldb, cr, ldc, add);
-    }
-    j += wide * L;
+  for (int64_t j = 0; j < n;) {
+    // Four vectors are two and two: a tile of one would wait for its own sums.
+    const int64_t left = n - j, wide = left == 4 * kLanes<T> ? 2 * kLanes<T> : kTileColumns<T>;
+    Tile<T> tile;
+    tile.product = {depth, a, ars, aks, b + j, ldb};
+    tile.c = c + j;
+    tile.c_row = ldc;
+    tile.columns = left < wide ? left : wide;
+    tile.add = add;
+    run_tiles(tile, rows);
+    j += tile.columns;
   }
 }
 
