@@ -85,6 +85,22 @@ class DeepmdModel {
     seen_ = in.list_version;
   }
 
+  bool has_uncertainty() const { return !spin_ && DP_DeepPotHasUncertainty(pot()); }
+  /// Variances of the local atoms (nall numbers), and the rule that turns them into expected errors.
+  void variance(const DeepmdInput& in, std::vector<double>& out) {
+    out.assign(in.nall, 0.0);
+    DP_DeepPotComputeVarianceNList(pot(), in.nall, in.coord.data(), in.type.data(), in.box, in.nghost,
+                                   in.nlist, seen_ == in.list_version ? 1 : 0,
+                                   in.fparam.empty() ? nullptr : in.fparam.data(),
+                                   in.aparam.empty() ? nullptr : in.aparam.data(), out.data());
+    check();
+    seen_ = in.list_version;
+  }
+  void uncertainty_rule(double* rule) const {
+    DP_DeepPotGetUncertaintyRule(pot(), rule);
+    check();
+  }
+
  private:
   // Handles of models may be used as those of their base.
   static DP_DeepBaseModel* open(const std::string& file, int gpu_rank, const std::string& content,

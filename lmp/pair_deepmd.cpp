@@ -259,7 +259,7 @@ void PairDeepMD::settings(int narg, char** arg) {
   const int nmodels = static_cast<int>(models_.size());
   message_width_ = 0;
   for (const auto& m : models_) message_width_ = std::max(message_width_, m->message_width());
-  comm_forward = std::max(message_width_, model.aparam_of_ghosts() ? model.dim_aparam() : 0);
+  comm_forward = std::max({message_width_, model.aparam_of_ghosts() ? model.dim_aparam() : 0, 1});
   comm_reverse = std::max(nmodels > 1 ? (spin_ ? 6 : 3) * nmodels : 0, message_width_);
   out_.resize(nmodels);
 
@@ -497,6 +497,41 @@ double PairDeepMD::fparam_derivative(double fparam, double delta) {
   const double above = energy(fparam + delta), below = energy(fparam - delta);
   in_.fparam = kept;
   return scale_[1][1] * energy_unit_ * (above - below) / (2 * delta);
+}
+
+void PairDeepMD::uncertainty(double* out) {
+  gather_atoms();
+  std::vector<double> variance(in_.nall, 0.0);
+  double rule[4];
+  try {
+    models_[0]->uncertainty_rule(rule);
+    if (takes_part()) models_[0]->variance(in_, variance);
+  } catch (const std::exception& e) {
+    error->one(FLERR, "pair_style deepmd: {}", e.what());
+  }
+  forward_rows(this, variance.data(), 1);
+  const double unit = scale_[1][1] * energy_unit_ / length_unit_, reach2 = rule[2] * rule[2];
+  std::fill(out, out + atom->nlocal, 0.0);
+  for (int k = 0; k < list->inum; ++k) {
+    const int i = list->ilist[k];
+    if (in_.type[i] < 0) continue;
+    double sum = variance[i], weights = 1;
+    for (int n = 0; n < list->numneigh[i]; ++n) {
+      const int j = list->firstneigh[i][n] & NEIGHMASK;
+      if (in_.type[j] < 0) continue;
+      double r2 = 0;
+      for (int d = 0; d < 3; ++d) {
+        const double x =
+            in_.coord[3 * static_cast<size_t>(j) + d] - in_.coord[3 * static_cast<size_t>(i) + d];
+        r2 += x * x;
+      }
+      if (r2 >= reach2) continue;
+      const double w = std::pow(1 - r2 / reach2, rule[3]);
+      sum += w * variance[j];
+      weights += w;
+    }
+    out[i] = unit * std::sqrt(rule[0] * rule[0] * sum / weights + rule[1] * rule[1]);
+  }
 }
 
 void PairDeepMD::compute(int eflag, int vflag) {

@@ -37,6 +37,9 @@ class PairDeepMD : public Pair {
   int dim_fparam() const { return models_.empty() ? 0 : models_[0]->dim_fparam(); }
   /// This rank's share of dE/d(fparam) in LAMMPS units, of one model with one frame parameter; collective.
   double fparam_derivative(double fparam, double delta);
+  bool has_uncertainty() const { return !models_.empty() && models_[0]->has_uncertainty(); }
+  /// Expected errors of the force components of the local atoms in LAMMPS units; collective.
+  void uncertainty(double* out);
 
  private:
   void allocate();

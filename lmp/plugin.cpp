@@ -2,6 +2,7 @@
 // headers; the structure below is its documented layout.
 #include "compute_deeptensor.h"
 #include "compute_fparam_dedn.h"
+#include "compute_uncertainty.h"
 #include "fix_dplr.h"
 #include "kspace_dplr.h"
 #include "lammps.h"
@@ -61,4 +62,6 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void* l
   add("compute", "deeptensor/atom", "tensors of atoms (dptf)");
   plugin.creator.v2 = &create_with_words<LAMMPS_NS::ComputeFparamDedn>;
   add("compute", "deepmd/fparam/dedn", "derivative of the energy in the frame parameter (dptf)");
+  plugin.creator.v2 = &create_with_words<LAMMPS_NS::ComputeDeepmdUncertainty>;
+  add("compute", "deepmd/uncertainty/atom", "expected errors of forces (dptf)");
 }

@@ -54,6 +54,7 @@ REGISTER_OP("DptfFusedSea")
     .Output("virial: T")
     .Output("atom_energy: T")
     .Output("atom_virial: T")
+    .Output("features: double")
     .SetIsStateful()
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* c) {
       for (int k = 0; k < c->num_outputs(); ++k) c->set_output(k, c->UnknownShape());
@@ -224,6 +225,11 @@ class FusedSeaOp : public OpKernel {
          : k == 3 ? out.atom_energy
                   : out.atom_virial) = t->flat<T>().data();
     }
+    const bool features = context->output_required(5);
+    Tensor* t = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(
+                                5, TensorShape({features ? in.nf : 0, in.nloc, model_->n_features()}), &t));
+    if (features) out.features = t->flat<double>().data();
     const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
     try {
       sel_overflow_count += model_->evaluate(in, out, threads, intra_op_parallel(context));

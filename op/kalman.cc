@@ -1,4 +1,4 @@
-// A measurement of the block Kalman filter that trains small nets.
+// Measurements of the block Kalman filter that trains small nets.
 #include "dptf/kalman.h"
 
 #include "op_utils.h"
@@ -15,7 +15,8 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::shape_inference::InferenceContext;
 
-// The covariance is a variable that is changed in place: a copy of it would not fit into memory twice.
+// derivative: [m, weights], error: [m]. The covariance is a variable that is changed in place: a copy of it
+// would not fit into memory twice.
 REGISTER_OP("DptfKalmanMeasure")
     .Input("covariance: Ref(double)")
     .Input("derivative: double")
@@ -25,7 +26,9 @@ REGISTER_OP("DptfKalmanMeasure")
     .Output("step: double")
     .SetIsStateful()
     .SetShapeFn([](InferenceContext* c) {
-      c->set_output(0, c->input(1));
+      tensorflow::shape_inference::ShapeHandle rows;
+      TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 2, &rows));
+      c->set_output(0, c->Vector(c->Dim(rows, 1)));
       return absl::OkStatus();
     });
 
@@ -42,16 +45,20 @@ class KalmanMeasureOp : public OpKernel {
     Tensor covariance = c->mutable_input(0, /*lock_held=*/false);
     const Tensor &h = c->input(1), &error = c->input(2), &forget = c->input(3);
     OP_REQUIRES(
-        c, covariance.NumElements() == blocks_.entry.back() && h.NumElements() == blocks_.weight.back(),
+        c, covariance.NumElements() == blocks_.entry.back() && h.dim_size(1) == blocks_.weight.back(),
         invalid_argument("the blocks hold ", blocks_.weight.back(), " weights and ", blocks_.entry.back(),
-                         " covariances, got ", h.NumElements(), " and ", covariance.NumElements()));
-    OP_REQUIRES(c, error.NumElements() == 1 && forget.NumElements() == 1,
-                invalid_argument("error and forget are single numbers"));
+                         " covariances, got ", h.dim_size(1), " and ", covariance.NumElements()));
+    OP_REQUIRES(c, error.NumElements() == h.dim_size(0) && forget.NumElements() == 1,
+                invalid_argument("there is one error for each row of the derivative, and one forget"));
     Tensor* step = nullptr;
-    OP_REQUIRES_OK(c, c->allocate_output(0, h.shape(), &step));
-    kalman_measure(blocks_, covariance.flat<double>().data(), h.flat<double>().data(),
-                   error.flat<double>()(0), forget.flat<double>()(0), step->flat<double>().data(),
-                   intra_op_parallel(c));
+    OP_REQUIRES_OK(c, c->allocate_output(0, tensorflow::TensorShape({h.dim_size(1)}), &step));
+    try {
+      kalman_measure(blocks_, covariance.flat<double>().data(), h.dim_size(0), h.flat<double>().data(),
+                     error.flat<double>().data(), forget.flat<double>()(0), step->flat<double>().data(),
+                     intra_op_parallel(c));
+    } catch (const std::exception& e) {
+      c->CtxFailure(invalid_argument(e.what()));
+    }
   }
 
  private:

@@ -24,7 +24,8 @@ using tensorflow::NodeDef;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-constexpr const char* kOutputs[] = {"o_energy", "o_force", "o_virial", "o_atom_energy", "o_atom_virial"};
+constexpr const char* kOutputs[] = {"o_energy",      "o_force",       "o_virial",
+                                    "o_atom_energy", "o_atom_virial", "o_last_layer_features"};
 
 /// The graph with its output nodes reading from the fused op. Everything else stays: nodes that nothing
 /// fetches cost nothing.
@@ -32,9 +33,9 @@ GraphDef fused_graph(const GraphDef& graph, const NodeDef& fused) {
   GraphDef out = graph;
   const DataType dtype = fused.attr().at("T").type();
   for (auto& node : *out.mutable_node())
-    for (int k = 0; k < 5; ++k) {
+    for (int k = 0; k < 6; ++k) {
       if (node.name() != kOutputs[k]) continue;
-      const DataType from = k == 0 ? tensorflow::DT_DOUBLE : dtype;
+      const DataType from = k == 0 || k == 5 ? tensorflow::DT_DOUBLE : dtype;
       // Identity, Reshape, Sum and Cast tell what they give; anything else is taken to give the type of the
       // graph.
       DataType to = from;

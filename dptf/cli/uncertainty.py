@@ -14,6 +14,8 @@ def add_parser(subparsers):
                         help="training systems, or the input file that names them")  # fmt: skip
     parser.add_argument("-c", "--valid-data", nargs="+", metavar="SYSTEM",
                         help="systems for the calibration; by default the validation systems of the input file")  # fmt: skip
+    parser.add_argument("-r", "--report-data", nargs="+", metavar="SYSTEM",
+                        help="systems on which the quality is told; by default half of the calibration data is left for it")  # fmt: skip
     parser.add_argument("--plot", metavar="FILE", help="draw predicted against observed deviations (.png, .pdf, .svg)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers to this file too")
 
@@ -40,10 +42,12 @@ def run(args):
         )
     validation = systems(valid, "valid_json")
     output = args.output if args.output.lower().endswith(".pb") else args.output + ".pb"
-    result = fit_uncertainty(model_file(args.model), output, training, validation)
+    report = systems(args.report_data, "valid_json") if args.report_data else None
+    result = fit_uncertainty(model_file(args.model), output, training, validation, report)
     log.info("wrote %s", output)
-    log.info("calibration on %d atoms: deviation = sqrt((%.4g std)^2 + %.4g^2) eV/Å", result["atoms"], result["scale"],
-             result["floor"])  # fmt: skip
+    log.info("calibration on %d atoms: deviation = sqrt((%.4g std)^2 + %.4g^2) eV/Å; ridge %g, exponent %g within %g Å",
+             result["atoms"], result["scale"], result["floor"], result["ridge"], result["exponent"], result["cutoff"])  # fmt: skip
+    log.info("on the %d atoms held out:", result["atoms_held_out"])
     log.info("negative log-likelihood per force component: %.4f (one deviation for all: %.4f)", result["nll"],
              result["nll_constant"])  # fmt: skip
     log.info("rank correlation of deviation and force error: %.3f", result["spearman"])

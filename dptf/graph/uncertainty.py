@@ -2,21 +2,39 @@
 
 The variance of an atom is phi C^-1 phi, with phi what enters the last layer and C the sum of phi phi^T over the atoms of the
 training data, per type. A force depends on the energies of all neighbors, so its variance is the mean of theirs, weighted by
-(1 - (r / rcut)^2)^2, the atom itself included. Two numbers, fitted on validation data, make it eV/Å.
+(1 - (r / cutoff)^2)^exponent, the atom itself included. Two numbers, fitted on validation data, make it eV/Å.
 """
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 
 from dptf.errors import UserError
 from dptf.ops import tf
 
-FEATURES, OUTPUT = "o_last_layer_features", "o_atom_uncertainty"
+#: What enters the last layer (nf, nloc, width), variance of every atom, and expected error of every force. The fused kernels
+#: know the first and serve all three.
+FEATURES, VARIANCE, OUTPUT = "o_last_layer_features", "o_atom_variance", "o_atom_uncertainty"
 _ENV = {"ProdEnvMatA": "rcut_r", "DescrptSeA": "rcut_r", "DescrptNorot": "rcut_r", "ProdEnvMatAMix": "rcut_r",
         "ProdEnvMatR": "rcut", "DescrptSeR": "rcut"}  # fmt: skip
-#: Share of the mean variance that keeps the covariance invertible.
-_RIDGE = 1e-13
+
+
+class Rule(NamedTuple):
+    """How variances of atoms come about and become those of forces.
+
+    Attributes
+    ----------
+    ridge : float
+        Share of its trace that is added to the diagonal of C.
+    cutoff : float
+        Neighbors within it (Å) have a part; 0: the atom alone.
+    exponent : float
+    """
+
+    ridge: float
+    cutoff: float
+    exponent: float
 
 
 def _constant_name(tensor):
@@ -61,17 +79,23 @@ def _features(graph):
     return tf.concat(parts, axis=1), nframes, natoms
 
 
-def _neighbor_mean(graph, variance, nframes, natoms):
+def model_cutoff(graph_def):
+    """Cutoff (Å) of the graph's neighbor list, 0 for graphs without one per atom."""
+    env = next((n for n in graph_def.node if n.op in _ENV), None)
+    return 0.0 if env is None else env.attr[_ENV[env.op]].f
+
+
+def _neighbor_mean(graph, variance, nframes, natoms, rule):
     """Weighted mean over an atom and its neighbors; the variance itself for graphs without a list of neighbors."""
     env = next((op for op in graph.get_operations() if op.type in _ENV), None)
-    if env is None:
+    if env is None or rule.cutoff <= 0:
         return variance
-    rcut, nloc = float(env.get_attr(_ENV[env.type])), natoms[0]
+    nloc = natoms[0]
     nlist = tf.reshape(env.outputs[3], [nframes, nloc, -1])
     rij = tf.reshape(tf.cast(env.outputs[2], tf.float64), [nframes, nloc, -1, 3])
     there = tf.cast(tf.logical_and(nlist >= 0, nlist < nloc), tf.float64)
-    x = tf.minimum(tf.reduce_sum(rij * rij, axis=-1) / rcut**2, 1.0)
-    weight = there * (1.0 - x) ** 2
+    x = tf.minimum(tf.reduce_sum(rij * rij, axis=-1) / rule.cutoff**2, 1.0)
+    weight = there * (1.0 - x) ** rule.exponent
     index = tf.maximum(tf.minimum(nlist, nloc - 1), 0) + tf.reshape(tf.range(nframes) * nloc, [-1, 1, 1])
     neighbors = tf.gather(tf.reshape(variance, [-1]), index)
     return (variance + tf.reduce_sum(weight * neighbors, axis=-1)) / (1.0 + tf.reduce_sum(weight, axis=-1))
@@ -91,40 +115,68 @@ def with_features(graph_def):
         return graph.as_graph_def()
 
 
-def inverse_factors(covariances):
+def inverse_factors(covariances, ridge):
     """Factors L with C^-1 = L L^T, of types without data those of all atoms."""
     total = sum(covariances)
     out = []
     for c in covariances:
         c = c if np.trace(c) > 0 else total
-        c = c + _RIDGE * np.trace(c) * np.eye(len(c))
+        c = c + ridge * np.trace(c) * np.eye(len(c))
         out.append(np.linalg.inv(np.linalg.cholesky(c)).T)
     return np.array(out)
 
 
-def with_uncertainty(graph_def, covariances, scale=1.0, floor=0.0):
-    """The graph with the node :data:`OUTPUT`: sqrt((scale std)^2 + floor^2) of every local atom.
+def _variance(graph, phi, kinds, covariances, ridge, name="factors"):
+    """phi C^-1 phi of every atom, (nf, nloc)."""
+    factors = tf.constant(inverse_factors(covariances, ridge), tf.float64, name=f"uncertainty_attr/{name}")
+    variance = 0.0
+    for t in range(len(covariances)):
+        rows = tf.tensordot(phi, factors[t], 1)
+        variance += tf.cast(tf.equal(kinds, t), tf.float64) * tf.reduce_sum(rows * rows, axis=-1)
+    return variance
+
+
+def with_candidates(graph_def, covariances, rules):
+    """The graph with the node :data:`OUTPUT` of shape (nf, nloc, rules): variances of forces, not calibrated."""
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+        phi, nframes, natoms = _features(graph)
+        phi = tf.identity(phi, name=FEATURES)
+        kinds = tf.reshape(graph.get_tensor_by_name("t_type:0"), [nframes, natoms[1]])[:, : natoms[0]]
+        found, out = {}, []
+        for rule in rules:
+            if rule.ridge not in found:
+                found[rule.ridge] = _variance(graph, phi, kinds, covariances, rule.ridge, f"factors_{len(found)}")
+            out.append(_neighbor_mean(graph, found[rule.ridge], nframes, natoms, rule))
+        tf.stack(out, axis=-1, name=OUTPUT)
+        return tf.graph_util.extract_sub_graph(graph.as_graph_def(), [*_outputs(graph_def), OUTPUT])
+
+
+def with_uncertainty(graph_def, covariances, rule, scale, floor):
+    """The graph with :data:`VARIANCE`, :data:`OUTPUT` (sqrt((scale std)^2 + floor^2) of every local atom) and its constants.
 
     Parameters
     ----------
     graph_def : GraphDef
     covariances : list of arrays
         Per type.
+    rule : Rule
     scale, floor : float
         Calibration, eV/Å.
     """
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")
         phi, nframes, natoms = _features(graph)
+        phi = tf.identity(phi, name=FEATURES)
         kinds = tf.reshape(graph.get_tensor_by_name("t_type:0"), [nframes, natoms[1]])[:, : natoms[0]]
-        factors = tf.constant(inverse_factors(covariances), tf.float64, name="uncertainty_attr/factors")
-        variance = 0.0
-        for t in range(len(covariances)):
-            rows = tf.tensordot(phi, factors[t], 1)
-            variance += tf.cast(tf.equal(kinds, t), tf.float64) * tf.reduce_sum(rows * rows, axis=-1)
-        variance = _neighbor_mean(graph, variance, nframes, natoms)
-        a = tf.constant(scale, tf.float64, name="uncertainty_attr/scale")
-        b = tf.constant(floor, tf.float64, name="uncertainty_attr/floor")
+        variance = _variance(graph, phi, kinds, covariances, rule.ridge)
+        tf.identity(tf.cast(variance, graph.get_tensor_by_name("t_coord:0").dtype), name=VARIANCE)
+        if model_cutoff(graph_def) == 0:
+            rule = rule._replace(cutoff=0.0)
+        variance = _neighbor_mean(graph, variance, nframes, natoms, rule)
+        numbers = {"scale": scale, "floor": floor, **rule._asdict()}
+        attributes = {k: tf.constant(v, tf.float64, name=f"uncertainty_attr/{k}") for k, v in numbers.items()}
+        a, b = attributes["scale"], attributes["floor"]
         tf.sqrt(a * a * variance + b * b, name=OUTPUT)
-        full = graph.as_graph_def()
-        return tf.graph_util.extract_sub_graph(full, [*_outputs(graph_def), OUTPUT, a.op.name, b.op.name])
+        names = [*_outputs(graph_def), FEATURES, VARIANCE, OUTPUT, *(c.op.name for c in attributes.values())]
+        return tf.graph_util.extract_sub_graph(graph.as_graph_def(), names)

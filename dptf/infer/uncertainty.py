@@ -8,12 +8,22 @@ import numpy as np
 
 from dptf.errors import UserError
 from dptf.graph.load import load_graph_def, write_graph_def
-from dptf.graph.uncertainty import FEATURES, OUTPUT, with_features, with_uncertainty
+from dptf.graph.uncertainty import (
+    FEATURES,
+    OUTPUT,
+    Rule,
+    model_cutoff,
+    with_candidates,
+    with_features,
+    with_uncertainty,
+)
 from dptf.infer.labelled import LabelledSystem
 
 log = logging.getLogger(__name__)
 
 _CHUNK_ATOMS = 20_000
+#: Ridges and weightings from which calibration data choose.
+_RIDGES, _EXPONENTS = (1e-13, 1e-11, 1e-9, 1e-7, 1e-5), (1.0, 2.0, 4.0, 8.0)
 
 
 def _frames(model, paths):
@@ -30,7 +40,7 @@ def _covariances(graph_def, paths, folder):
 
     file = os.path.join(folder, "features.pb")
     write_graph_def(with_features(graph_def), file)
-    with DeepPot(file, plain=True) as model:
+    with DeepPot(file) as model:
         total = None
         for _, args, _ in _frames(model, paths):
             phi, types = model.eval_output(FEATURES, **args), np.asarray(args["atom_types"])
@@ -43,13 +53,20 @@ def _covariances(graph_def, paths, folder):
     return total
 
 
-def _raw(graph_def, covariances, paths, folder):
-    """Uncalibrated deviations and force errors (norm, and components) of all atoms of labelled systems."""
+def _candidates(graph_def):
+    """Rules to choose from."""
+    cutoff = model_cutoff(graph_def)
+    kinds = [(0.0, 1.0)] + [(cutoff, e) for e in _EXPONENTS if cutoff > 0]
+    return [Rule(ridge, *kind) for ridge in _RIDGES for kind in kinds]
+
+
+def _raw(graph_def, covariances, rules, paths, folder):
+    """Uncalibrated deviations (n, rules), force errors (n, 3), and whether the frame is in the first half of its system."""
     from dptf.infer import DeepPot
 
     file = os.path.join(folder, "raw.pb")
-    write_graph_def(with_uncertainty(graph_def, covariances), file)
-    std, errors = [], []
+    write_graph_def(with_candidates(graph_def, covariances, rules), file)
+    std, errors, early = [], [], []
     with DeepPot(file) as model:
         for system, args, index in _frames(model, paths):
             label, present = system.label("force", index, 3, atomic=True)
@@ -57,9 +74,11 @@ def _raw(graph_def, covariances, paths, folder):
                 raise UserError("has no forces", system.name, "calibrate on data with force labels")
             force = model.eval(**args)[1]
             there = np.broadcast_to(np.asarray(args["atom_types"]) >= 0, force.shape[:2])
-            std.append(model.eval_output(OUTPUT, **args).reshape(there.shape)[there])
+            std.append(np.sqrt(model.eval_output(OUTPUT, **args).reshape(*there.shape, -1)[there]))
             errors.append((force - label)[there])
-    return np.concatenate(std), np.concatenate(errors)
+            first = np.asarray(index) < (len(system.select()) + 1) // 2
+            early.append(np.broadcast_to(first[:, None], there.shape)[there])
+    return np.concatenate(std), np.concatenate(errors), np.concatenate(early)
 
 
 def calibrate(std, errors):
@@ -67,27 +86,35 @@ def calibrate(std, errors):
 
     Parameters
     ----------
-    std : array, shape (n,)
+    std : array, shape (n,) or (n, k)
+        k kinds of deviation, each of which is calibrated for itself.
     errors : array, shape (n, 3)
+
+    Returns
+    -------
+    scale, floor, nll : floats or arrays of shape (k,)
+        ``nll`` is the negative log-likelihood per component.
     """
     import tensorflow_probability as tfp
 
     from dptf.ops import tf
     from dptf.session import new_session
 
-    ratio = np.sqrt(np.mean(errors**2)) / np.sqrt(np.mean(std**2))
+    rows = std.reshape(len(std), -1).T
+    ratio = np.sqrt(np.mean(errors**2)) / np.sqrt(np.mean(rows**2, axis=1))
     with tf.Graph().as_default(), new_session() as session:
-        s, e = tf.constant(ratio * std[:, None]), tf.constant(errors)
+        s, e = tf.constant((ratio[:, None] * rows)[..., None]), tf.constant(errors[None])
 
         def nll(x):
-            scale = tf.sqrt(tf.exp(2 * x[0]) * s**2 + tf.exp(2 * x[1]))
-            return -tf.reduce_mean(tfp.distributions.Normal(tf.zeros([], tf.float64), scale).log_prob(e))
+            square = tf.exp(2 * x)[:, :, None, None]
+            scale = tf.sqrt(square[:, 0] * s**2 + square[:, 1])
+            return -tf.reduce_mean(tfp.distributions.Normal(tf.zeros([], tf.float64), scale).log_prob(e), axis=[1, 2])
 
-        found = tfp.optimizer.lbfgs_minimize(
-            lambda x: tfp.math.value_and_gradient(nll, x), tf.constant([-0.5, np.log(np.std(errors)) - 1.0], tf.float64)
-        )
-        x = session.run(found.position)
-    return float(ratio * np.exp(x[0])), float(np.exp(x[1]))
+        start = np.tile([-0.5, np.log(np.std(errors)) - 1.0], (len(rows), 1))
+        found = tfp.optimizer.lbfgs_minimize(lambda x: tfp.math.value_and_gradient(nll, x), tf.constant(start))
+        x, value = session.run([found.position, found.objective_value])
+    out = ratio * np.exp(x[:, 0]), np.exp(x[:, 1]), value
+    return out if std.ndim > 1 else tuple(float(v[0]) for v in out)
 
 
 def quality(std, errors):
@@ -109,8 +136,25 @@ def quality(std, errors):
     }
 
 
-def fit_uncertainty(path, output, training, validation):
-    """Write a frozen model with uncertainties; returns the quality on the validation data.
+def choose(rules, std, errors):
+    """The rule whose calibrated deviations make the errors likeliest, with its scale and floor.
+
+    Parameters
+    ----------
+    rules : list of Rule
+    std : array, shape (n, rules)
+    errors : array, shape (n, 3)
+    """
+    usable = [k for k, column in enumerate(std.T) if np.isfinite(column).all() and np.ptp(column) > 0]
+    if not usable:
+        raise UserError("say nothing: all atoms of the calibration data have the same variance", "-c/--valid-data")
+    scale, floor, nll = calibrate(std[:, usable], errors)
+    best = int(np.nanargmin(nll))
+    return rules[usable[best]], float(scale[best]), float(floor[best])
+
+
+def fit_uncertainty(path, output, training, validation, report=None):
+    """Write a frozen model with uncertainties; returns what was chosen, and its quality on data that had no part in it.
 
     Parameters
     ----------
@@ -118,17 +162,31 @@ def fit_uncertainty(path, output, training, validation):
         Frozen models.
     training, validation : list of str
         Systems.
+    report : list of str, optional
+        Systems on which the quality is told; by default the second half of the frames of every validation system is left for it.
     """
     graph_def = load_graph_def(path)
     if any(n.name == OUTPUT for n in graph_def.node):
         raise UserError("has uncertainties already", path, "start from the model without")
+    rules = _candidates(graph_def)
     with tempfile.TemporaryDirectory(prefix="dptf-") as folder:
         covariances = _covariances(graph_def, training, folder)
-        std, errors = _raw(graph_def, covariances, validation, folder)
-    scale, floor = calibrate(std, errors)
-    write_graph_def(with_uncertainty(graph_def, covariances, scale, floor), output)
-    result = quality(np.sqrt((scale * std) ** 2 + floor**2), errors)
-    return {"scale": scale, "floor": floor, "atoms": len(std), **result}
+        std, errors, fitted = _raw(graph_def, covariances, rules, validation, folder)
+        if report:
+            fitted[:] = True
+            held_out = _raw(graph_def, covariances, rules, report, folder)[:2]
+        elif fitted.all():
+            log.warning("one frame of validation data: the quality is told on the frame of the calibration")
+            held_out = std, errors
+        else:
+            held_out = std[~fitted], errors[~fitted]
+    rule, scale, floor = choose(rules, std[fitted], errors[fitted])
+    write_graph_def(with_uncertainty(graph_def, covariances, rule, scale, floor), output)
+    column = held_out[0][:, rules.index(rule)]
+    result = quality(np.sqrt((scale * column) ** 2 + floor**2), held_out[1])
+    return {
+        "scale": scale, "floor": floor, **rule._asdict(), "atoms": int(fitted.sum()), "atoms_held_out": len(column), **result,
+    }  # fmt: skip
 
 
 def draw(result, path):

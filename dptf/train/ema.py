@@ -24,9 +24,7 @@ class MovingAverage:
         self._reset = tf.group(*[tf.assign(a, v) for a, v in zip(self.averages, variables)])
 
     def after(self, update):
-        """The tensors of a step, the last of which now averages after it has updated; of several runs, of the last one."""
-        if isinstance(update[0], list):
-            return [*update[:-1], self.after(update[-1])]
+        """The tensors of a step, the last of which now averages after it has updated."""
         with tf.control_dependencies([update[-1]]):
             new = [
                 tf.assign_sub(a, (1.0 - self._decay) * (a - tf.identity(v)))

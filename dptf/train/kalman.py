@@ -1,8 +1,8 @@
 """Block extended Kalman filter: training of small nets in far fewer steps than gradient descent.
 
-The weights are the state, and every measurement is one number: the mean absolute error of the energies, of the forces on a
-random quarter of the atoms, or of the virials. Its derivative in the weights and the covariance of the weights (kept in blocks)
-give the step. A training step is one measurement after the other: forces of each quarter, virials, energies.
+The weights are the state, and every measurement is one number: the mean absolute error of the energies, of the virials, or of the
+forces on a random part of the atoms. Their derivatives in the weights and the covariance of the weights (kept in blocks) give the
+step. All measurements of a batch are taken at once, so the model is evaluated and the covariance read only once per step.
 """
 
 import logging
@@ -10,14 +10,12 @@ import logging
 import numpy as np
 
 from dptf.errors import UserError
-from dptf.nn.parameters import global_dtype
 from dptf.ops import op_module, tf
 
 log = logging.getLogger(__name__)
 
 #: Largest covariance, bytes.
 _LIMIT = 8 << 30
-_GROUPS = 4
 
 
 def block_sizes(sizes, largest):
@@ -77,6 +75,8 @@ class Kalman:
             "kalman/covariance", shape=[entries], dtype=tf.float64, trainable=False, initializer=tf.zeros_initializer(),
             use_resource=False,
         )  # fmt: skip
+        self._groups = section["kf_groups"]
+        self._group_of = {}  # of every branch, the group of every atom
         self._fill = tf.assign(self._covariance, self._placeholder)
         self._forget = tf.get_variable(
             "kalman/forget",
@@ -90,120 +90,75 @@ class Kalman:
         session.run(self._fill, {self._placeholder: self._start})
         self._start = None
 
-    def _measure(self, error, prediction, weight, world, more):
-        """Update from one measurement.
-
-        Parameters
-        ----------
-        error : scalar tensor
-            Mean absolute error.
-        prediction : scalar tensor
-            Its derivative in the weights is that of the error, with the opposite sign.
-        """
+    def _gradient(self, value):
+        """Derivative of a scalar tensor in all weights, one after the other."""
         grads = [
             tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
-            for g, v in zip(tf.gradients(prediction, self._variables), self._variables)
+            for g, v in zip(tf.gradients(value, self._variables), self._variables)
         ]
-        h = tf.concat([tf.reshape(g, [-1]) for g in grads], 0)
-        h, error, *more = world.average([h, error, *more])
-        step = op_module.dptf_kalman_measure(self._covariance, h, weight * error, self._forget, blocks=self._blocks)
-        parts = tf.split(step, [int(np.prod(v.shape.as_list())) for v in self._variables])
-        with tf.control_dependencies(parts):
-            updates = [tf.assign_add(v, tf.reshape(s, v.shape)) for v, s in zip(self._variables, parts)]
-            nue = self._section["kf_nue"]
-            updates.append(tf.assign(self._forget, nue * self._forget + 1.0 - nue))
-        return [*more, tf.group(*updates)]
+        return tf.concat([tf.reshape(g, [-1]) for g in grads], 0)
+
+    def _measurements(self, branch):
+        """Errors (scalar tensors), and predictions whose derivatives in the weights are theirs with the opposite sign."""
+        n = tf.cast(branch.inputs["natoms"][0], tf.float64)
+        ratio = tf.cast(branch.inputs_lr, tf.float64) / self._start_lr
+        labels, out, found = branch.labels, branch.outputs, []
+
+        def measure(key, diff, value, find, mask=None):
+            mask = tf.ones_like(diff) if mask is None else mask
+            share = mask * tf.cast(find, tf.float64) / tf.maximum(tf.reduce_sum(mask), 1.0)
+            start, limit = self._section[f"kf_start_pref_{key}"], self._section[f"kf_limit_pref_{key}"]
+            weight = limit + (start - limit) * ratio
+            sign = tf.stop_gradient(tf.sign(diff) * share)
+            found.append((weight * tf.reduce_sum(tf.abs(diff) * share), tf.reduce_sum(sign * value)))
+
+        group = tf.placeholder_with_default(tf.range(branch.inputs["natoms"][0]) % self._groups, [None])
+        self._group_of[branch] = group
+        if "f" in branch.loss.terms:
+            force = tf.cast(out["force"][:, : 3 * branch.inputs["natoms"][0]], tf.float64)
+            diff = tf.reshape(labels["force"], tf.shape(force)) - force
+            for k in range(self._groups):
+                mask = tf.repeat(tf.cast(tf.equal(group, k), tf.float64), 3)[None, :] * tf.ones_like(force)
+                measure("f", diff, force, labels["find_force"], mask)
+        if "v" in branch.loss.terms:
+            virial = tf.cast(out["virial"], tf.float64) / n
+            measure("e", tf.reshape(labels["virial"], [-1, 9]) / n - virial, virial, labels["find_virial"])
+        if "e" in branch.loss.terms:
+            energy = out["energy"] / n
+            measure("e", tf.reshape(labels["energy"], [-1]) / n - energy, energy, labels["find_energy"])
+        return found
 
     def minimize(self, branch, variables, global_step, world, flag):
-        """Measurements of a branch: for each the tensors that a run of it fetches."""
+        """Loss of this rank, mean loss of the ranks, mean of the flag, and the update."""
         terms = set(branch.loss.terms)
         if not hasattr(branch.loss, "pref") or terms - {"e", "f", "v"} or getattr(branch.loss, "huber", None):
             raise UserError("fits energies, forces and virials only", "optimizer/type", "use Adam with this loss")
-        self._group = tf.placeholder(global_dtype(), [None], name="kalman_atoms")
-        n = tf.cast(branch.inputs["natoms"][0], tf.float64)
-        ratio = tf.cast(branch.inputs_lr, tf.float64) / self._start_lr
-        labels, out, runs = branch.labels, branch.outputs, []
+        errors, predictions = zip(*self._measurements(branch))
+        rows = [self._gradient(p) for p in predictions]
+        *mean, mean_loss, mean_flag = world.average([*rows, *errors, branch.objective, flag])
+        rows, errors = tf.stack(mean[: len(rows)]), tf.stack(mean[len(rows) :])
+        # Each measurement makes older ones count less.
+        forget = self._forget ** float(len(predictions))
+        step = op_module.dptf_kalman_measure(self._covariance, rows, errors, forget, blocks=self._blocks)
+        parts = tf.split(step, [int(np.prod(v.shape.as_list())) for v in self._variables])
+        with tf.control_dependencies(parts):
+            updates = [tf.assign_add(v, tf.reshape(s, v.shape)) for v, s in zip(self._variables, parts)]
+            slow = self._section["kf_nue"] ** len(predictions)
+            updates.append(tf.assign(self._forget, slow * self._forget + 1.0 - slow))
+            updates.append(tf.assign_add(global_step, 1))
+        return [branch.objective, mean_loss, mean_flag, tf.group(*updates)]
 
-        def weight(key):
-            start, limit = self._section[f"kf_start_pref_{key}"], self._section[f"kf_limit_pref_{key}"]
-            return limit + (start - limit) * ratio
-
-        def measurement(diff, value, mask, count, find, pref, more=()):
-            """Mean absolute error of selected numbers, and the signed mean of their predictions."""
-            sign = tf.stop_gradient(tf.sign(diff) * mask * find / tf.maximum(count, 1.0))
-            error = tf.reduce_sum(tf.abs(diff) * mask * find) / tf.maximum(count, 1.0)
-            return self._measure(error, tf.reduce_sum(sign * value), pref, world, more)
-
-        whole = [branch.objective, flag]
-        if "f" in terms:
-            force = tf.cast(out["force"][:, : 3 * branch.inputs["natoms"][0]], tf.float64)
-            diff = tf.reshape(labels["force"], tf.shape(force)) - force
-            mask = tf.repeat(tf.cast(self._group, tf.float64), 3)[None, :] * tf.ones_like(force)
-            runs.append(
-                measurement(
-                    diff,
-                    force,
-                    mask,
-                    tf.reduce_sum(mask),
-                    tf.cast(labels["find_force"], tf.float64),
-                    weight("f"),
-                    whole,
-                )
-            )
-        if "v" in terms:
-            virial = tf.cast(out["virial"], tf.float64) / n
-            diff = tf.reshape(labels["virial"], [-1, 9]) / n - virial
-            size = tf.cast(tf.size(diff), tf.float64)
-            runs.append(
-                measurement(
-                    diff,
-                    virial,
-                    1.0,
-                    size,
-                    tf.cast(labels["find_virial"], tf.float64),
-                    weight("e"),
-                    whole if not runs else (),
-                )
-            )
-        if "e" in terms:
-            energy = out["energy"] / n
-            diff = tf.reshape(labels["energy"], [-1]) / n - energy
-            size = tf.cast(tf.size(diff), tf.float64)
-            runs.append(
-                measurement(
-                    diff,
-                    energy,
-                    1.0,
-                    size,
-                    tf.cast(labels["find_energy"], tf.float64),
-                    weight("e"),
-                    whole if not runs else (),
-                )
-            )
-        self._repeat = [_GROUPS if "f" in terms else 1] + [1] * (len(runs) - 1)
-        with tf.control_dependencies([runs[-1][-1]]):
-            runs[-1][-1] = tf.group(tf.assign_add(global_step, 1))
-        runs[0] = [branch.objective, *runs[0]]
-        return runs
-
-    def callable(self, session, branch, runs, flag):
+    def callable(self, session, branch, update, flag):
         """Function of the values of ``branch.feed_list`` and the flag that makes a training step."""
-        feeds = [*branch.feed_list, flag, self._group]
-        calls = [session.make_callable(run, feed_list=feeds) for run in runs]
-        natoms, repeat = branch.feed_list.index(branch.inputs["natoms"]), self._repeat
-        state = {"step": None}
+        call = session.make_callable(update, feed_list=[*branch.feed_list, flag, self._group_of[branch]])
+        natoms, state = branch.feed_list.index(branch.inputs["natoms"]), {"step": None}
 
         def step(*values):
             n = int(values[natoms][0])
             if state["step"] is None:
                 state["step"] = int(session.run("global_step:0"))
-            group = np.random.RandomState([self._seed % 2**32, state["step"]]).permutation(n) * _GROUPS // max(n, 1)
+            order = np.random.RandomState([self._seed % 2**32, state["step"]]).permutation(n)
             state["step"] += 1
-            first = None
-            for call, times in zip(calls, repeat):
-                for k in range(times):
-                    seen = call(*values, (group == k).astype(float))
-                    first = first or seen
-            return first[:3]
+            return call(*values, (order * self._groups // max(n, 1)).astype(np.int32))
 
         return step

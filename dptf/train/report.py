@@ -13,6 +13,10 @@ from dptf.errors import UserError
 log = logging.getLogger(__name__)
 
 
+#: Metrics and what the file says about them.
+_UNITS = ((("rmse_e", "mae_e"), "rmse_e and rmse_v eV per atom"), (("rmse_f", "mae_f"), "rmse_f eV/Angstrom"))
+
+
 class Lcurve:
     """``lcurve.out`` in the layout that scripts parse.
 
@@ -36,6 +40,7 @@ class Lcurve:
             head += f"   {m + '_val' + tail:>11s} {m + '_trn' + tail:>11s}" if val else f"   {m + '_trn' + tail:>11s}"
         self._write(head + f"   {'lr':8s}\n")
         self._write("# If there is no available reference data, rmse_*_{val,trn} will print nan\n")
+        self._units = [u for names, u in _UNITS if not append and any(m in names for m, *_ in columns)]
 
     def _write(self, text):
         try:
@@ -50,6 +55,10 @@ class Lcurve:
         for m, tail, val in self._columns:
             line += f"   {valid[m + tail]:11.2e} {train[m + tail]:11.2e}" if val else f"   {train[m + tail]:11.2e}"
         self._write(line + f"   {lr:8.1e}\n")
+        if self._units:
+            # Not in the head: readers take the names from its first line and the first row from the third.
+            self._write(f"# units: {', '.join(self._units)}; rmse alone is the root of the loss\n")
+            self._units = []
 
     def close(self):
         self._file.close()

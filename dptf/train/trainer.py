@@ -87,7 +87,6 @@ class Trainer:
             if self.options.get("enable_ema"):
                 self._average = MovingAverage(variables, self.options.get("ema_decay", 0.999))
                 updates = [self._average.after(update) for update in updates]
-            self._can_trace = not isinstance(updates[0][0], list)
             init = tf.global_variables_initializer()
             self.variables = tf.global_variables()
         self.session = new_session(self.graph, self._gpu)
@@ -267,7 +266,7 @@ class Trainer:
             index, batch = pending
             branch = self.branches[index]
             args = branch.args(batch, self.schedule(self.step))
-            traced = self.step + 1 == stop and self.options.get("profiling") and self.world.chief and self._can_trace
+            traced = self.step + 1 == stop and self.options.get("profiling") and self.world.chief
             begin = time.perf_counter()
             values = [*args, float(bool(interrupted))]
             loss, mean_loss, flags, *_ = self._traced_step(index, values) if traced else self._train[index](*values)

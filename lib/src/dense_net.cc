@@ -68,8 +68,9 @@ DenseNet<T>::DenseNet(const std::vector<DenseLayerWeights<T>>& layers) {
   last_bias_ = layers.back().bias[0];
 }
 
+/// Evaluates the hidden layers; returns what enters the last one.
 template <typename T>
-void DenseNet<T>::value_and_gradient(int64_t rows, T* x, T scale, T* y, Workspace& work) const {
+const T* DenseNet<T>::hidden(int64_t rows, const T* x, Workspace& work) const {
   const int64_t padded_rows = round_up(rows, row_group()), block = padded_rows * widest_;
   const size_t n = layers_.size();
   if (static_cast<int64_t>(work.h.size()) < block * static_cast<int64_t>(n)) {
@@ -89,6 +90,28 @@ void DenseNet<T>::value_and_gradient(int64_t rows, T* x, T scale, T* y, Workspac
     in = h;
     ld_in = w.ld_out;
   }
+  return in;
+}
+
+template <typename T>
+void DenseNet<T>::value(int64_t rows, const T* x, T* y, Workspace& work) const {
+  const T* in = hidden(rows, x, work);
+  const Layer& top = layers_.back();
+  DPTF_ISA_CALL(
+      dense_last(rows, top.n_out, top.ld_out, in, last_.data(), last_bias_, T(1), y, work.g.data()));
+}
+
+template <typename T>
+const T* DenseNet<T>::last_input(int64_t r, int64_t rows, const Workspace& work) const {
+  const int64_t block = round_up(rows, row_group()) * widest_;
+  return work.h.data() + (layers_.size() - 1) * block + r * layers_.back().ld_out;
+}
+
+template <typename T>
+void DenseNet<T>::value_and_gradient(int64_t rows, T* x, T scale, T* y, Workspace& work) const {
+  const T* in = hidden(rows, x, work);
+  const int64_t padded_rows = round_up(rows, row_group()), block = padded_rows * widest_;
+  const size_t n = layers_.size();
   T *g = work.g.data(), *next = g + block;
   const Layer& top = layers_.back();
   DPTF_ISA_CALL(dense_last(rows, top.n_out, top.ld_out, in, last_.data(), last_bias_, scale, y, g));

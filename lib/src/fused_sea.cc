@@ -105,6 +105,7 @@ struct FusedSea<C>::Frame {
   T* atom_energy = nullptr;
   bool want_force = false, want_atom_virial = false;
   std::vector<double>* energies = nullptr;
+  double* features = nullptr;
 };
 
 template <typename C>
@@ -453,7 +454,15 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
   }
   for (int b = n; b < rows; ++b) std::fill(w.x.begin() + b * ldx, w.x.begin() + (b + 1) * ldx, C(0));
 
-  net.value_and_gradient(n, w.x.data(), static_cast<C>(m_.scale[ti]), w.y.data(), w.dense);
+  if (frame.want_force)
+    net.value_and_gradient(n, w.x.data(), static_cast<C>(m_.scale[ti]), w.y.data(), w.dense);
+  else
+    net.value(n, w.x.data(), w.y.data(), w.dense);
+  if (frame.features)
+    for (int b = 0; b < n; ++b) {
+      const C* h = net.last_input(b, n, w.dense);
+      std::copy(h, h + net.features(), frame.features + atoms[b] * n_features());
+    }
   for (int b = 0; b < n; ++b) {
     const double e = (static_cast<double>(w.y[b]) + m_.bias[ti]) * m_.scale[ti] + m_.shift[ti];
     (*frame.energies)[atoms[b]] = e;
@@ -513,6 +522,10 @@ int64_t FusedSea<C>::evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& o
   auto& blocks = workers[0]->blocks;
   energies.assign(in.nloc, 0.0);
   frame.energies = &energies;
+  if (out.features) {
+    frame.features = out.features + f * in.nloc * n_features();
+    std::fill(frame.features, frame.features + in.nloc * n_features(), 0.0);
+  }
 
   const T* coord = in.coord + f * in.nall * 3;
   const int* type = in.type + f * in.nall;
@@ -638,6 +651,13 @@ int64_t FusedSea<C>::evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& o
     throw std::invalid_argument("the neighbor list of atom " + std::to_string(bad) +
                                 " names an atom outside 0.." + std::to_string(in.nall - 1));
   return lost;
+}
+
+template <typename C>
+int64_t FusedSea<C>::n_features() const {
+  int64_t n = 0;
+  for (const auto& net : fitting_) n = std::max(n, net.features());
+  return n;
 }
 
 template <typename C>

@@ -41,6 +41,7 @@ def optimizer():
     ]
     kalman = [
         arg("kf_blocksize", int, 1024, "Weights whose covariances are kept together; memory and time grow with it."),
+        arg("kf_groups", int, 4, "Parts of the atoms whose force errors are measured one by one."),
         arg("kf_lambda", float, 0.98, "Forgetting factor at the start; it rises to 1."),
         arg("kf_nue", float, 0.9987, "How slowly the forgetting factor rises."),
         arg("kf_start_pref_e", float, 1.0, "Factor of steps from energies and virials at the start."),

@@ -37,6 +37,11 @@ class DenseNet {
 
   /// y[r] := net(x_r); x_r := scale * d net / d x_r, for r < rows.
   void value_and_gradient(int64_t rows, T* x, T scale, T* y, Workspace& work) const;
+  /// y[r] := net(x_r) alone; x stays.
+  void value(int64_t rows, const T* x, T* y, Workspace& work) const;
+  /// What entered the last layer in the evaluation before, of row r; features() numbers.
+  const T* last_input(int64_t r, int64_t rows, const Workspace& work) const;
+  int64_t features() const { return layers_.empty() ? 0 : layers_.back().n_out; }
 
  private:
   struct Layer {
@@ -45,6 +50,7 @@ class DenseNet {
     int activation;
     bool residual;
   };
+  const T* hidden(int64_t rows, const T* x, Workspace& work) const;
   std::vector<Layer> layers_;
   std::vector<T> last_;
   T last_bias_ = 0;

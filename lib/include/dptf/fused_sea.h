@@ -39,11 +39,12 @@ struct SeaInput {
 };
 
 /// Null: not wanted. energy [nf] eV, force [nf, nall, 3] eV/Å, virial [nf, 9] eV, atom_energy [nf, nloc],
-/// atom_virial [nf, nall, 9] on the neighbor.
+/// atom_virial [nf, nall, 9] on the neighbor, features [nf, nloc, n]: what enters the last layer.
 template <typename T>
 struct SeaOutput {
   double* energy = nullptr;
   T *force = nullptr, *virial = nullptr, *atom_energy = nullptr, *atom_virial = nullptr;
+  double* features = nullptr;
 };
 
 /// The whole model from positions to forces in blocks of atoms: environment rows, tabulated contraction,
@@ -62,6 +63,8 @@ class FusedSea {
   template <typename T>
   int64_t evaluate(const SeaInput<T>& in, const SeaOutput<T>& out, int threads, const ParallelFor& parallel);
 
+  /// Largest number of features of an atom; where a type has fewer, the rest is zero.
+  int64_t n_features() const;
   /// Largest relative interpolation error of the tables.
   double table_error() const;
   int64_t table_bytes() const;

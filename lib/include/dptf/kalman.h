@@ -16,10 +16,11 @@ struct KalmanBlocks {
   explicit KalmanBlocks(const std::vector<int64_t>& sizes);
 };
 
-/// One scalar measurement with the error `error` and the derivative h of its prediction in the weights:
-///   k = P h,   a = 1 / (L forget + h.k),   step = a error k,   P <- (P - a k k^T) / forget,
-/// with L blocks. Two passes over P; blocks are independent but for the scalar a.
-void kalman_measure(const KalmanBlocks& blocks, double* covariance, const double* h, double error,
-                    double forget, double* step, const ParallelFor& parallel);
+/// m measurements at once, with the errors e_a and the derivatives h_a of their predictions in the weights
+/// (rows of h [m, weights]):
+///   K = P H,   A = (L forget 1 + H^T K)^-1,   step = K A e,   P <- (P - K A K^T) / forget,
+/// with L blocks. Two passes over P whatever m is; blocks are independent but for the small matrix A.
+void kalman_measure(const KalmanBlocks& blocks, double* covariance, int64_t m, const double* h,
+                    const double* error, double forget, double* step, const ParallelFor& parallel);
 
 }  // namespace dptf

@@ -60,7 +60,7 @@ def test_the_definition(run):
     for t in range(2):
         rows = known[:, train[2] == t].reshape(-1, phi.shape[-1])
         c = rows.T @ rows
-        inverse = np.linalg.inv(c + 1e-13 * np.trace(c) * np.eye(len(c)))
+        inverse = np.linalg.inv(c + result["ridge"] * np.trace(c) * np.eye(len(c)))
         variance[:, types == t] = np.einsum("fni,ij,fnj->fn", phi[:, types == t], inverse, phi[:, types == t])
     images = np.array(list(np.ndindex(3, 3, 3))) - 1
     wanted = np.zeros_like(variance)
@@ -68,7 +68,8 @@ def test_the_definition(run):
         x, cell = coord[f].reshape(-1, 3), box[f].reshape(3, 3)
         d = x[None, :, None] + (images @ cell)[None, None] - x[:, None, None]
         r = np.linalg.norm(d, axis=-1)
-        w = np.where((r > 1e-9) & (r < 4.0), (1 - (r / 4.0) ** 2) ** 2, 0.0).sum(axis=-1)
+        reach = max(result["cutoff"], 1e-3)
+        w = np.where((r > 1e-9) & (r < reach), np.abs(1 - (r / reach) ** 2) ** result["exponent"], 0.0).sum(axis=-1)
         wanted[f] = (variance[f] + w @ variance[f]) / (1 + w.sum(axis=1))
     wanted = np.sqrt(result["scale"] ** 2 * wanted + result["floor"] ** 2)
     with DeepPot(run / "sure.pb") as m:
@@ -94,7 +95,7 @@ def test_calibration_of_known_errors():
     rng = np.random.default_rng(2)
     std = rng.uniform(0.5, 5.0, 4000)
     errors = rng.normal(size=(4000, 3)) * np.sqrt((0.02 * std) ** 2 + 0.03**2)[:, None]
-    scale, floor = calibrate(std, errors)
+    scale, floor, _ = calibrate(std, errors)
     assert abs(scale / 0.02 - 1) < 0.05 and abs(floor / 0.03 - 1) < 0.1
     found = quality(np.sqrt((scale * std) ** 2 + floor**2), errors)
     assert found["nll"] < found["nll_constant"] and found["spearman"] > 0.3
@@ -104,7 +105,11 @@ def test_calibration_of_known_errors():
 def test_report_and_model_devi(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     result = json.loads((run / "u.json").read_text())
-    assert result["atoms"] == 12 * 12 and len(result["bins"]) == 10 and (run / "u.png").stat().st_size > 5000
+    assert (
+        result["atoms"] == result["atoms_held_out"] == 6 * 12
+        and len(result["bins"]) == 10
+        and (run / "u.png").stat().st_size > 5000
+    )
     assert main(["model-devi", "-m", "sure", "-s", str(run / "b"), "-o", "devi.out", "--atomic"]) == 0
     rows = np.loadtxt("devi.out")
     with DeepPot("sure.pb") as m:

@@ -21,6 +21,13 @@ class DeepPotImpl;
 /// `ago` is the number of steps since the list was rebuilt: with ago > 0 the list and the types of the last
 /// call with ago == 0 are used again, only positions may differ. Every function may throw deepmd_exception.
 /// One object serves one thread at a time.
+/// Expected error of a force from variances: sqrt(scale^2 m + floor^2) eV/Å, where m is the mean of the
+/// variances of the atom (weight 1) and of its neighbors (weight (1 - (r/cutoff)^2)^exponent within cutoff,
+/// Å).
+struct UncertaintyRule {
+  double scale = 0, floor = 0, cutoff = 0, exponent = 0;
+};
+
 class DeepPot : public DeepBaseModel {
  public:
   DeepPot();
@@ -70,6 +77,19 @@ class DeepPot : public DeepBaseModel {
                    int nghost, const InputNlist* inlist, int ago, const std::vector<VALUETYPE>& fparam,
                    const std::vector<VALUETYPE>& aparam, bool mixed_type, ENERGYTYPE* ener, VALUETYPE* force,
                    VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+
+  /// Whether the model knows the uncertainty of its forces (written by `dp uncertainty`).
+  bool has_uncertainty() const;
+  /// Expected error of the force components of every atom of one frame, eV/Å.
+  void compute_uncertainty(std::vector<double>& std, const std::vector<double>& coord,
+                           const std::vector<int>& atype, const std::vector<double>& box,
+                           const std::vector<double>& fparam = {}, const std::vector<double>& aparam = {});
+  /// For engines with ghosts: the variance of every local atom (natoms numbers, 0 for ghosts), which the
+  /// engine hands to the ghosts and averages, see UncertaintyRule.
+  void compute_variance(double* variance, int natoms, const double* coord, const int* atype,
+                        const double* box, int nghost, const InputNlist* inlist, int ago,
+                        const std::vector<double>& fparam, const std::vector<double>& aparam);
+  UncertaintyRule uncertainty_rule() const;
 
  private:
   std::unique_ptr<DeepPotImpl> impl_;

@@ -31,9 +31,11 @@ extern DP_Nlist* DP_NewNlist_comm(int inum_, int* ilist_, int* numneigh_, int** 
                                   int* recvproc, void* world, int nprocs);
 extern void DP_NlistSetMask(DP_Nlist* nl, int mask);
 extern void DP_NlistSetMapping(DP_Nlist* nl, int* mapping);
-/* Own addition: models that pass messages, on several processes. rows has width numbers for every local atom and ghost;
- * forward overwrites those of ghosts with those of their owners, reverse adds those of ghosts to their owners; 0: done. */
-extern void DP_NlistSetExchange(DP_Nlist* nl, void* engine, int (*forward)(void* engine, double* rows, int width),
+/* Own addition: models that pass messages, on several processes. rows has width numbers for every local atom
+ * and ghost; forward overwrites those of ghosts with those of their owners, reverse adds those of ghosts to
+ * their owners; 0: done. */
+extern void DP_NlistSetExchange(DP_Nlist* nl, void* engine,
+                                int (*forward)(void* engine, double* rows, int width),
                                 int (*reverse)(void* engine, double* rows, int width));
 extern void DP_DeleteNlist(DP_Nlist* nl);
 extern const char* DP_NlistCheckOK(DP_Nlist* nl);
@@ -105,6 +107,21 @@ extern bool DP_DeepPotUsesCanonicalGraphInference(DP_DeepPot* dp);
 extern const char* DP_DeepPotGetRuntimeReport(DP_DeepPot* dp);
 /* Own addition: numbers per atom that a message-passing model exchanges; 0 for other models. */
 extern int DP_DeepPotGetMessageWidth(DP_DeepPot* dp);
+/* Own addition: whether the model knows the uncertainty of its forces (dp uncertainty). */
+extern bool DP_DeepPotHasUncertainty(DP_DeepPot* dp);
+/* Own addition: expected error of the force components of every atom, one frame without ghosts [eV/A]. */
+extern void DP_DeepPotComputeUncertainty(DP_DeepPot* dp, const int natom, const double* coord,
+                                         const int* atype, const double* cell, const double* fparam,
+                                         const double* aparam, double* deviation);
+/* Own addition, for engines with ghosts: the variance of every local atom, natom numbers. The expected error
+   of a force is sqrt(rule[0]^2 m + rule[1]^2) eV/A; m is the mean of the variances of the atom (weight 1) and
+   of its neighbors closer than rule[2] A, ghosts with the variance of their owners (weight
+   (1 - (r/rule[2])^2)^rule[3]). */
+extern void DP_DeepPotComputeVarianceNList(DP_DeepPot* dp, const int natom, const double* coord,
+                                           const int* atype, const double* cell, const int nghost,
+                                           const DP_Nlist* nlist, const int ago, const double* fparam,
+                                           const double* aparam, double* variance);
+extern void DP_DeepPotGetUncertaintyRule(DP_DeepPot* dp, double* rule);
 
 /* Several models; outputs are concatenated over models; nframes must be 1. */
 extern DP_DeepPotModelDevi* DP_NewDeepPotModelDevi(const char** c_models, int n_models);

@@ -166,6 +166,41 @@ DP_EXPORT const char* DP_DeepPotGetRuntimeReport(DP_DeepPot* dp) {
   guarded(dp, [&] { text = dp->pot.runtime_report(); });
   return copy(text);
 }
+DP_EXPORT bool DP_DeepPotHasUncertainty(DP_DeepPot* dp) {
+  bool has = false;
+  guarded(dp, [&] { has = dp->pot.has_uncertainty(); });
+  return has;
+}
+DP_EXPORT void DP_DeepPotComputeUncertainty(DP_DeepPot* dp, const int natom, const double* coord,
+                                            const int* atype, const double* cell, const double* fparam,
+                                            const double* aparam, double* deviation) {
+  guarded(dp, [&] {
+    const std::vector<double> x(coord, coord + 3 * natom);
+    const std::vector<double> box = cell ? std::vector<double>(cell, cell + 9) : std::vector<double>();
+    std::vector<double> out;
+    dp->pot.compute_uncertainty(out, x, std::vector<int>(atype, atype + natom), box,
+                                given(fparam, dp->pot.dim_fparam()),
+                                given(aparam, aparam_size(dp->pot, 1, natom, 0)));
+    std::copy(out.begin(), out.end(), deviation);
+  });
+}
+DP_EXPORT void DP_DeepPotComputeVarianceNList(DP_DeepPot* dp, const int natom, const double* coord,
+                                              const int* atype, const double* cell, const int nghost,
+                                              const DP_Nlist* nlist, const int ago, const double* fparam,
+                                              const double* aparam, double* variance) {
+  guarded(dp, [&] {
+    dp->pot.compute_variance(variance, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago,
+                             given(fparam, dp->pot.dim_fparam()),
+                             given(aparam, aparam_size(dp->pot, 1, natom, nghost)));
+  });
+}
+DP_EXPORT void DP_DeepPotGetUncertaintyRule(DP_DeepPot* dp, double* rule) {
+  guarded(dp, [&] {
+    const deepmd::UncertaintyRule r = dp->pot.uncertainty_rule();
+    const double numbers[4] = {r.scale, r.floor, r.cutoff, r.exponent};
+    std::copy(numbers, numbers + 4, rule);
+  });
+}
 DP_EXPORT int DP_DeepPotGetMessageWidth(DP_DeepPot* dp) {
   int width = 0;
   guarded(dp, [&] { width = dp->pot.message_width(); });

@@ -40,6 +40,39 @@ void DeepPot::compute_raw(int nframes, int natoms, const VALUETYPE* coord, const
                  force, virial, atom_energy, atom_virial);
 }
 
+bool DeepPot::has_uncertainty() const { return head().graph.has("o_atom_variance"); }
+
+UncertaintyRule DeepPot::uncertainty_rule() const {
+  const auto& graph = head().graph;
+  UncertaintyRule rule;
+  rule.scale = graph.scalar<double>("uncertainty_attr/scale");
+  rule.floor = graph.scalar<double>("uncertainty_attr/floor");
+  rule.cutoff = graph.scalar<double>("uncertainty_attr/cutoff");
+  rule.exponent = graph.scalar<double>("uncertainty_attr/exponent");
+  return rule;
+}
+
+void DeepPot::compute_variance(double* variance, int natoms, const double* coord, const int* atype,
+                               const double* box, int nghost, const InputNlist* inlist, int ago,
+                               const std::vector<double>& fparam, const std::vector<double>& aparam) {
+  head();
+  impl_->compute_atomic("o_atom_variance", natoms, coord, atype, box, nghost, inlist, ago, fparam, aparam,
+                        variance);
+}
+
+void DeepPot::compute_uncertainty(std::vector<double>& std, const std::vector<double>& coord,
+                                  const std::vector<int>& atype, const std::vector<double>& box,
+                                  const std::vector<double>& fparam, const std::vector<double>& aparam) {
+  head();
+  if (coord.size() != 3 * atype.size() || (!box.empty() && box.size() != 9))
+    throw deepmd_exception("coord has " + std::to_string(coord.size()) + " and box " +
+                           std::to_string(box.size()) + " numbers for one frame of " +
+                           std::to_string(atype.size()) + " atoms");
+  std.resize(atype.size());
+  impl_->compute_atomic("o_atom_uncertainty", static_cast<int>(atype.size()), coord.data(), atype.data(),
+                        box.empty() ? nullptr : box.data(), 0, nullptr, 0, fparam, aparam, std.data());
+}
+
 namespace {
 
 /// Checks sizes, resizes outputs and calls the general form. Energies go to a scalar or to a vector.

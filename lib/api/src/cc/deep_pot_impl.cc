@@ -252,6 +252,22 @@ void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, c
   have_list_ = false;
 }
 
+template <typename VALUETYPE>
+void DeepPotImpl::compute_atomic(const std::string& node, int natoms, const VALUETYPE* coord,
+                                 const int* atype, const VALUETYPE* box, int nghost, const InputNlist* list,
+                                 int ago, const std::vector<VALUETYPE>& fparam,
+                                 const std::vector<VALUETYPE>& aparam, VALUETYPE* out) {
+  if (!graph.has(node)) throw deepmd_exception("model " + file + " has no node " + node);
+  struct Name {
+    std::string& name;
+    ~Name() { name.clear(); }
+  } guard{atomic_};
+  atomic_ = node;
+  ENERGYTYPE energy = 0;
+  compute<VALUETYPE>(1, natoms, coord, atype, box, nghost, list, ago, fparam, aparam, false, &energy, nullptr,
+                     nullptr, out, nullptr);
+}
+
 namespace {
 
 /// dim numbers per frame (and per row), given once for all frames or frame by frame.
@@ -348,6 +364,23 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   }
   feeds.erase(std::remove_if(feeds.begin(), feeds.end(), [&](const auto& f) { return !graph.has(f.first); }),
               feeds.end());
+  const auto scatter = [&](const Tensor& t, int rows, int stride, VALUETYPE* to) {
+    const auto put = [&](const auto* from) {
+      for (int f = 0; f < nframes; ++f)
+        for (int k = 0; k < rows; ++k)
+          for (int s = 0; at[k] >= 0 && s < stride; ++s)
+            to[(static_cast<size_t>(f) * natoms + at[k]) * stride + s] =
+                static_cast<VALUETYPE>(from[(static_cast<size_t>(f) * rows + k) * stride + s]);
+    };
+    if (t.dtype() == tensorflow::DT_FLOAT)
+      put(t.flat<float>().data());
+    else
+      put(t.flat<double>().data());
+  };
+  if (!atomic_.empty()) {
+    scatter(graph.run(feeds, {atomic_}, has_list && extras_.has_exchange())[0], nloc, 1, atom_energy);
+    return;
+  }
   std::vector<std::string> fetches = {"o_energy", "o_force"};
   const bool sum_virial = virial && !graph.has("o_virial");
   if (virial && !sum_virial) fetches.push_back("o_virial");
@@ -359,14 +392,6 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   const Tensor& energy = out[next++];
   for (int f = 0; f < nframes; ++f)
     ener[f] = energy.dtype() == tensorflow::DT_FLOAT ? energy.flat<float>()(f) : energy.flat<double>()(f);
-  const auto scatter = [&](const Tensor& t, int rows, int stride, VALUETYPE* to) {
-    const FP* from = t.flat<FP>().data();
-    for (int f = 0; f < nframes; ++f)
-      for (int k = 0; k < rows; ++k)
-        for (int s = 0; at[k] >= 0 && s < stride; ++s)
-          to[(static_cast<size_t>(f) * natoms + at[k]) * stride + s] =
-              static_cast<VALUETYPE>(from[(static_cast<size_t>(f) * rows + k) * stride + s]);
-  };
   const Tensor& t_force = out[next++];
   if (force) scatter(t_force, nall, 3, force);
   if (virial && !sum_virial) {
@@ -397,5 +422,10 @@ template void DeepPotImpl::compute<float>(int, int, const float*, const int*, co
                                           const InputNlist*, int, const std::vector<float>&,
                                           const std::vector<float>&, bool, ENERGYTYPE*, float*, float*,
                                           float*, float*);
+
+template void DeepPotImpl::compute_atomic<double>(const std::string&, int, const double*, const int*,
+                                                  const double*, int, const InputNlist*, int,
+                                                  const std::vector<double>&, const std::vector<double>&,
+                                                  double*);
 
 }  // namespace deepmd

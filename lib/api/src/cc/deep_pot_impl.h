@@ -51,6 +51,12 @@ class DeepPotImpl : public ModelHead {
                int nghost, const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
                const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
                VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+  /// One number of every local atom from a node of the graph, nothing else.
+  template <typename VALUETYPE>
+  void compute_atomic(const std::string& node, int natoms, const VALUETYPE* coord, const int* atype,
+                      const VALUETYPE* box, int nghost, const InputNlist* list, int ago,
+                      const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
+                      VALUETYPE* out);
 
  private:
   template <typename FP, typename VALUETYPE>
@@ -71,6 +77,7 @@ class DeepPotImpl : public ModelHead {
   RowExchange exchange_;
   std::vector<int> owners_;
   bool have_list_ = false;
+  std::string atomic_;  // the node that compute_atomic() reads, else empty
 };
 
 }  // namespace deepmd
