@@ -227,3 +227,22 @@ def test_damaged_lists(spoil, message):
     short = mesh_by_value(*list_of_engine(coord, types, box, skin=0.5)[3:])[:-1]
     with pytest.raises(tf.errors.InvalidArgumentError, match="ends before"):
         run_op("a", all_coord.reshape(1, -1), all_types[None], box.reshape(1, 9), natoms, short, sel, davg, dstd)
+
+
+def test_rounding_close_to_the_cutoff():
+    """Nearly all of the switch cancels there; what is left is rounded as by the public op (cutoff 4 Å, smooth from 0.5 Å)."""
+    d = [
+        [-0.45074893382655956, 3.7311975108432285, -1.3681833635207683],
+        [2.704888665285871, -0.24763947214372498, 2.9356294289704903],
+        [-3.803064175645195, 0.9428033389647519, -0.8018845200860187],
+        [-2.9137810266476873, -0.21176227893070218, -2.7306658729681774],
+    ]
+    public = [3.2786360864691028e-12, 9.258737113254222e-12, 1.2643703321659732e-11, 6.997316065847689e-11]
+    coord = np.concatenate([np.zeros((4, 3)), d], axis=1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        em, *_ = op_module.prod_env_mat_a(
+            coord, np.zeros((4, 2), np.int32), np.array([2, 2, 2], np.int32), np.tile(np.eye(3).ravel(), (4, 1)), OPEN,
+            np.zeros((1, 4)), np.ones((1, 4)), rcut_a=-1, rcut_r=4.0, rcut_r_smth=0.5, sel_a=[1], sel_r=[0],
+        )  # fmt: skip
+        rows = session.run(em)
+    np.testing.assert_allclose(rows.reshape(4, 2, 4)[:, 0, 0], public, rtol=2e-15)
