@@ -100,6 +100,11 @@ class JoinedDescriptors:
         """What the members read of frames beside the positions."""
         return {key: x for p in self.parts for key, x in p.frame_inputs.items()}
 
+    def memory(self, compressed=False):
+        """Of the members together; see :meth:`dptf.descriptor.interface.Descriptor.memory`."""
+        known = [need for p in self.parts if (need := p.memory(compressed)) is not None]
+        return (sum(n for n, _ in known), ", ".join(text for _, text in known)) if known else None
+
     def stored_names(self, suffix=""):
         """(scope, tail) of the tables of compressed nets of all members."""
         return [
