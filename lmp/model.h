@@ -34,10 +34,11 @@ struct DeepmdOutput {
 /// One energy model behind the C API, with spins or without; every error becomes an exception.
 class DeepmdModel {
  public:
-  DeepmdModel(std::string file, int gpu_rank, const std::string& content, bool spin = false)
+  DeepmdModel(std::string file, int gpu_rank, const std::string& content, bool spin = false,
+              const std::string& precision = "")
       : file_(std::move(file)),
         spin_(spin),
-        dp_(open(file_, gpu_rank, content, spin), DP_DeleteDeepBaseModel) {
+        dp_(open(file_, gpu_rank, content, spin, precision), DP_DeleteDeepBaseModel) {
     check();
     if (!spin_ && DP_DeepBaseModelGetNumbTypesSpin(dp_.get()) > 0)
       throw std::runtime_error(file_ + " is a model with spins; use pair_style deepspin");
@@ -103,14 +104,14 @@ class DeepmdModel {
 
  private:
   // Handles of models may be used as those of their base.
-  static DP_DeepBaseModel* open(const std::string& file, int gpu_rank, const std::string& content,
-                                bool spin) {
+  static DP_DeepBaseModel* open(const std::string& file, int gpu_rank, const std::string& content, bool spin,
+                                const std::string& precision) {
     const int size = static_cast<int>(content.size());
     if (spin)
       return reinterpret_cast<DP_DeepBaseModel*>(
           DP_NewDeepSpinWithParam2(file.c_str(), gpu_rank, content.data(), size));
     return reinterpret_cast<DP_DeepBaseModel*>(
-        DP_NewDeepPotWithParam2(file.c_str(), gpu_rank, content.data(), size));
+        DP_NewDeepPotWithPrecision(file.c_str(), gpu_rank, content.data(), size, precision.c_str()));
   }
   DP_DeepPot* pot() const { return reinterpret_cast<DP_DeepPot*>(dp_.get()); }
   void check() const {

@@ -46,6 +46,7 @@ bool is_keyword(const std::string& word) {
                                          "fparam_from_fix",
                                          "aparam_from_compute",
                                          "ttm",
+                                         "precision",
                                          "atomic",
                                          "relative",
                                          "relative_v",
@@ -136,7 +137,7 @@ void PairDeepMD::set_threads() {
   setenv("DP_INTER_OP_PARALLELISM_THREADS", "1", 0);
 }
 
-void PairDeepMD::load_models(const std::vector<std::string>& files) {
+void PairDeepMD::load_models(const std::vector<std::string>& files, const std::string& precision) {
   set_threads();
   MPI_Comm node;
   MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
@@ -161,7 +162,7 @@ void PairDeepMD::load_models(const std::vector<std::string>& files) {
     content.resize(size);
     MPI_Bcast(&content[0], size, MPI_CHAR, 0, world);
     try {
-      models_.push_back(std::make_unique<DeepmdModel>(file, node_rank, content, spin_));
+      models_.push_back(std::make_unique<DeepmdModel>(file, node_rank, content, spin_, precision));
     } catch (const std::exception& e) {
       error->all(FLERR, "pair_style deepmd: {}", e.what());
     }
@@ -192,7 +193,7 @@ void PairDeepMD::settings(int narg, char** arg) {
   out_freq_ = 100;
   out_file_ = "model_devi.out";
   out_atomic_ = relative_ = relative_v_ = false;
-  std::string ttm;
+  std::string ttm, precision;
   auto value = [&](const std::string& keyword) -> const char* {
     if (++k >= narg || is_keyword(arg[k])) error->all(FLERR, "pair_style deepmd: {} needs a value", keyword);
     return arg[k];
@@ -243,13 +244,17 @@ void PairDeepMD::settings(int narg, char** arg) {
       fparam_.set_fix(keyword, id, index);
     } else if (keyword == "ttm") {
       ttm = value(keyword);
+    } else if (keyword == "precision" && !spin_) {
+      precision = value(keyword);
+      if (precision != "float32" && precision != "float64")
+        error->all(FLERR, "pair_style deepmd: precision {} is none; use float32 or float64", precision);
     } else if (is_keyword(keyword)) {
       error->all(FLERR, "pair_style deepmd: the keyword {} is not supported by this package", keyword);
     } else {
       error->all(FLERR, "pair_style deepmd: unknown keyword or misplaced word {}", keyword);
     }
   }
-  load_models(files);
+  load_models(files, precision);
 
   const DeepmdModel& model = *models_[0];
   names_ = words(model.type_map());
@@ -297,6 +302,11 @@ void PairDeepMD::settings(int narg, char** arg) {
     if (fparam_.given()) text += fmt::format("  using fparam(s):    {}\n", fparam_.text());
     if (aparam_.given()) text += fmt::format("  using aparam(s):    {}\n", aparam_.text());
     utils::logmesg(lmp, text);
+    for (const auto& m : models_) {
+      const std::string report = m->runtime_report();
+      if (!precision.empty() && report.find("(" + precision) == std::string::npos)
+        error->warning(FLERR, "precision {} does not apply to {}: {}", precision, m->file(), report);
+    }
   }
 }
 

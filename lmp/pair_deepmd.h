@@ -43,7 +43,7 @@ class PairDeepMD : public Pair {
 
  private:
   void allocate();
-  void load_models(const std::vector<std::string>& files);
+  void load_models(const std::vector<std::string>& files, const std::string& precision);
   void set_units();
   void set_threads();
   void gather_atoms();

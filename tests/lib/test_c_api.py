@@ -23,9 +23,25 @@ NewDeepPotModelDevi NewDeepPotModelDeviWithParam DeleteDeepPotModelDevi DeepPotM
 DeepBaseModelGetTypeMap DeleteDeepBaseModel DeleteDeepBaseModelDevi
 ConvertPbtxtToPb PrintSummary ReadFileToChar ReadFileToChar2 SelectByType SelectMapInt DeleteChar
 """.split()
+FAMILY += """
+NewDeepSpin NewDeepSpinWithParam2 DeleteDeepSpin DeepSpinGetTypeMap DeepSpinGetDimChgSpin
+NewDeepSpinModelDevi NewDeepSpinModelDeviWithParam DeleteDeepSpinModelDevi DeepSpinModelDeviGetDimChgSpin
+NewDeepTensor NewDeepTensorWithParam DeleteDeepTensor DeepTensorGetCutoff DeepTensorGetNumbTypes DeepTensorGetOutputDim
+DeepTensorGetNumbSelTypes DeepTensorGetSelTypes DeepTensorGetTypeMap DeepTensorCheckOK
+NewDipoleChargeModifier NewDipoleChargeModifierWithParam DeleteDipoleChargeModifier
+DipoleChargeModifierComputeNList DipoleChargeModifierComputeNListf DipoleChargeModifierGetCutoff
+DipoleChargeModifierGetNumbTypes DipoleChargeModifierGetSelTypes DipoleChargeModifierGetNumbSelTypes
+DipoleChargeModifierCheckOK
+DeepPotComputeEdgesGPU DeepPotComputeEdgesGPUFloat32 DeepPotComputeCanonicalGraphGPU DeepPotSetChargeSpin
+DeepPotModelDeviSetChargeSpin DeepSpinSetChargeSpin DeepSpinModelDeviSetChargeSpin
+DeepSpinComputeCanonicalGraphGPU DeepSpinUsesCanonicalGraphInference DeepSpinUsesNativeSpinScheme
+""".split()
+FAMILY += [f"DeepTensorCompute{t}{k}{f}" for t in ("", "Tensor") for k in ("", "NList") for f in ("", "f")]
+for _model in ("DeepSpin", "DeepSpinModelDevi"):
+    FAMILY += [f"{_model}Compute{k}{f}{n}" for k in ("", "NList") for f in ("", "f") for n in ("2", "3")]
 for _model in ("DeepPot", "DeepPotModelDevi"):
     FAMILY += [f"{_model}Compute{k}{f}{n}" for k in ("", "NList") for f in ("", "f") for n in ("", "2", "3")]
-for _model in ("DeepPot", "DeepPotModelDevi", "DeepBaseModel", "DeepBaseModelDevi"):
+for _model in ("DeepPot", "DeepPotModelDevi", "DeepSpin", "DeepSpinModelDevi", "DeepBaseModel", "DeepBaseModelDevi"):
     FAMILY += [
         f"{_model}{g}"
         for g in ("GetCutoff", "GetNumbTypes", "GetNumbTypesSpin", "GetDimFParam", "GetDimAParam", "IsAParamNAll",
@@ -272,10 +288,18 @@ def test_bad_files(lib, tmp_path, content, words):
     handle.delete()
 
 
-def test_unknown_format(lib):
-    handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(b"model.xyz"))
-    assert "Unsupported model file format" in handle.error
+def test_functions_of_other_backends_say_so(lib):
+    handle = new(lib)
+    handle.call("SetChargeSpin", pointer(np.zeros(2)))
+    assert "DP_DeepPotSetChargeSpin is not supported by the TensorFlow backend" in handle.error
     handle.delete()
+
+
+def test_unknown_format(lib):
+    for name, words in ((b"model.xyz", "Unsupported model file format"), (b"model.pth", "belongs to another backend")):
+        handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(name))
+        assert words in handle.error
+        handle.delete()
 
 
 def test_model_of_another_kind(lib):

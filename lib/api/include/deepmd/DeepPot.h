@@ -34,6 +34,9 @@ class DeepPot : public DeepBaseModel {
   ~DeepPot() override;
   DeepPot(const std::string& model, const int& gpu_rank = 0, const std::string& file_content = "");
   void init(const std::string& model, const int& gpu_rank = 0, const std::string& file_content = "");
+  /// Own addition, before init(): "float32" or "float64" computes in that precision where the fused kernels
+  /// run the model, whatever that of the graph; runtime_report() tells, and tells the errors.
+  void set_precision(const std::string& precision);
 
 #define DPTF_TAIL                                                       \
   const std::vector<VALUETYPE>&fparam = std::vector<VALUETYPE>(),       \
@@ -93,6 +96,7 @@ class DeepPot : public DeepBaseModel {
 
  private:
   std::unique_ptr<DeepPotImpl> impl_;
+  std::string precision_;
   const ModelHead& head() const override;
 };
 

@@ -26,6 +26,8 @@ typedef struct DP_DipoleChargeModifier DP_DipoleChargeModifier;
 
 /* Neighbor lists in the layout of LAMMPS; the arrays are borrowed. */
 extern DP_Nlist* DP_NewNlist(int inum_, int* ilist_, int* numneigh_, int** firstneigh_);
+/* With the swaps of the engine, for models that pass messages between processes (see deepmd/neighbor_list.h);
+ * world points to the MPI communicator, from which the number of processes is taken. */
 extern DP_Nlist* DP_NewNlist_comm(int inum_, int* ilist_, int* numneigh_, int** firstneigh_, int nswap,
                                   int* sendnum, int* recvnum, int* firstrecv, int** sendlist, int* sendproc,
                                   int* recvproc, void* world, int nprocs);
@@ -46,6 +48,11 @@ extern DP_DeepPot* DP_NewDeepPotWithParam(const char* c_model, const int gpu_ran
                                           const char* c_file_content);
 extern DP_DeepPot* DP_NewDeepPotWithParam2(const char* c_model, const int gpu_rank,
                                            const char* c_file_content, const int size_file_content);
+/* Own addition: computes in "float32" or "float64" where the fused kernels run the model (NULL or "": as the
+ * graph); DP_DeepPotGetRuntimeReport tells, and tells the errors. */
+extern DP_DeepPot* DP_NewDeepPotWithPrecision(const char* c_model, const int gpu_rank,
+                                              const char* c_file_content, const int size_file_content,
+                                              const char* c_precision);
 extern void DP_DeleteDeepPot(DP_DeepPot* dp);
 
 #define DP_DECLARE_COMPUTE(CLASS, SUFFIX, REAL)                                                            \
@@ -99,10 +106,15 @@ extern void DP_DeepPotComputeMixedTypef(DP_DeepPot* dp, const int nframes, const
 DP_DECLARE_GETTERS(DeepPot)
 extern int DP_DeepPotGetDimChgSpin(DP_DeepPot* dp);
 extern const char* DP_DeepPotGetTypeMap(DP_DeepPot* dp);
-/* Evaluation on a device without copies: always false here. */
+/* What belongs to other backends: evaluation on a device without copies, charge and spin of a frame. The
+ * questions are answered with false, the calls leave an error in the handle. */
 extern bool DP_DeepPotSupportsDeviceEdgeInference(DP_DeepPot* dp);
 extern bool DP_DeepPotUsesFP32EdgeVectors(DP_DeepPot* dp);
 extern bool DP_DeepPotUsesCanonicalGraphInference(DP_DeepPot* dp);
+extern void DP_DeepPotComputeEdgesGPU(DP_DeepPot* dp, ...);
+extern void DP_DeepPotComputeEdgesGPUFloat32(DP_DeepPot* dp, ...);
+extern void DP_DeepPotComputeCanonicalGraphGPU(DP_DeepPot* dp, ...);
+extern void DP_DeepPotSetChargeSpin(DP_DeepPot* dp, ...);
 /* Own addition: which path evaluates the model, in words (free with DP_DeleteChar). */
 extern const char* DP_DeepPotGetRuntimeReport(DP_DeepPot* dp);
 /* Own addition: numbers per atom that a message-passing model exchanges; 0 for other models. */
@@ -134,6 +146,7 @@ DP_DECLARE_COMPUTE(DeepPotModelDevi, , double)
 DP_DECLARE_COMPUTE(DeepPotModelDevi, f, float)
 DP_DECLARE_GETTERS(DeepPotModelDevi)
 extern int DP_DeepPotModelDeviGetDimChgSpin(DP_DeepPotModelDevi* dp);
+extern void DP_DeepPotModelDeviSetChargeSpin(DP_DeepPotModelDevi* dp, ...);
 
 /* Models with spins: spin[nframes*natom*3] after coord, force_mag after force; types are those of real atoms.
  */
@@ -164,6 +177,11 @@ DP_DECLARE_SPIN(DeepSpin, , double)
 DP_DECLARE_SPIN(DeepSpin, f, float)
 DP_DECLARE_GETTERS(DeepSpin)
 extern int DP_DeepSpinGetDimChgSpin(DP_DeepSpin* dp);
+/* Of other backends, as above. */
+extern bool DP_DeepSpinUsesCanonicalGraphInference(DP_DeepSpin* dp);
+extern bool DP_DeepSpinUsesNativeSpinScheme(DP_DeepSpin* dp);
+extern void DP_DeepSpinComputeCanonicalGraphGPU(DP_DeepSpin* dp, ...);
+extern void DP_DeepSpinSetChargeSpin(DP_DeepSpin* dp, ...);
 extern const char* DP_DeepSpinGetTypeMap(DP_DeepSpin* dp);
 extern DP_DeepSpinModelDevi* DP_NewDeepSpinModelDevi(const char** c_models, int n_models);
 extern DP_DeepSpinModelDevi* DP_NewDeepSpinModelDeviWithParam(const char** c_models, const int n_models,
@@ -176,6 +194,7 @@ DP_DECLARE_SPIN(DeepSpinModelDevi, , double)
 DP_DECLARE_SPIN(DeepSpinModelDevi, f, float)
 DP_DECLARE_GETTERS(DeepSpinModelDevi)
 extern int DP_DeepSpinModelDeviGetDimChgSpin(DP_DeepSpinModelDevi* dp);
+extern void DP_DeepSpinModelDeviSetChargeSpin(DP_DeepSpinModelDevi* dp, ...);
 
 /* Tensor models, one frame. *tensor and *atomic_tensor are allocated here, with *size numbers: free them with
  * DP_DeleteArray (own addition) or DP_DeleteArrayf. name_scope is where the model sits inside another graph.

@@ -41,6 +41,12 @@ template <typename VT>
 void select_map(std::vector<VT>& out, const std::vector<VT>& in, const std::vector<int>& fwd_map,
                 const int& stride, const int& nframes = 1, const int& nall1 = 0, const int& nall2 = 0);
 
+/// What evaluates a model file.
+enum DPBackend { TensorFlow, PyTorch, Paddle, JAX, PyTorchExportable, Unknown };
+
+/// The backend of a model, by the ending of its name. Throws for an ending that no backend has.
+DPBackend get_backend(const std::string& model);
+
 /// Whether a graph of this model version can be run.
 bool model_compatable(std::string& model_version);
 

@@ -3,3 +3,5 @@
  * deepmd::hpp. Because only C functions cross the library's border, any C++11 compiler and standard library will do. */
 #include "hpp/common.hpp"
 #include "hpp/deep_pot.hpp"
+#include "hpp/deep_spin.hpp"
+#include "hpp/deep_tensor.hpp"

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "AtomMap.h"
+
 namespace deepmd {
 
 /// A neighbor list in the layout of LAMMPS: row k belongs to atom ilist[k] and holds numneigh[k] indices
@@ -12,7 +14,9 @@ struct InputNlist {
   int* ilist = nullptr;
   int* numneigh = nullptr;
   int** firstneigh = nullptr;
-  // Communication pattern of the engine, for models that exchange features between ranks.
+  // Communication pattern of the engine, for models that exchange features between ranks: in swap s the rows
+  // sendlist[s] go to process sendproc[s], and recvnum[s] rows of process recvproc[s] are put from row
+  // firstrecv[s] on. `world` points to the MPI communicator; nprocs is taken from it.
   int nswap = 0;
   int* sendnum = nullptr;
   int* recvnum = nullptr;
@@ -60,6 +64,26 @@ struct InputNlist {
     reverse_rows = reverse;
   }
   bool has_exchange() const { return forward_rows && reverse_rows; }
+};
+
+/// A neighbor list with storage of its own: row k belongs to atom ilist[k] and is jlist[k].
+struct NeighborListData {
+  std::vector<int> ilist;
+  std::vector<std::vector<int>> jlist;
+  // What make_inlist() hands out.
+  std::vector<int> numneigh;
+  std::vector<int*> firstneigh;
+
+  /// Copies the rows, with the mask taken off.
+  void copy_from_nlist(const InputNlist& inlist);
+  /// To the order of the sorted local atoms; indices of ghosts stay.
+  void shuffle(const AtomMap& map);
+  /// Renames atom i to fwd_map[i]; indices beyond the map stay.
+  void shuffle(const std::vector<int>& fwd_map);
+  /// The same, and leaves out rows and neighbors whose fwd_map is negative.
+  void shuffle_exclude_empty(const std::vector<int>& fwd_map);
+  /// Points a list to this data, which has to outlive it.
+  void make_inlist(InputNlist& inlist);
 };
 
 /// Points `to_nlist` (whose three arrays have room for from_nlist.size() entries) to the rows of

@@ -1,7 +1,5 @@
-#include <algorithm>
-
 #include "deepmd/DeepPot.h"
-#include "handles.h"
+#include "energy_model.h"
 
 struct DP_DeepPot : public DP_DeepBaseModel {
   deepmd::DeepPot pot;
@@ -14,53 +12,46 @@ struct DP_DeepPotModelDevi : public DP_DeepBaseModelDevi {
 
 namespace {
 
-using deepmd_c::aparam_size;
 using deepmd_c::copy;
-using deepmd_c::given;
 using deepmd_c::guarded;
+using deepmd_c::Outputs;
 
 template <typename V>
 void compute(DP_DeepPot* dp, int nframes, int natom, const V* coord, const int* atype, const V* cell,
              int nghost, const DP_Nlist* nlist, int ago, const V* fparam, const V* aparam, bool mixed,
              double* energy, V* force, V* virial, V* atomic_energy, V* atomic_virial) {
-  guarded(dp, [&] {
-    std::vector<double> ener(nframes > 0 ? nframes : 0);
-    const auto f = given(fparam, static_cast<size_t>(nframes) * dp->pot.dim_fparam());
-    const auto a = given(aparam, aparam_size(dp->pot, nframes, natom, nghost));
-    dp->pot.compute_raw(nframes, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago, f, a,
-                        mixed, ener.data(), force, virial, atomic_energy, atomic_virial);
-    if (energy) std::copy(ener.begin(), ener.end(), energy);
-  });
+  const Outputs<V> out = {force, nullptr, virial, atomic_energy, atomic_virial};
+  deepmd_c::evaluate_one(dp, nframes, natom, nghost, fparam, aparam, energy, out,
+                         [&](auto& pot, const auto& f, const auto& a, double* e, const Outputs<V>& o) {
+                           pot.compute_raw(nframes, natom, coord, atype, cell, nghost,
+                                           nlist ? &nlist->nl : nullptr, ago, f, a, mixed, e, o.force,
+                                           o.virial, o.atomic_energy, o.atomic_virial);
+                         });
 }
 
 template <typename V>
 void compute(DP_DeepPotModelDevi* dp, int nframes, int natom, const V* coord, const int* atype, const V* cell,
              int nghost, const DP_Nlist* nlist, int ago, const V* fparam, const V* aparam, bool,
              double* energy, V* force, V* virial, V* atomic_energy, V* atomic_virial) {
-  guarded(dp, [&] {
-    if (nframes > 1) throw deepmd::deepmd_exception("model deviation takes one frame at a time");
-    const auto f = given(fparam, dp->pot.dim_fparam());
-    const auto a = given(aparam, aparam_size(dp->pot, 1, natom, nghost));
-    const auto shifted = [](V* p, size_t n) { return p ? p + n : nullptr; };
-    for (size_t k = 0; k < dp->pot.size(); ++k) {
-      double e = 0;
-      dp->pot.model(k).compute_raw(1, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago, f,
-                                   a, false, &e, shifted(force, k * natom * 3), shifted(virial, k * 9),
-                                   shifted(atomic_energy, k * natom), shifted(atomic_virial, k * natom * 9));
-      if (energy) energy[k] = e;
-    }
-  });
+  const Outputs<V> out = {force, nullptr, virial, atomic_energy, atomic_virial};
+  deepmd_c::evaluate_each(dp, nframes, natom, nghost, fparam, aparam, energy, out,
+                          [&](auto& pot, const auto& f, const auto& a, double* e, const Outputs<V>& o) {
+                            pot.compute_raw(1, natom, coord, atype, cell, nghost,
+                                            nlist ? &nlist->nl : nullptr, ago, f, a, false, e, o.force,
+                                            o.virial, o.atomic_energy, o.atomic_virial);
+                          });
 }
 
 }  // namespace
 
 DP_EXPORT DP_DeepPot* DP_NewDeepPotWithParam2(const char* model, const int gpu_rank, const char* content,
                                               const int size) {
-  auto* out = new DP_DeepPot;
-  guarded(out, [&] {
-    out->pot.init(model, gpu_rank, content && size > 0 ? std::string(content, size) : std::string());
-  });
-  return out;
+  return deepmd_c::new_model<DP_DeepPot>(model, gpu_rank, content, size);
+}
+DP_EXPORT DP_DeepPot* DP_NewDeepPotWithPrecision(const char* model, const int gpu_rank, const char* content,
+                                                 const int size, const char* precision) {
+  return deepmd_c::new_model<DP_DeepPot>(model, gpu_rank, content, size,
+                                         [&](auto& pot) { pot.set_precision(precision ? precision : ""); });
 }
 DP_EXPORT DP_DeepPot* DP_NewDeepPot(const char* model) {
   return DP_NewDeepPotWithParam2(model, 0, nullptr, 0);
@@ -78,13 +69,7 @@ DP_EXPORT void DP_DeleteDeepPot(DP_DeepPot* dp) { delete dp; }
 DP_EXPORT DP_DeepPotModelDevi* DP_NewDeepPotModelDeviWithParam(const char** models, const int n_models,
                                                                const int gpu_rank, const char** contents,
                                                                const int n_contents, const int* sizes) {
-  auto* out = new DP_DeepPotModelDevi;
-  guarded(out, [&] {
-    std::vector<std::string> names(models, models + n_models), bytes;
-    for (int k = 0; k < n_contents; ++k) bytes.emplace_back(contents[k], sizes[k]);
-    out->pot.init(names, gpu_rank, bytes);
-  });
-  return out;
+  return deepmd_c::new_models<DP_DeepPotModelDevi>(models, n_models, gpu_rank, contents, n_contents, sizes);
 }
 DP_EXPORT DP_DeepPotModelDevi* DP_NewDeepPotModelDevi(const char** models, int n_models) {
   return DP_NewDeepPotModelDeviWithParam(models, n_models, 0, nullptr, 0, nullptr);
@@ -156,7 +141,12 @@ DP_DEFINE_GETTERS(DeepPotModelDevi)
 
 DP_EXPORT int DP_DeepPotGetDimChgSpin(DP_DeepPot*) { return 0; }
 DP_EXPORT int DP_DeepPotModelDeviGetDimChgSpin(DP_DeepPotModelDevi*) { return 0; }
-/* Evaluations that stay on a device belong to other backends. */
+/* Evaluations that stay on a device, and charges and spins of a frame, belong to other backends. */
+DP_DEFINE_ABSENT(DeepPot, ComputeEdgesGPU)
+DP_DEFINE_ABSENT(DeepPot, ComputeEdgesGPUFloat32)
+DP_DEFINE_ABSENT(DeepPot, ComputeCanonicalGraphGPU)
+DP_DEFINE_ABSENT(DeepPot, SetChargeSpin)
+DP_DEFINE_ABSENT(DeepPotModelDevi, SetChargeSpin)
 DP_EXPORT bool DP_DeepPotSupportsDeviceEdgeInference(DP_DeepPot*) { return false; }
 DP_EXPORT bool DP_DeepPotUsesFP32EdgeVectors(DP_DeepPot*) { return false; }
 DP_EXPORT bool DP_DeepPotUsesCanonicalGraphInference(DP_DeepPot*) { return false; }

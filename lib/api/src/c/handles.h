@@ -95,3 +95,11 @@ size_t aparam_size(const Model& model, int nframes, int natom, int nghost) {
   DP_EXPORT const char* DP_##CLASS##CheckOK(DP_##CLASS* dp) {                        \
     return deepmd_c::copy(dp ? dp->exception : "null handle");                       \
   }
+
+/// A function that only other backends have; it leaves an error in the handle, whatever else it is given.
+#define DP_DEFINE_ABSENT(CLASS, NAME)                                                                   \
+  DP_EXPORT void DP_##CLASS##NAME(DP_##CLASS* dp, ...) {                                                \
+    deepmd_c::guarded(dp, [] {                                                                          \
+      throw deepmd::deepmd_exception("DP_" #CLASS #NAME " is not supported by the TensorFlow backend"); \
+    });                                                                                                 \
+  }

@@ -5,9 +5,19 @@
 
 namespace deepmd {
 
+namespace {
+const std::string& checked(const std::string& model) {
+  if (get_backend(model) != TensorFlow)
+    throw deepmd_exception("Unsupported model file format: " + model +
+                           " belongs to another backend, this "
+                           "library runs .pb graphs; run: dp convert-backend");
+  return model;
+}
+}  // namespace
+
 ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& content,
-                     const std::string& scope)
-    : graph(model, gpu_rank, content, !scope.empty()), file(model) {
+                     const std::string& scope, const std::string& precision)
+    : graph(checked(model), gpu_rank, content, !scope.empty(), precision), file(model) {
   const std::string pre = name_prefix(scope);
   std::string version = graph.text(pre + "model_attr/model_version", "0.0");
   if (!model_compatable(version))

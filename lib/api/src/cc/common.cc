@@ -132,6 +132,51 @@ void convert_nlist(InputNlist& to_nlist, std::vector<std::vector<int>>& from_nli
   }
 }
 
+void NeighborListData::copy_from_nlist(const InputNlist& inlist) {
+  ilist.assign(inlist.ilist, inlist.ilist + inlist.inum);
+  jlist.resize(inlist.inum);
+  for (int k = 0; k < inlist.inum; ++k) {
+    jlist[k].assign(inlist.firstneigh[k], inlist.firstneigh[k] + inlist.numneigh[k]);
+    for (int& j : jlist[k]) j &= inlist.mask;
+  }
+}
+
+void NeighborListData::shuffle(const AtomMap& map) { shuffle(map.get_fwd_map()); }
+
+void NeighborListData::shuffle(const std::vector<int>& fwd_map) {
+  const auto rename = [&](int& i) {
+    if (static_cast<size_t>(i) < fwd_map.size()) i = fwd_map[i];
+  };
+  for (int& i : ilist) rename(i);
+  for (auto& row : jlist)
+    for (int& j : row) rename(j);
+}
+
+void NeighborListData::shuffle_exclude_empty(const std::vector<int>& fwd_map) {
+  shuffle(fwd_map);
+  size_t rows = 0;
+  for (size_t k = 0; k < ilist.size(); ++k) {
+    if (ilist[k] < 0) continue;
+    auto& row = jlist[k];
+    row.erase(std::remove_if(row.begin(), row.end(), [](int j) { return j < 0; }), row.end());
+    ilist[rows] = ilist[k];
+    if (rows != k) jlist[rows] = std::move(row);
+    ++rows;
+  }
+  ilist.resize(rows);
+  jlist.resize(rows);
+}
+
+void NeighborListData::make_inlist(InputNlist& inlist) {
+  numneigh.resize(ilist.size());
+  firstneigh.resize(ilist.size());
+  for (size_t k = 0; k < ilist.size(); ++k) {
+    numneigh[k] = static_cast<int>(jlist[k].size());
+    firstneigh[k] = jlist[k].data();
+  }
+  inlist = InputNlist(static_cast<int>(ilist.size()), ilist.data(), numneigh.data(), firstneigh.data());
+}
+
 int max_numneigh(const InputNlist& nlist) {
   int most = 0;
   for (int k = 0; k < nlist.inum; ++k) most = std::max(most, nlist.numneigh[k]);
@@ -188,6 +233,18 @@ template void select_map<float>(std::vector<float>&, const std::vector<float>&, 
                                 const int&, const int&, const int&, const int&);
 template void select_map<int>(std::vector<int>&, const std::vector<int>&, const std::vector<int>&, const int&,
                               const int&, const int&, const int&);
+
+DPBackend get_backend(const std::string& model) {
+  static const std::pair<const char*, DPBackend> endings[] = {
+      {".pb", TensorFlow},    {".pth", PyTorch}, {".pt2", PyTorchExportable}, {".savedmodel", JAX},
+      {".savedmodeltf", JAX}, {".json", Paddle}, {".pdmodel", Paddle}};
+  for (const auto& known : endings) {
+    const std::string ending = known.first;
+    if (model.size() >= ending.size() && !model.compare(model.size() - ending.size(), ending.size(), ending))
+      return known.second;
+  }
+  throw deepmd_exception("Unsupported model file format: " + model + " (this library runs .pb graphs)");
+}
 
 bool model_compatable(std::string& model_version) {
   // 0.0: graphs of release 1.x; they get their missing attributes at load time.

@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "DeepPot.h"
+#include "call_arrays.h"
 #include "deep_pot_impl.h"
 
 namespace deepmd {
@@ -18,10 +19,12 @@ void DeepPot::init(const std::string& model, const int& gpu_rank, const std::str
               << std::endl;
     return;
   }
-  const auto dot = model.rfind('.');
-  if (dot == std::string::npos || model.substr(dot) != ".pb")
-    throw deepmd_exception("Unsupported model file format: " + model + " (this library runs .pb graphs)");
-  impl_ = std::make_unique<DeepPotImpl>(model, gpu_rank, file_content);
+  impl_ = std::make_unique<DeepPotImpl>(model, gpu_rank, file_content, precision_);
+}
+
+void DeepPot::set_precision(const std::string& precision) {
+  if (impl_) throw deepmd_exception("the precision is set before the model is loaded");
+  precision_ = precision;
 }
 
 const ModelHead& DeepPot::head() const {
@@ -75,7 +78,7 @@ void DeepPot::compute_uncertainty(std::vector<double>& std, const std::vector<do
 
 namespace {
 
-/// Checks sizes, resizes outputs and calls the general form. Energies go to a scalar or to a vector.
+/// Checks sizes, resizes outputs and calls the general form.
 template <typename VALUETYPE>
 struct Call {
   DeepPot& model;
@@ -86,36 +89,20 @@ struct Call {
   const InputNlist* list = nullptr;
   int ago = 0, mixed_frames = 0;
 
-  void operator()(std::vector<ENERGYTYPE>& ener, std::vector<VALUETYPE>& force,
-                  std::vector<VALUETYPE>& virial, std::vector<VALUETYPE>* atom_energy,
-                  std::vector<VALUETYPE>* atom_virial) const {
+  template <typename Energy>
+  void operator()(Energy& ener, std::vector<VALUETYPE>& force, std::vector<VALUETYPE>& virial,
+                  std::vector<VALUETYPE>* atom_energy, std::vector<VALUETYPE>* atom_virial) const {
     const size_t natoms = mixed_frames ? atype.size() / mixed_frames : atype.size();
-    const size_t nframes = mixed_frames ? mixed_frames
-                           : natoms     ? coord.size() / (3 * natoms)
-                                        : (list ? 1 : box.size() / 9);
-    if (coord.size() != nframes * natoms * 3)
-      throw deepmd_exception("coord has " + std::to_string(coord.size()) +
-                             " numbers, which is no multiple of 3 x " + std::to_string(natoms) + " atoms");
-    if (!box.empty() && box.size() != nframes * 9)
-      throw deepmd_exception("box has " + std::to_string(box.size()) + " numbers for " +
-                             std::to_string(nframes) + " frames (9 each, or none)");
-    ener.assign(nframes, 0.0);
-    force.resize(nframes * natoms * 3);
-    virial.resize(nframes * 9);
-    if (atom_energy) atom_energy->resize(nframes * natoms);
-    if (atom_virial) atom_virial->resize(nframes * natoms * 9);
+    const size_t nframes =
+        natoms || !mixed_frames ? count_frames(coord, box, natoms, list != nullptr) : mixed_frames;
+    if (mixed_frames && nframes != static_cast<size_t>(mixed_frames))
+      throw deepmd_exception("coord has " + std::to_string(coord.size()) + " numbers for " +
+                             std::to_string(mixed_frames) + " frames of " + std::to_string(natoms) +
+                             " atoms");
     model.compute_raw(static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), atype.data(),
                       box.empty() ? nullptr : box.data(), nghost, list, ago, fparam, aparam, mixed_frames > 0,
-                      ener.data(), force.data(), virial.data(), atom_energy ? atom_energy->data() : nullptr,
-                      atom_virial ? atom_virial->data() : nullptr);
-  }
-  void operator()(ENERGYTYPE& ener, std::vector<VALUETYPE>& force, std::vector<VALUETYPE>& virial,
-                  std::vector<VALUETYPE>* atom_energy, std::vector<VALUETYPE>* atom_virial) const {
-    std::vector<ENERGYTYPE> all;
-    (*this)(all, force, virial, atom_energy, atom_virial);
-    if (all.size() > 1)
-      throw deepmd_exception("one energy was asked for " + std::to_string(all.size()) + " frames");
-    ener = all.empty() ? 0.0 : all[0];
+                      energies(ener, nframes), room(&force, nframes * natoms * 3), room(&virial, nframes * 9),
+                      room(atom_energy, nframes * natoms), room(atom_virial, nframes * natoms * 9));
   }
 };
 

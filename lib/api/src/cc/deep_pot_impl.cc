@@ -104,7 +104,7 @@ void RowExchange::take(double* to, int width, int begin, int end) const {
 int RowExchange::forward(void* self, double* rows, int width) {
   auto* x = static_cast<RowExchange*>(self);
   x->put(rows, width);
-  const int code = x->list->forward_rows(x->list->engine, x->rows.data(), width);
+  const int code = x->forward_rows(x->engine, x->rows.data(), width);
   x->take(rows, width, x->order->nloc, x->order->nloc + x->order->nghost);
   return code;
 }
@@ -112,33 +112,48 @@ int RowExchange::forward(void* self, double* rows, int width) {
 int RowExchange::reverse(void* self, double* rows, int width) {
   auto* x = static_cast<RowExchange*>(self);
   x->put(rows, width);
-  const int code = x->list->reverse_rows(x->list->engine, x->rows.data(), width);
+  const int code = x->reverse_rows(x->engine, x->rows.data(), width);
   x->take(rows, width, 0, x->order->nloc);
   return code;
 }
 
+/// Whether features are exchanged by the engine's means; a mapping does in one process.
+static bool exchanges(const InputNlist& list) {
+  return list.has_exchange() || (list.nswap > 0 && (!list.mapping || number_of_processes(list.world) > 1));
+}
+
 void DeepPotImpl::prepare_messages(const InputNlist& list) {
   extras_ = dptf::ListExtras();
-  if (list.has_exchange()) {
+  if (exchanges(list)) {
     exchange_.order = &order_;
-    exchange_.list = &list;
+    if (list.has_exchange()) {
+      exchange_.engine = list.engine;
+      exchange_.forward_rows = list.forward_rows;
+      exchange_.reverse_rows = list.reverse_rows;
+    } else {
+      swaps_.init(list);
+      exchange_.engine = &swaps_;
+      exchange_.forward_rows = SwapExchange::forward;
+      exchange_.reverse_rows = SwapExchange::reverse;
+    }
     extras_.engine = &exchange_;
     extras_.forward = RowExchange::forward;
     extras_.reverse = RowExchange::reverse;
   } else if (order_.nghost > 0) {
-    if (!list.mapping || list.nprocs > 1)
+    if (!list.mapping)
       throw deepmd_exception(
           "model " + file +
           " passes messages between atoms and has to know whose images the ghosts are: give the "
-          "neighbor list a mapping (one process) or an exchange (several); see InputNlist");
+          "neighbor list a mapping (one process), or swaps or an exchange (several); see InputNlist");
     owners_ = order_.owners(list.mapping);
     extras_.mapping = owners_.data();
     extras_.nmapping = static_cast<int64_t>(owners_.size());
   }
 }
 
-DeepPotImpl::DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content)
-    : ModelHead(model, gpu_rank, content) {
+DeepPotImpl::DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content,
+                         const std::string& precision)
+    : ModelHead(model, gpu_rank, content, "", precision) {
   if (type != "ener")
     throw deepmd_exception("model " + model + " is of type '" + type + "', an energy model is needed");
   if (graph.has("t_efield"))
@@ -184,7 +199,7 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
     have_list_ = false;
     order_.build(atype, natoms, nghost, ntypes);
     order_.copy_list(*list);
-    if (message_width > 0 && order_.nloc == 0 && list->has_exchange()) order_.add_virtual_atom();
+    if (message_width > 0 && order_.nloc == 0 && exchanges(*list)) order_.add_virtual_atom();
     have_list_ = true;
   }
   if (list && message_width > 0) prepare_messages(*list);

@@ -7,6 +7,7 @@
 #include "common.h"
 #include "dptf/list_extras.h"
 #include "model_head.h"
+#include "swap_exchange.h"
 
 namespace deepmd {
 
@@ -32,7 +33,9 @@ struct LocalOrder {
 /// Hands rows in the order of the graph to an engine, which sees its own order.
 struct RowExchange {
   const LocalOrder* order = nullptr;
-  const InputNlist* list = nullptr;
+  void* engine = nullptr;
+  int (*forward_rows)(void* engine, double* rows, int width) = nullptr;
+  int (*reverse_rows)(void* engine, double* rows, int width) = nullptr;
   std::vector<double> rows;
   static int forward(void* self, double* rows, int width);
   static int reverse(void* self, double* rows, int width);
@@ -44,7 +47,8 @@ struct RowExchange {
 
 class DeepPotImpl : public ModelHead {
  public:
-  DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content);
+  DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content,
+              const std::string& precision = "");
 
   template <typename VALUETYPE>
   void compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
@@ -75,6 +79,7 @@ class DeepPotImpl : public ModelHead {
   LocalOrder order_;
   dptf::ListExtras extras_;
   RowExchange exchange_;
+  SwapExchange swaps_;
   std::vector<int> owners_;
   bool have_list_ = false;
   std::string atomic_;  // the node that compute_atomic() reads, else empty

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "DeepPot.h"
+#include "call_arrays.h"
 
 namespace deepmd {
 
@@ -13,23 +14,7 @@ DeepPotModelDevi::DeepPotModelDevi(const std::vector<std::string>& models, const
 
 void DeepPotModelDevi::init(const std::vector<std::string>& models, const int& gpu_rank,
                             const std::vector<std::string>& file_contents) {
-  if (!models_.empty()) return;
-  if (models.empty()) throw deepmd_exception("model deviation needs at least one model");
-  if (!file_contents.empty() && file_contents.size() != models.size())
-    throw deepmd_exception("file contents are given for " + std::to_string(file_contents.size()) + " of " +
-                           std::to_string(models.size()) + " models");
-  std::vector<std::unique_ptr<DeepPot>> all;
-  for (size_t k = 0; k < models.size(); ++k) {
-    all.push_back(
-        std::make_unique<DeepPot>(models[k], gpu_rank, file_contents.empty() ? "" : file_contents[k]));
-    std::string names, first_names;
-    all[k]->get_type_map(names);
-    all[0]->get_type_map(first_names);
-    if (all[k]->numb_types() != all[0]->numb_types() || names != first_names)
-      throw deepmd_exception("models " + models[0] + " and " + models[k] + " have different types ('" +
-                             first_names + "' and '" + names + "')");
-  }
-  models_ = std::move(all);
+  if (models_.empty()) models_ = load_models<DeepPot>(models, gpu_rank, file_contents);
 }
 
 const DeepBaseModel& DeepPotModelDevi::first() const {

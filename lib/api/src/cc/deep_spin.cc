@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "DeepSpin.h"
+#include "call_arrays.h"
 #include "deep_pot_impl.h"
 
 namespace deepmd {
@@ -203,33 +204,18 @@ struct Call {
   const InputNlist* list = nullptr;
   int ago = 0;
 
-  void operator()(std::vector<ENERGYTYPE>& ener, std::vector<V>& force, std::vector<V>& force_mag,
-                  std::vector<V>& virial, std::vector<V>* atom_energy, std::vector<V>* atom_virial) const {
-    const size_t natoms = atype.size(), nframes = natoms ? coord.size() / (3 * natoms) : 1;
-    if (coord.size() != nframes * natoms * 3 || spin.size() != coord.size() ||
-        (!box.empty() && box.size() != nframes * 9))
-      throw deepmd_exception("coord (" + std::to_string(coord.size()) + " numbers), spin (" +
-                             std::to_string(spin.size()) + ") and box (" + std::to_string(box.size()) +
-                             ") do not fit " + std::to_string(natoms) + " atoms");
-    ener.assign(nframes, 0.0);
-    force.resize(nframes * natoms * 3);
-    force_mag.resize(nframes * natoms * 3);
-    virial.resize(nframes * 9);
-    if (atom_energy) atom_energy->resize(nframes * natoms);
-    if (atom_virial) atom_virial->resize(nframes * natoms * 9);
+  template <typename Energy>
+  void operator()(Energy& ener, std::vector<V>& force, std::vector<V>& force_mag, std::vector<V>& virial,
+                  std::vector<V>* atom_energy, std::vector<V>* atom_virial) const {
+    const size_t natoms = atype.size(), nframes = count_frames(coord, box, natoms, list != nullptr);
+    if (spin.size() != coord.size())
+      throw deepmd_exception("spin has " + std::to_string(spin.size()) + " numbers, coord " +
+                             std::to_string(coord.size()));
     model.compute_raw(static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), spin.data(),
                       atype.data(), box.empty() ? nullptr : box.data(), nghost, list, ago, fparam, aparam,
-                      ener.data(), force.data(), force_mag.data(), virial.data(),
-                      atom_energy ? atom_energy->data() : nullptr,
-                      atom_virial ? atom_virial->data() : nullptr);
-  }
-  void operator()(ENERGYTYPE& ener, std::vector<V>& force, std::vector<V>& force_mag, std::vector<V>& virial,
-                  std::vector<V>* atom_energy, std::vector<V>* atom_virial) const {
-    std::vector<ENERGYTYPE> all;
-    (*this)(all, force, force_mag, virial, atom_energy, atom_virial);
-    if (all.size() > 1)
-      throw deepmd_exception("one energy was asked for " + std::to_string(all.size()) + " frames");
-    ener = all[0];
+                      energies(ener, nframes), room(&force, nframes * natoms * 3),
+                      room(&force_mag, nframes * natoms * 3), room(&virial, nframes * 9),
+                      room(atom_energy, nframes * natoms), room(atom_virial, nframes * natoms * 9));
   }
 };
 
@@ -292,20 +278,7 @@ DeepSpinModelDevi::DeepSpinModelDevi(const std::vector<std::string>& models, con
 }
 void DeepSpinModelDevi::init(const std::vector<std::string>& models, const int& gpu_rank,
                              const std::vector<std::string>& file_contents) {
-  if (!models_.empty()) return;
-  if (models.empty()) throw deepmd_exception("model deviation needs at least one model");
-  if (!file_contents.empty() && file_contents.size() != models.size())
-    throw deepmd_exception("file contents are given for " + std::to_string(file_contents.size()) + " of " +
-                           std::to_string(models.size()) + " models");
-  std::vector<std::unique_ptr<DeepSpin>> all;
-  for (size_t k = 0; k < models.size(); ++k) {
-    all.push_back(
-        std::make_unique<DeepSpin>(models[k], gpu_rank, file_contents.empty() ? "" : file_contents[k]));
-    if (all[k]->numb_types() != all[0]->numb_types())
-      throw deepmd_exception("models " + models[0] + " and " + models[k] +
-                             " have different numbers of types");
-  }
-  models_ = std::move(all);
+  if (models_.empty()) models_ = load_models<DeepSpin>(models, gpu_rank, file_contents);
 }
 const DeepBaseModel& DeepSpinModelDevi::first() const {
   if (models_.empty()) throw deepmd_exception("no model is loaded");

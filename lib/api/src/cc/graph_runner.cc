@@ -18,7 +18,12 @@
 #include "tensorflow/core/protobuf/config.pb.h"
 
 namespace deepmd {
+
+void end_quiet_load();  // of libdeepmd_quiet
+
 namespace {
+
+__attribute__((constructor)) void loaded() { end_quiet_load(); }
 
 void require(const absl::Status& status) {
   if (status.ok()) return;
@@ -46,7 +51,8 @@ class QuietStart {
 };
 
 /// Calls dptf_rewrite_graph of the op library, if it has one; see op/rewrite_*.cc.
-bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std::string* report) {
+bool rewrite(const tensorflow::GraphDef& graph, const std::string& precision, tensorflow::GraphDef* fused,
+             std::string* report) {
   using Rewrite = int (*)(const char*, size_t, char**, size_t*, char**, const char*);
   using Free = void (*)(char*);
   const auto call = reinterpret_cast<Rewrite>(dlsym(RTLD_DEFAULT, "dptf_rewrite_graph"));
@@ -58,7 +64,7 @@ bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std
   const std::string in = graph.SerializeAsString();
   char *out = nullptr, *text = nullptr;
   size_t n = 0;
-  const int code = call(in.data(), in.size(), &out, &n, &text, "");
+  const int code = call(in.data(), in.size(), &out, &n, &text, precision.c_str());
   if (text) *report = text;
   const bool done = code == 0 && out && fused->ParseFromArray(out, static_cast<int>(n));
   release(out);
@@ -69,7 +75,8 @@ bool rewrite(const tensorflow::GraphDef& graph, tensorflow::GraphDef* fused, std
 
 }  // namespace
 
-GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::string& content, bool as_is)
+GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::string& content, bool as_is,
+                         const std::string& precision)
     : path_(path) {
   const QuietStart quiet;
   load_op_library();
@@ -88,7 +95,7 @@ GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::strin
   tensorflow::GraphDef fused;
   if (as_is)
     report_ = "graph run as it is (part of another graph)";
-  else if (rewrite(graph, &fused, &report_))
+  else if (rewrite(graph, precision, &fused, &report_))
     graph.Swap(&fused);
   for (auto& node : graph.node()) {
     tensorflow::NodeDef& kept = nodes_[node.name()];

@@ -18,9 +18,10 @@ class GraphRunner {
  public:
   using Tensor = tensorflow::Tensor;
 
-  /// `content` may be empty: then the file is read. `as_is` leaves every op in place. Throws
-  /// deepmd_exception.
-  GraphRunner(const std::string& path, int gpu_rank, const std::string& content, bool as_is = false);
+  /// `content` may be empty: then the file is read. `as_is` leaves every op in place; `precision` is that of
+  /// the fused ops (empty: as the graph, or DPTF_PRECISION). Throws deepmd_exception.
+  GraphRunner(const std::string& path, int gpu_rank, const std::string& content, bool as_is = false,
+              const std::string& precision = "");
   ~GraphRunner();
 
   bool has(const std::string& node) const { return nodes_.count(node) > 0; }

@@ -12,8 +12,8 @@ namespace deepmd {
 struct ModelHead {
   /// Throws when the file is no model of a version that can be run. `scope` is where a model sits inside
   /// another graph.
-  ModelHead(const std::string& model, int gpu_rank, const std::string& content,
-            const std::string& scope = "");
+  ModelHead(const std::string& model, int gpu_rank, const std::string& content, const std::string& scope = "",
+            const std::string& precision = "");
 
   GraphRunner graph;
   std::string file, type, names;  // names: of the atom types, separated by blanks

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <iostream>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -53,6 +54,39 @@ std::vector<T> tile(const std::vector<T>& given, size_t nframes, size_t per_fram
   return out;
 }
 
+/// Room for an output; null for one that is not wanted.
+template <typename T>
+T* sized(std::vector<T>* v, size_t n) {
+  if (!v) return nullptr;
+  v->resize(n);
+  return v->data();
+}
+
+/// Opens several models; `file_content` may be empty: then the files are read.
+template <typename Handle>
+Handle* new_models(Handle* (*create)(const char**, int, int, const char**, int, const int*),
+                   const std::vector<std::string>& models, int gpu_rank,
+                   const std::vector<std::string>& file_content) {
+  std::vector<const char*> names, contents;
+  std::vector<int> sizes;
+  for (const auto& m : models) names.push_back(m.c_str());
+  for (const auto& c : file_content) {
+    contents.push_back(c.data());
+    sizes.push_back(static_cast<int>(c.size()));
+  }
+  return create(names.data(), static_cast<int>(names.size()), gpu_rank, contents.data(),
+                static_cast<int>(contents.size()), sizes.data());
+}
+
+/// Warns of a second call of an initializer.
+inline bool warn_second(bool loaded) {
+  if (loaded)
+    std::cerr << "WARNING: deep-potential should not be initialized twice, do nothing at the second call "
+                 "of initializer"
+              << std::endl;
+  return loaded;
+}
+
 /// Energies go to one number or to a vector.
 inline double* energies(double& e, size_t nframes) {
   if (nframes != 1) throw deepmd_exception("one energy was asked for " + std::to_string(nframes) + " frames");
@@ -74,6 +108,18 @@ size_t count_frames(const std::vector<T>& coord, const std::vector<T>& box, size
     throw deepmd_exception("box has " + std::to_string(box.size()) + " numbers for " +
                            std::to_string(nframes) + " frames (9 each, or none)");
   return nframes;
+}
+
+template <typename T>
+void one_frame(const std::vector<T>& coord, const std::vector<T>& box, size_t natoms) {
+  if (count_frames(coord, box, natoms) != 1) throw deepmd_exception("this model takes one frame at a time");
+}
+
+template <typename T>
+void same_size(const std::vector<T>& v, const std::vector<T>& coord, const char* name) {
+  if (v.size() != coord.size())
+    throw deepmd_exception(std::string(name) + " has " + std::to_string(v.size()) + " numbers, coord " +
+                           std::to_string(coord.size()));
 }
 
 }  // namespace detail
@@ -112,7 +158,12 @@ struct InputNlist {
   }
   /// Every index is AND-ed with the mask when it is read.
   void set_mask(int mask) { DP_NlistSetMask(nl, mask); }
+  /// The local atom that every atom is an image of, for models that pass messages, in one process.
   void set_mapping(int* mapping) { DP_NlistSetMapping(nl, mapping); }
+  /// The same with several processes; see deepmd/neighbor_list.h.
+  void set_exchange(void* engine, int (*forward)(void*, double*, int), int (*reverse)(void*, double*, int)) {
+    DP_NlistSetExchange(nl, engine, forward, reverse);
+  }
 
   int inum = 0;
   int* ilist = nullptr;
@@ -228,6 +279,7 @@ class DeepBaseModel {
     if (!dpbase_) throw deepmd_exception("no model is loaded");
     return dpbase_.get();
   }
+  bool loaded_already() const { return detail::warn_second(dpbase_ != nullptr); }
   void check() const { detail::check(DP_DeepBaseModelCheckOK(loaded())); }
   /// Keeps a handle; throws what its construction left in it.
   void own(DP_DeepBaseModel* handle) {
@@ -317,6 +369,7 @@ class DeepBaseModelDevi {
     if (!dpbase_) throw deepmd_exception("no model is loaded");
     return dpbase_.get();
   }
+  bool loaded_already() const { return detail::warn_second(dpbase_ != nullptr); }
   void check() const { detail::check(DP_DeepBaseModelDeviCheckOK(loaded())); }
   void own(DP_DeepBaseModelDevi* handle, size_t numb_models) {
     dpbase_.reset(handle);

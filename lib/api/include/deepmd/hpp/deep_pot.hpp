@@ -1,6 +1,5 @@
 #pragma once
 
-#include <iostream>
 #include <string>
 #include <vector>
 
@@ -10,71 +9,35 @@ namespace deepmd {
 namespace hpp {
 namespace detail {
 
-// The C functions by type of the numbers.
-inline void compute(DP_DeepPot* dp, int nframes, int natoms, const double* coord, const int* atype,
-                    const double* box, const double* fparam, const double* aparam, double* ener,
-                    double* force, double* virial, double* atom_energy, double* atom_virial) {
-  DP_DeepPotCompute2(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force, virial, atom_energy,
-                     atom_virial);
-}
-inline void compute(DP_DeepPot* dp, int nframes, int natoms, const float* coord, const int* atype,
-                    const float* box, const float* fparam, const float* aparam, double* ener, float* force,
-                    float* virial, float* atom_energy, float* atom_virial) {
-  DP_DeepPotComputef2(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force, virial,
-                      atom_energy, atom_virial);
-}
-inline void compute(DP_DeepPot* dp, int nframes, int natoms, const double* coord, const int* atype,
-                    const double* box, int nghost, const DP_Nlist* nlist, int ago, const double* fparam,
-                    const double* aparam, double* ener, double* force, double* virial, double* atom_energy,
-                    double* atom_virial) {
-  DP_DeepPotComputeNList2(dp, nframes, natoms, coord, atype, box, nghost, nlist, ago, fparam, aparam, ener,
-                          force, virial, atom_energy, atom_virial);
-}
-inline void compute(DP_DeepPot* dp, int nframes, int natoms, const float* coord, const int* atype,
-                    const float* box, int nghost, const DP_Nlist* nlist, int ago, const float* fparam,
-                    const float* aparam, double* ener, float* force, float* virial, float* atom_energy,
-                    float* atom_virial) {
-  DP_DeepPotComputeNListf2(dp, nframes, natoms, coord, atype, box, nghost, nlist, ago, fparam, aparam, ener,
-                           force, virial, atom_energy, atom_virial);
-}
-inline void compute_mixed_type(DP_DeepPot* dp, int nframes, int natoms, const double* coord, const int* atype,
-                               const double* box, const double* fparam, const double* aparam, double* ener,
-                               double* force, double* virial, double* atom_energy, double* atom_virial) {
-  DP_DeepPotComputeMixedType(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force, virial,
-                             atom_energy, atom_virial);
-}
-inline void compute_mixed_type(DP_DeepPot* dp, int nframes, int natoms, const float* coord, const int* atype,
-                               const float* box, const float* fparam, const float* aparam, double* ener,
-                               float* force, float* virial, float* atom_energy, float* atom_virial) {
-  DP_DeepPotComputeMixedTypef(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force, virial,
-                              atom_energy, atom_virial);
-}
-inline void compute(DP_DeepPotModelDevi* dp, int nframes, int natoms, const double* coord, const int* atype,
-                    const double* box, const double* fparam, const double* aparam, double* ener,
-                    double* force, double* virial, double* atom_energy, double* atom_virial) {
-  DP_DeepPotModelDeviCompute2(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force, virial,
-                              atom_energy, atom_virial);
-}
-inline void compute(DP_DeepPotModelDevi* dp, int nframes, int natoms, const float* coord, const int* atype,
-                    const float* box, const float* fparam, const float* aparam, double* ener, float* force,
-                    float* virial, float* atom_energy, float* atom_virial) {
-  DP_DeepPotModelDeviComputef2(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force, virial,
-                               atom_energy, atom_virial);
-}
-inline void compute(DP_DeepPotModelDevi* dp, int nframes, int natoms, const double* coord, const int* atype,
-                    const double* box, int nghost, const DP_Nlist* nlist, int ago, const double* fparam,
-                    const double* aparam, double* ener, double* force, double* virial, double* atom_energy,
-                    double* atom_virial) {
-  DP_DeepPotModelDeviComputeNList2(dp, nframes, natoms, coord, atype, box, nghost, nlist, ago, fparam, aparam,
-                                   ener, force, virial, atom_energy, atom_virial);
-}
-inline void compute(DP_DeepPotModelDevi* dp, int nframes, int natoms, const float* coord, const int* atype,
-                    const float* box, int nghost, const DP_Nlist* nlist, int ago, const float* fparam,
-                    const float* aparam, double* ener, float* force, float* virial, float* atom_energy,
-                    float* atom_virial) {
-  DP_DeepPotModelDeviComputeNListf2(dp, nframes, natoms, coord, atype, box, nghost, nlist, ago, fparam,
-                                    aparam, ener, force, virial, atom_energy, atom_virial);
-}
+// The C functions by type of the numbers, with a neighbor list or without.
+#define DPTF_HPP_COMPUTE(CLASS, SUFFIX, REAL)                                                              \
+  inline void compute(DP_##CLASS* dp, int nframes, int natoms, const REAL* coord, const int* atype,        \
+                      const REAL* box, int nghost, const DP_Nlist* nlist, int ago, const REAL* fparam,     \
+                      const REAL* aparam, double* ener, REAL* force, REAL* virial, REAL* atom_energy,      \
+                      REAL* atom_virial) {                                                                 \
+    if (nlist)                                                                                             \
+      DP_##CLASS##ComputeNList##SUFFIX##2(dp, nframes, natoms, coord, atype, box, nghost, nlist, ago,      \
+                                          fparam, aparam, ener, force, virial, atom_energy, atom_virial);  \
+    else                                                                                                   \
+      DP_##CLASS##Compute##SUFFIX##2(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force,  \
+                                     virial, atom_energy, atom_virial);                                    \
+  }
+DPTF_HPP_COMPUTE(DeepPot, , double)
+DPTF_HPP_COMPUTE(DeepPot, f, float)
+DPTF_HPP_COMPUTE(DeepPotModelDevi, , double)
+DPTF_HPP_COMPUTE(DeepPotModelDevi, f, float)
+#undef DPTF_HPP_COMPUTE
+#define DPTF_HPP_MIXED(SUFFIX, REAL)                                                                       \
+  inline void compute_mixed_type(DP_DeepPot* dp, int nframes, int natoms, const REAL* coord,               \
+                                 const int* atype, const REAL* box, const REAL* fparam,                    \
+                                 const REAL* aparam, double* ener, REAL* force, REAL* virial,              \
+                                 REAL* atom_energy, REAL* atom_virial) {                                   \
+    DP_DeepPotComputeMixedType##SUFFIX(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener,       \
+                                       force, virial, atom_energy, atom_virial);                           \
+  }
+DPTF_HPP_MIXED(, double)
+DPTF_HPP_MIXED(f, float)
+#undef DPTF_HPP_MIXED
 
 }  // namespace detail
 
@@ -88,14 +51,15 @@ class DeepPot : public DeepBaseModel {
     init(model, gpu_rank, file_content);
   }
   void init(const std::string& model, const int& gpu_rank = 0, const std::string& file_content = "") {
-    if (dpbase_) {
-      std::cerr << "WARNING: deep-potential should not be initialized twice, do nothing at the second call "
-                   "of initializer"
-                << std::endl;
-      return;
-    }
-    own(reinterpret_cast<DP_DeepBaseModel*>(DP_NewDeepPotWithParam2(
-        model.c_str(), gpu_rank, file_content.data(), static_cast<int>(file_content.size()))));
+    if (loaded_already()) return;
+    own(reinterpret_cast<DP_DeepBaseModel*>(
+        DP_NewDeepPotWithPrecision(model.c_str(), gpu_rank, file_content.data(),
+                                   static_cast<int>(file_content.size()), precision_.c_str())));
+  }
+  /// Before init(): "float32" or "float64", see deepmd/DeepPot.h.
+  void set_precision(const std::string& precision) {
+    if (dpbase_) throw deepmd_exception("the precision is set before the model is loaded");
+    precision_ = precision;
   }
 
 #define DPTF_HPP_TAIL                                                   \
@@ -141,16 +105,11 @@ class DeepPot : public DeepBaseModel {
   }
 
  private:
+  std::string precision_;
   DP_DeepPot* dp() const { return reinterpret_cast<DP_DeepPot*>(loaded()); }
   template <typename T>
   static std::vector<T>* none() {
     return nullptr;
-  }
-  template <typename T>
-  static T* sized(std::vector<T>* v, size_t n) {
-    if (!v) return nullptr;
-    v->resize(n);
-    return v->data();
   }
   template <typename T, typename E>
   void run(E& ener, std::vector<T>& force, std::vector<T>& virial, std::vector<T>* atom_energy,
@@ -163,15 +122,11 @@ class DeepPot : public DeepBaseModel {
     const std::vector<T> f = detail::tile(fparam, nframes, dim_fparam(), "fparam");
     const std::vector<T> a = detail::tile(aparam, nframes, rows * dim_aparam(), "aparam");
     double* const e = detail::energies(ener, nframes);
-    T *const fo = sized(&force, nframes * natoms * 3), *const vi = sized(&virial, nframes * 9);
-    T *const ae = sized(atom_energy, nframes * natoms), *const av = sized(atom_virial, nframes * natoms * 9);
-    if (list)
-      detail::compute(handle, static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), atype.data(),
-                      detail::pointer(box), nghost, list, ago, detail::pointer(f), detail::pointer(a), e, fo,
-                      vi, ae, av);
-    else
-      detail::compute(handle, static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), atype.data(),
-                      detail::pointer(box), detail::pointer(f), detail::pointer(a), e, fo, vi, ae, av);
+    T *const fo = detail::sized(&force, nframes * natoms * 3), *const vi = detail::sized(&virial, nframes * 9);
+    T *const ae = detail::sized(atom_energy, nframes * natoms), *const av = detail::sized(atom_virial, nframes * natoms * 9);
+    detail::compute(handle, static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), atype.data(),
+                    detail::pointer(box), nghost, list, ago, detail::pointer(f), detail::pointer(a), e, fo,
+                    vi, ae, av);
     check();
   }
   template <typename T, typename E>
@@ -187,10 +142,10 @@ class DeepPot : public DeepBaseModel {
     const std::vector<T> f = detail::tile(fparam, n, dim_fparam(), "fparam");
     const std::vector<T> a = detail::tile(aparam, n, natoms * dim_aparam(), "aparam");
     double* const e = detail::energies(ener, n);
-    T *const fo = sized(&force, n * natoms * 3), *const vi = sized(&virial, n * 9);
+    T *const fo = detail::sized(&force, n * natoms * 3), *const vi = detail::sized(&virial, n * 9);
     detail::compute_mixed_type(handle, nframes, static_cast<int>(natoms), coord.data(), atype.data(),
                                detail::pointer(box), detail::pointer(f), detail::pointer(a), e, fo, vi,
-                               sized(atom_energy, n * natoms), sized(atom_virial, n * natoms * 9));
+                               detail::sized(atom_energy, n * natoms), detail::sized(atom_virial, n * natoms * 9));
     check();
   }
 };
@@ -205,22 +160,9 @@ class DeepPotModelDevi : public DeepBaseModelDevi {
   }
   void init(const std::vector<std::string>& models, const int& gpu_rank = 0,
             const std::vector<std::string>& file_content = std::vector<std::string>()) {
-    if (dpbase_) {
-      std::cerr << "WARNING: deep-potential should not be initialized twice, do nothing at the second call "
-                   "of initializer"
-                << std::endl;
-      return;
-    }
-    std::vector<const char*> names, contents;
-    std::vector<int> sizes;
-    for (const auto& m : models) names.push_back(m.c_str());
-    for (const auto& c : file_content) {
-      contents.push_back(c.data());
-      sizes.push_back(static_cast<int>(c.size()));
-    }
-    own(reinterpret_cast<DP_DeepBaseModelDevi*>(DP_NewDeepPotModelDeviWithParam(
-            names.data(), static_cast<int>(names.size()), gpu_rank, contents.data(),
-            static_cast<int>(contents.size()), sizes.data())),
+    if (loaded_already()) return;
+    own(reinterpret_cast<DP_DeepBaseModelDevi*>(
+            detail::new_models(DP_NewDeepPotModelDeviWithParam, models, gpu_rank, file_content)),
         models.size());
   }
 
@@ -280,12 +222,8 @@ class DeepPotModelDevi : public DeepBaseModelDevi {
         av(atom_virial ? k * natoms * 9 : 0);
     T *const pe = atom_energy ? ae.data() : nullptr, *const pv = atom_virial ? av.data() : nullptr;
     const int n = static_cast<int>(natoms);
-    if (list)
-      detail::compute(handle, 1, n, coord.data(), atype.data(), detail::pointer(box), nghost, list, ago,
-                      detail::pointer(f), detail::pointer(a), ener.data(), fo.data(), vi.data(), pe, pv);
-    else
-      detail::compute(handle, 1, n, coord.data(), atype.data(), detail::pointer(box), detail::pointer(f),
-                      detail::pointer(a), ener.data(), fo.data(), vi.data(), pe, pv);
+    detail::compute(handle, 1, n, coord.data(), atype.data(), detail::pointer(box), nghost, list, ago,
+                    detail::pointer(f), detail::pointer(a), ener.data(), fo.data(), vi.data(), pe, pv);
     check();
     force = split(fo, natoms * 3);
     virial = split(vi, 9);
