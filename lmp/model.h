@@ -19,7 +19,7 @@ inline std::string take(const char* text) {
 /// Atoms, neighbor list and parameters of one evaluation, in model units.
 struct DeepmdInput {
   int nall = 0, nghost = 0;
-  std::vector<double> coord, spin, fparam, aparam;  // spin only of models with spins
+  std::vector<double> coord, spin, fparam, aparam, charge_spin;  // spin only of models with spins
   std::vector<int> type;
   double box[9] = {};
   DP_Nlist* nlist = nullptr;
@@ -55,6 +55,8 @@ class DeepmdModel {
   int dim_aparam() const { return DP_DeepBaseModelGetDimAParam(dp_.get()); }
   /// Whether ghosts have atomic parameters too.
   bool aparam_of_ghosts() const { return dim_aparam() > 0 && DP_DeepBaseModelIsAParamNAll(dp_.get()); }
+  int dim_chg_spin() const { return spin_ ? 0 : DP_DeepPotGetDimChgSpin(pot()); }
+  bool has_default_chg_spin() const { return !spin_ && DP_DeepPotHasDefaultChgSpin(pot()); }
   int message_width() const { return spin_ ? 0 : DP_DeepPotGetMessageWidth(pot()); }
   std::string type_map() const { return take(DP_DeepBaseModelGetTypeMap(dp_.get())); }
   std::string runtime_report() const {
@@ -73,15 +75,16 @@ class DeepmdModel {
                  *aparam = in.aparam.empty() ? nullptr : in.aparam.data();
     double *energies = atom_energy ? out.atom_energy.data() : nullptr,
            *virials = atom_virial ? out.atom_virial.data() : nullptr;
+    const double* charge_spin = in.charge_spin.empty() ? nullptr : in.charge_spin.data();
     if (spin_)
       DP_DeepSpinComputeNList2(reinterpret_cast<DP_DeepSpin*>(dp_.get()), 1, in.nall, in.coord.data(),
                                in.spin.data(), in.type.data(), in.box, in.nghost, in.nlist, ago, fparam,
                                aparam, &out.energy, out.force.data(), out.force_mag.data(), out.virial,
                                energies, virials);
     else
-      DP_DeepPotComputeNList2(pot(), 1, in.nall, in.coord.data(), in.type.data(), in.box, in.nghost, in.nlist,
-                              ago, fparam, aparam, &out.energy, out.force.data(), out.virial, energies,
-                              virials);
+      DP_DeepPotComputeNList3(pot(), 1, in.nall, in.coord.data(), in.type.data(), in.box, in.nghost, in.nlist,
+                              ago, fparam, aparam, charge_spin, &out.energy, out.force.data(), out.virial,
+                              energies, virials);
     check();
     seen_ = in.list_version;
   }

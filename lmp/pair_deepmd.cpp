@@ -190,6 +190,7 @@ void PairDeepMD::settings(int narg, char** arg) {
 
   fparam_.reset();
   aparam_.reset();
+  in_.charge_spin.clear();
   out_freq_ = 100;
   out_file_ = "model_devi.out";
   out_atomic_ = relative_ = relative_v_ = false;
@@ -244,6 +245,8 @@ void PairDeepMD::settings(int narg, char** arg) {
       fparam_.set_fix(keyword, id, index);
     } else if (keyword == "ttm") {
       ttm = value(keyword);
+    } else if (keyword == "charge_spin" && !spin_) {
+      in_.charge_spin = numbers(keyword);
     } else if (keyword == "precision" && !spin_) {
       precision = value(keyword);
       if (precision != "float32" && precision != "float64")
@@ -274,6 +277,11 @@ void PairDeepMD::settings(int narg, char** arg) {
                  model.file());
     (model.dim_aparam() > 0 ? aparam_ : fparam_).set_ttm("ttm", ttm);
   }
+  const int charge_spin = static_cast<int>(in_.charge_spin.size());
+  if (charge_spin != model.dim_chg_spin() && (charge_spin || !model.has_default_chg_spin()))
+    error->all(FLERR,
+               "pair_style deepmd charge_spin: {} number(s) given, {} takes {} (charge, spin multiplicity)",
+               charge_spin, model.file(), model.dim_chg_spin());
   if (model.dim_fparam() > 0 && !fparam_.given() && !model.default_fparam())
     error->all(FLERR,
                "pair_style deepmd: {} needs {} frame parameter(s); give fparam, fparam_from_compute, "
@@ -311,6 +319,9 @@ void PairDeepMD::settings(int narg, char** arg) {
 }
 
 void PairDeepMD::coeff(int narg, char** arg) {
+  if (models_.empty())
+    error->all(FLERR, "pair_coeff: no model is loaded; restart files hold none, so give {} MODEL ... again",
+               style_);
   if (!allocated) allocate();
   const int n = atom->ntypes;
   for (int k = 0; k < std::min(narg, 2); ++k) {

@@ -73,7 +73,7 @@ class Handle:
         getattr(self.lib, f"DP_Delete{self.family}")(self.address)
 
     def compute(self, form, coord, atype, cell, *, models=1, nframes=1, list_args=None, fparam=None, aparam=None,
-                atomic=True, mixed=False):  # fmt: skip
+                charge_spin=None, atomic=True, mixed=False):  # fmt: skip
         """Call ``Compute{form}``: form is any of the suffixes "", "f", "2", "f2", "3", "f3", with a list "NList" in front.
 
         Returns
@@ -94,6 +94,7 @@ class Handle:
         if form[-1:] in ("2", "3") or mixed:
             args += [pointer(fparam), pointer(aparam)]
         if form.endswith("3"):
-            args.append(ctypes.c_void_p(None))
+            charge_spin = None if charge_spin is None else np.ascontiguousarray(charge_spin, np.float64)
+            args.append(pointer(charge_spin))
         self.call(f"Compute{form}", *args, *outputs)
         return out

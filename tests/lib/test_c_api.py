@@ -245,6 +245,35 @@ def test_parameters_with_list(lib, dp_params, frames_params):
     nlist.delete()
 
 
+def test_charge_spin_and_default_parameters(lib, frames, tmp_path):
+    """Numbers of frames that a model may have defaults for."""
+    from dptf.infer import DeepPot
+    from tests.dptf import dpa3_cases, model_cases
+
+    coord, box, types = frames["coord"][0], frames["box"][0], frames["atype"]
+    options = {"add_chg_spin_ebd": True, "repflow": {"nlayers": 1}}
+    for given, default in ((None, [1, 2]), ([-1, 2], [1, 2]), ([-1, 2], None), (None, None)):
+        path = dpa3_cases.write_model(tmp_path / "charged.pb", default_chg_spin=default, **options)
+        handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(path).encode()))
+        assert handle.call("GetDimChgSpin") == 2 and handle.call("HasDefaultChgSpin") == (default is not None)
+        energy = handle.compute("3", coord, types, box, charge_spin=given)[0]
+        if given is default is None:
+            assert "charge_spin has 0 numbers, the model needs 2" in handle.error
+            continue
+        with DeepPot(path) as model:
+            np.testing.assert_allclose(
+                energy, model.eval(coord, box, types, charge_spin=given or default)[0][0], rtol=1e-12
+            )
+    fitting = model_cases.FITTING | {"numb_fparam": 1, "default_fparam": [0.3]}
+    section = {"type_map": ["A", "B"], "descriptor": model_cases.SE_A, "fitting_net": fitting}
+    graph = dpa3_cases.frozen_graph({"model": section}, dpa3_cases.random_values(section))
+    dpa3_cases.write_graph_def(graph, tmp_path / "default.pb")
+    handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(tmp_path / "default.pb").encode()))
+    assert handle.call("HasDefaultFParam")
+    default, same, other = (handle.compute("2", coord, types, box, fparam=f)[0][0] for f in (None, [0.3], [0.7]))
+    assert default == same != other and handle.error == ""
+
+
 def test_missing_parameters_are_told(lib, frames_params):
     d, handle = frames_params, new(lib, "se_e2_a_fparam_aparam")
     handle.compute("", d["coord"][0], d["atype"], d["box"][0])

@@ -94,6 +94,18 @@ def test_ignored_types_and_atomic_quantities(folder, model, atoms, ranks):
     np.testing.assert_allclose(stress / stress[0], want[2][[0, 4, 8]] / want[2][0], rtol=1e-6)
 
 
+def test_charge_and_multiplicity(tmp_path, atoms):
+    model = write_model(tmp_path / "model.pb", add_chg_spin_ebd=True, repflow={"nlayers": 1})
+    write_data(tmp_path / "data.lmp", *atoms, 2)
+    coord, types, box = atoms
+    with DeepPot(model) as dp:
+        energy = dp.eval(coord, box, types, charge_spin=[-1, 2])[0]
+    found = numbers(tmp_path, run(tmp_path, script(style="model.pb charge_spin -1 2"), 2))
+    np.testing.assert_allclose(found[0], energy[0, 0], rtol=0, atol=1e-9)
+    process = run(tmp_path, script())
+    assert "charge_spin: 0 number(s) given" in process.stdout + process.stderr
+
+
 def test_atoms_that_cross_boundaries(folder, atoms):
     """One and two ranks stay together while atoms move and the list is rebuilt; the energy is conserved."""
     results = []

@@ -325,6 +325,51 @@ def test_hybrid_overlay(folder, case):
     np.testing.assert_allclose(numbers(folder, run(folder, text))[0], case["pbc_energy"][0, 0], rtol=0, atol=1e-9)
 
 
+def test_a_run_goes_on_from_a_restart_file(folder, second_model):
+    """The same steps as without the interruption, and the deviation in the same file; the model is named again."""
+    shutil.copy(second_model, folder / "second.pb")
+    style = "model.pb second.pb out_freq 5"
+    move = "velocity all create 100 1 loop all\nfix 1 all nve\ntimestep 0.0002"
+    whole = script(style=style, extra=move, run="run 5\nwrite_restart half.restart\nrun 5")
+    tables = run(folder, whole)
+    assert tables.returncode == 0, tables.stdout[-2000:]
+    expected, devi = dump(folder / "out.dump"), (folder / "model_devi.out").read_text()
+    assert devi.count("max_devi_v") == 1 and len(devi.splitlines()) == 1 + 4  # steps 0, 5 twice, 10
+    again = script(style=style, extra="fix 1 all nve\ntimestep 0.0002", run="run 5")
+    again = again.replace("read_data data.lmp", "read_restart half.restart").replace("atom_style atomic\n", "")
+    again = again.replace("atom_modify map yes\n", "").replace("boundary p p p\n", "")
+    process = run(folder, again)
+    assert process.returncode == 0, process.stdout[-2000:]
+    for key in ("x", "fx"):
+        np.testing.assert_allclose(dump(folder / "out.dump")[key], expected[key], rtol=0, atol=1e-9)
+    assert (folder / "model_devi.out").read_text() == devi + "".join(devi.splitlines(keepends=True)[-2:])
+    process = run(folder, again.replace(f"pair_style deepmd {style}\n", ""))
+    assert process.returncode != 0 and "restart files hold none" in process.stdout + process.stderr
+
+
+def test_the_box_moves(folder):
+    """Box relaxation, constant pressure and load balancing in one script, on two ranks."""
+    text = script(run="""
+undump 1
+change_box all triclinic
+fix 1 all box/relax aniso 0.0 vmax 0.001
+minimize 0 1e-4 10 50
+unfix 1
+reset_timestep 0
+velocity all create 50 1 loop all
+fix 1 all npt temp 50 50 0.05 tri 1 1 0.5
+fix 2 all balance 5 1.02 shift xyz 5 1.02
+timestep 0.0002
+run 12 every 4 "print 'moved'"
+replicate 2 1 1
+run 0 post no
+""")  # fmt: skip
+    process = run(folder, text, 2)
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-1000:]
+    last = [line.split() for line in process.stdout.splitlines() if line.split()[:1] == ["12"]]
+    np.testing.assert_allclose(float(last[-1][1]), 2 * float(last[-2][1]), rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     "given,words",
     [
@@ -335,7 +380,8 @@ def test_hybrid_overlay(folder, case):
         ({"style": "model.pb out_freq 1 wrong"}, "wrong"),
         ({"style": "model.pb out_freq"}, "out_freq needs a value"),
         ({"style": "model.pb fparam 1.0"}, "no frame parameters"),
-        ({"style": "model.pb charge_spin 1"}, "charge_spin is not supported"),
+        ({"style": "model.pb charge_spin 1 2"}, "2 number(s) given, model.pb takes 0"),
+        ({"style": "model.pb precision half"}, "precision half is none"),
         ({"style": "model.pb ttm"}, "ttm needs a value"),
         ({"coeff": "* * Xx Yy"}, "element Xx not found"),
         ({"coeff": "* * Xx"}, "one for each type"),

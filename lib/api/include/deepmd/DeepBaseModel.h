@@ -20,10 +20,13 @@ class DeepBaseModel {
   int numb_types_spin() const;
   int dim_fparam() const;
   int dim_aparam() const;
+  /// Numbers of a frame's charge and spin multiplicity: 2, or 0 for models that take none.
   int dim_chg_spin() const;
   /// Whether atom parameters are given for ghosts too.
   bool is_aparam_nall() const;
+  /// Whether the model has these for callers that give none.
   bool has_default_fparam() const;
+  bool has_default_chg_spin() const;
   /// Type names, separated by blanks.
   void get_type_map(std::string& type_map) const;
   void print_summary(const std::string& pre) const;

@@ -79,7 +79,8 @@ class DeepPot : public DeepBaseModel {
   void compute_raw(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                    int nghost, const InputNlist* inlist, int ago, const std::vector<VALUETYPE>& fparam,
                    const std::vector<VALUETYPE>& aparam, bool mixed_type, ENERGYTYPE* ener, VALUETYPE* force,
-                   VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+                   VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial,
+                   const std::vector<double>& charge_spin = std::vector<double>());
 
   /// Whether the model knows the uncertainty of its forces (written by `dp uncertainty`).
   bool has_uncertainty() const;

@@ -5,7 +5,8 @@
  * counts ghosts; `cell` NULL means an open boundary; any output pointer may be NULL, and per-atom quantities
  * are computed only when asked for. fparam has nframes*dim_fparam numbers, aparam nframes*(natom -
  * nghost)*dim_aparam (natom when IsAParamNAll). Functions with `f` take and give float arrays (energies stay
- * double); `2` adds nframes, fparam and aparam, `3` adds charge_spin (not used by this backend). */
+ * double); `2` adds nframes, fparam and aparam, `3` adds charge_spin, charge and spin
+ * multiplicity of every frame, for models that take them. */
 #ifdef __cplusplus
 extern "C" {
 #else
@@ -105,6 +106,8 @@ extern void DP_DeepPotComputeMixedTypef(DP_DeepPot* dp, const int nframes, const
   extern const char* DP_##CLASS##CheckOK(DP_##CLASS* dp);
 DP_DECLARE_GETTERS(DeepPot)
 extern int DP_DeepPotGetDimChgSpin(DP_DeepPot* dp);
+/* Own addition. */
+extern bool DP_DeepPotHasDefaultChgSpin(DP_DeepPot* dp);
 extern const char* DP_DeepPotGetTypeMap(DP_DeepPot* dp);
 /* What belongs to other backends: evaluation on a device without copies, charge and spin of a frame. The
  * questions are answered with false, the calls leave an error in the handle. */

@@ -18,8 +18,9 @@ using deepmd_c::Outputs;
 
 template <typename V>
 void compute(DP_DeepPot* dp, int nframes, int natom, const V* coord, const int* atype, const V* cell,
-             int nghost, const DP_Nlist* nlist, int ago, const V* fparam, const V* aparam, bool mixed,
-             double* energy, V* force, V* virial, V* atomic_energy, V* atomic_virial) {
+             int nghost, const DP_Nlist* nlist, int ago, const V* fparam, const V* aparam,
+             const double* charge_spin, bool mixed, double* energy, V* force, V* virial, V* atomic_energy,
+             V* atomic_virial) {
   const Outputs<V> out = {force, nullptr, virial, atomic_energy, atomic_virial};
   deepmd_c::evaluate_one(dp, nframes, natom, nghost, fparam, aparam, energy, out,
                          [&](auto& pot, const auto& f, const auto& a, double* e, const Outputs<V>& o) {
@@ -31,8 +32,9 @@ void compute(DP_DeepPot* dp, int nframes, int natom, const V* coord, const int* 
 
 template <typename V>
 void compute(DP_DeepPotModelDevi* dp, int nframes, int natom, const V* coord, const int* atype, const V* cell,
-             int nghost, const DP_Nlist* nlist, int ago, const V* fparam, const V* aparam, bool,
-             double* energy, V* force, V* virial, V* atomic_energy, V* atomic_virial) {
+             int nghost, const DP_Nlist* nlist, int ago, const V* fparam, const V* aparam,
+             const double* charge_spin, bool, double* energy, V* force, V* virial, V* atomic_energy,
+             V* atomic_virial) {
   const Outputs<V> out = {force, nullptr, virial, atomic_energy, atomic_virial};
   deepmd_c::evaluate_each(dp, nframes, natom, nghost, fparam, aparam, energy, out,
                           [&](auto& pot, const auto& f, const auto& a, double* e, const Outputs<V>& o) {
@@ -80,45 +82,45 @@ DP_EXPORT void DP_DeleteDeepPotModelDevi(DP_DeepPotModelDevi* dp) { delete dp; }
   DP_EXPORT void DP_##CLASS##Compute##SUFFIX(                                                                \
       DP_##CLASS* dp, const int natom, const REAL* coord, const int* atype, const REAL* cell,                \
       double* energy, REAL* force, REAL* virial, REAL* atomic_energy, REAL* atomic_virial) {                 \
-    compute<REAL>(dp, 1, natom, coord, atype, cell, 0, nullptr, 0, nullptr, nullptr, false, energy, force,   \
-                  virial, atomic_energy, atomic_virial);                                                     \
+    compute<REAL>(dp, 1, natom, coord, atype, cell, 0, nullptr, 0, nullptr, nullptr, nullptr, false, energy, \
+                  force, virial, atomic_energy, atomic_virial);                                              \
   }                                                                                                          \
   DP_EXPORT void DP_##CLASS##ComputeNList##SUFFIX(                                                           \
       DP_##CLASS* dp, const int natom, const REAL* coord, const int* atype, const REAL* cell,                \
       const int nghost, const DP_Nlist* nlist, const int ago, double* energy, REAL* force, REAL* virial,     \
       REAL* atomic_energy, REAL* atomic_virial) {                                                            \
-    compute<REAL>(dp, 1, natom, coord, atype, cell, nghost, nlist, ago, nullptr, nullptr, false, energy,     \
-                  force, virial, atomic_energy, atomic_virial);                                              \
+    compute<REAL>(dp, 1, natom, coord, atype, cell, nghost, nlist, ago, nullptr, nullptr, nullptr, false,    \
+                  energy, force, virial, atomic_energy, atomic_virial);                                      \
   }                                                                                                          \
   DP_EXPORT void DP_##CLASS##Compute##SUFFIX##2(                                                             \
       DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,              \
       const REAL* cell, const REAL* fparam, const REAL* aparam, double* energy, REAL* force, REAL* virial,   \
       REAL* atomic_energy, REAL* atomic_virial) {                                                            \
-    compute<REAL>(dp, nframes, natom, coord, atype, cell, 0, nullptr, 0, fparam, aparam, false, energy,      \
-                  force, virial, atomic_energy, atomic_virial);                                              \
+    compute<REAL>(dp, nframes, natom, coord, atype, cell, 0, nullptr, 0, fparam, aparam, nullptr, false,     \
+                  energy, force, virial, atomic_energy, atomic_virial);                                      \
   }                                                                                                          \
   DP_EXPORT void DP_##CLASS##ComputeNList##SUFFIX##2(                                                        \
       DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,              \
       const REAL* cell, const int nghost, const DP_Nlist* nlist, const int ago, const REAL* fparam,          \
       const REAL* aparam, double* energy, REAL* force, REAL* virial, REAL* atomic_energy,                    \
       REAL* atomic_virial) {                                                                                 \
-    compute<REAL>(dp, nframes, natom, coord, atype, cell, nghost, nlist, ago, fparam, aparam, false, energy, \
-                  force, virial, atomic_energy, atomic_virial);                                              \
+    compute<REAL>(dp, nframes, natom, coord, atype, cell, nghost, nlist, ago, fparam, aparam, nullptr,       \
+                  false, energy, force, virial, atomic_energy, atomic_virial);                               \
   }                                                                                                          \
   DP_EXPORT void DP_##CLASS##Compute##SUFFIX##3(                                                             \
       DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,              \
-      const REAL* cell, const REAL* fparam, const REAL* aparam, const double*, double* energy, REAL* force,  \
-      REAL* virial, REAL* atomic_energy, REAL* atomic_virial) {                                              \
-    compute<REAL>(dp, nframes, natom, coord, atype, cell, 0, nullptr, 0, fparam, aparam, false, energy,      \
-                  force, virial, atomic_energy, atomic_virial);                                              \
+      const REAL* cell, const REAL* fparam, const REAL* aparam, const double* charge_spin, double* energy,   \
+      REAL* force, REAL* virial, REAL* atomic_energy, REAL* atomic_virial) {                                 \
+    compute<REAL>(dp, nframes, natom, coord, atype, cell, 0, nullptr, 0, fparam, aparam, charge_spin, false, \
+                  energy, force, virial, atomic_energy, atomic_virial);                                      \
   }                                                                                                          \
   DP_EXPORT void DP_##CLASS##ComputeNList##SUFFIX##3(                                                        \
       DP_##CLASS * dp, const int nframes, const int natom, const REAL* coord, const int* atype,              \
       const REAL* cell, const int nghost, const DP_Nlist* nlist, const int ago, const REAL* fparam,          \
-      const REAL* aparam, const double*, double* energy, REAL* force, REAL* virial, REAL* atomic_energy,     \
-      REAL* atomic_virial) {                                                                                 \
-    compute<REAL>(dp, nframes, natom, coord, atype, cell, nghost, nlist, ago, fparam, aparam, false, energy, \
-                  force, virial, atomic_energy, atomic_virial);                                              \
+      const REAL* aparam, const double* charge_spin, double* energy, REAL* force, REAL* virial,              \
+      REAL* atomic_energy, REAL* atomic_virial) {                                                            \
+    compute<REAL>(dp, nframes, natom, coord, atype, cell, nghost, nlist, ago, fparam, aparam, charge_spin,   \
+                  false, energy, force, virial, atomic_energy, atomic_virial);                               \
   }
 DP_DEFINE_COMPUTE(DeepPot, , double)
 DP_DEFINE_COMPUTE(DeepPot, f, float)
@@ -130,8 +132,8 @@ DP_DEFINE_COMPUTE(DeepPotModelDevi, f, float)
       DP_DeepPot* dp, const int nframes, const int natoms, const REAL* coord, const int* atype,            \
       const REAL* cell, const REAL* fparam, const REAL* aparam, double* energy, REAL* force, REAL* virial, \
       REAL* atomic_energy, REAL* atomic_virial) {                                                          \
-    compute<REAL>(dp, nframes, natoms, coord, atype, cell, 0, nullptr, 0, fparam, aparam, true, energy,    \
-                  force, virial, atomic_energy, atomic_virial);                                            \
+    compute<REAL>(dp, nframes, natoms, coord, atype, cell, 0, nullptr, 0, fparam, aparam, nullptr, true,   \
+                  energy, force, virial, atomic_energy, atomic_virial);                                    \
   }
 DP_DEFINE_MIXED(, double)
 DP_DEFINE_MIXED(f, float)
@@ -139,8 +141,12 @@ DP_DEFINE_MIXED(f, float)
 DP_DEFINE_GETTERS(DeepPot)
 DP_DEFINE_GETTERS(DeepPotModelDevi)
 
-DP_EXPORT int DP_DeepPotGetDimChgSpin(DP_DeepPot*) { return 0; }
-DP_EXPORT int DP_DeepPotModelDeviGetDimChgSpin(DP_DeepPotModelDevi*) { return 0; }
+DP_EXPORT int DP_DeepPotGetDimChgSpin(DP_DeepPot* dp) {
+  return deepmd_c::get(dp, 0, [](auto& p) { return p.dim_chg_spin(); });
+}
+DP_EXPORT int DP_DeepPotModelDeviGetDimChgSpin(DP_DeepPotModelDevi* dp) {
+  return deepmd_c::get(dp, 0, [](auto& p) { return p.dim_chg_spin(); });
+}
 /* Evaluations that stay on a device, and charges and spins of a frame, belong to other backends. */
 DP_DEFINE_ABSENT(DeepPot, ComputeEdgesGPU)
 DP_DEFINE_ABSENT(DeepPot, ComputeEdgesGPUFloat32)
@@ -150,6 +156,9 @@ DP_DEFINE_ABSENT(DeepPotModelDevi, SetChargeSpin)
 DP_EXPORT bool DP_DeepPotSupportsDeviceEdgeInference(DP_DeepPot*) { return false; }
 DP_EXPORT bool DP_DeepPotUsesFP32EdgeVectors(DP_DeepPot*) { return false; }
 DP_EXPORT bool DP_DeepPotUsesCanonicalGraphInference(DP_DeepPot*) { return false; }
+DP_EXPORT bool DP_DeepPotHasDefaultChgSpin(DP_DeepPot* dp) {
+  return deepmd_c::get(dp, false, [](auto& p) { return p.has_default_chg_spin(); });
+}
 DP_EXPORT const char* DP_DeepPotGetTypeMap(DP_DeepPot* dp) { return DP_DeepBaseModelGetTypeMap(dp); }
 DP_EXPORT const char* DP_DeepPotGetRuntimeReport(DP_DeepPot* dp) {
   std::string text;

@@ -33,6 +33,8 @@ ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& 
   daparam = std::max(0, graph.scalar_or<int>(pre + "fitting_attr/daparam", 0));
   if (dfparam) default_fparam = graph.numbers(pre + "fitting_attr/default_fparam");
   if (daparam) aparam_nall = graph.scalar_or<bool>(pre + "fitting_attr/aparam_nall", false);
+  if (graph.has(pre + "t_charge_spin")) dim_chg_spin = 2;
+  default_chg_spin = graph.op(pre + "t_charge_spin") == "PlaceholderWithDefault";
   ntypes_spin = graph.scalar_or<int>(pre + "spin_attr/ntypes_spin", 0);
   names = graph.text(pre + "model_attr/tmap", "");
   bytes_per_atom = graph.scalar_or<double>(pre + "memory_attr/bytes_per_atom", 0.0);
@@ -49,9 +51,10 @@ int DeepBaseModel::numb_types() const { return head().ntypes; }
 int DeepBaseModel::numb_types_spin() const { return head().ntypes_spin; }
 int DeepBaseModel::dim_fparam() const { return head().dfparam; }
 int DeepBaseModel::dim_aparam() const { return head().daparam; }
-int DeepBaseModel::dim_chg_spin() const { return 0; }
+int DeepBaseModel::dim_chg_spin() const { return head().dim_chg_spin; }
 bool DeepBaseModel::is_aparam_nall() const { return head().aparam_nall; }
 bool DeepBaseModel::has_default_fparam() const { return !head().default_fparam.empty(); }
+bool DeepBaseModel::has_default_chg_spin() const { return head().default_chg_spin; }
 void DeepBaseModel::get_type_map(std::string& type_map) const { type_map = head().names; }
 void DeepBaseModel::print_summary(const std::string& pre) const { deepmd::print_summary(pre); }
 std::string DeepBaseModel::runtime_report() const { return head().graph.report(); }

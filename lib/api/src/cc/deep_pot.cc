@@ -37,10 +37,11 @@ void DeepPot::compute_raw(int nframes, int natoms, const VALUETYPE* coord, const
                           const VALUETYPE* box, int nghost, const InputNlist* inlist, int ago,
                           const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
                           bool mixed_type, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
-                          VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+                          VALUETYPE* atom_energy, VALUETYPE* atom_virial,
+                          const std::vector<double>& charge_spin) {
   head();
-  impl_->compute(nframes, natoms, coord, atype, box, nghost, inlist, ago, fparam, aparam, mixed_type, ener,
-                 force, virial, atom_energy, atom_virial);
+  impl_->compute(nframes, natoms, coord, atype, box, nghost, inlist, ago, fparam, aparam, charge_spin,
+                 mixed_type, ener, force, virial, atom_energy, atom_virial);
 }
 
 bool DeepPot::has_uncertainty() const { return head().graph.has("o_atom_variance"); }
@@ -85,6 +86,7 @@ struct Call {
   const std::vector<VALUETYPE>&coord, &box;
   const std::vector<int>& atype;
   const std::vector<VALUETYPE>&fparam, &aparam;
+  const std::vector<double>& charge_spin;
   int nghost = 0;
   const InputNlist* list = nullptr;
   int ago = 0, mixed_frames = 0;
@@ -109,38 +111,40 @@ struct Call {
 }  // namespace
 
 #undef DPTF_TAIL
-#define DPTF_TAIL \
-  const std::vector<VALUETYPE>&fparam, const std::vector<VALUETYPE>&aparam, const std::vector<double>&
-#define DPTF_DEFINE(ENER)                                                                                  \
-  template <typename VALUETYPE>                                                                            \
-  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_FRAME, DPTF_TAIL) {                                      \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam}(ener, force, virial, nullptr, nullptr);      \
-  }                                                                                                        \
-  template <typename VALUETYPE>                                                                            \
-  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_ATOMIC, DPTF_FRAME, DPTF_TAIL) {                         \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam}(ener, force, virial, &atom_energy,           \
-                                                              &atom_virial);                               \
-  }                                                                                                        \
-  template <typename VALUETYPE>                                                                            \
-  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_FRAME, DPTF_LIST, DPTF_TAIL) {                           \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, nghost, &inlist, ago}(ener, force, virial,   \
-                                                                                    nullptr, nullptr);     \
-  }                                                                                                        \
-  template <typename VALUETYPE>                                                                            \
-  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_ATOMIC, DPTF_FRAME, DPTF_LIST, DPTF_TAIL) {              \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, nghost, &inlist, ago}(                       \
-        ener, force, virial, &atom_energy, &atom_virial);                                                  \
-  }                                                                                                        \
-  template <typename VALUETYPE>                                                                            \
-  void DeepPot::compute_mixed_type(ENER ener, DPTF_OUT, const int& nframes, DPTF_FRAME, DPTF_TAIL) {       \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, 0, nullptr, 0, nframes}(ener, force, virial, \
-                                                                                      nullptr, nullptr);   \
-  }                                                                                                        \
-  template <typename VALUETYPE>                                                                            \
-  void DeepPot::compute_mixed_type(ENER ener, DPTF_OUT, DPTF_ATOMIC, const int& nframes, DPTF_FRAME,       \
-                                   DPTF_TAIL) {                                                            \
-    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, 0, nullptr, 0, nframes}(                     \
-        ener, force, virial, &atom_energy, &atom_virial);                                                  \
+#define DPTF_TAIL                                                           \
+  const std::vector<VALUETYPE>&fparam, const std::vector<VALUETYPE>&aparam, \
+      const std::vector<double>&charge_spin
+#define DPTF_DEFINE(ENER)                                                                                \
+  template <typename VALUETYPE>                                                                          \
+  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_FRAME, DPTF_TAIL) {                                    \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, charge_spin}(ener, force, virial, nullptr, \
+                                                                           nullptr);                     \
+  }                                                                                                      \
+  template <typename VALUETYPE>                                                                          \
+  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_ATOMIC, DPTF_FRAME, DPTF_TAIL) {                       \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, charge_spin}(ener, force, virial,          \
+                                                                           &atom_energy, &atom_virial);  \
+  }                                                                                                      \
+  template <typename VALUETYPE>                                                                          \
+  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_FRAME, DPTF_LIST, DPTF_TAIL) {                         \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, charge_spin, nghost, &inlist, ago}(        \
+        ener, force, virial, nullptr, nullptr);                                                          \
+  }                                                                                                      \
+  template <typename VALUETYPE>                                                                          \
+  void DeepPot::compute(ENER ener, DPTF_OUT, DPTF_ATOMIC, DPTF_FRAME, DPTF_LIST, DPTF_TAIL) {            \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, charge_spin, nghost, &inlist, ago}(        \
+        ener, force, virial, &atom_energy, &atom_virial);                                                \
+  }                                                                                                      \
+  template <typename VALUETYPE>                                                                          \
+  void DeepPot::compute_mixed_type(ENER ener, DPTF_OUT, const int& nframes, DPTF_FRAME, DPTF_TAIL) {     \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, charge_spin, 0, nullptr, 0, nframes}(      \
+        ener, force, virial, nullptr, nullptr);                                                          \
+  }                                                                                                      \
+  template <typename VALUETYPE>                                                                          \
+  void DeepPot::compute_mixed_type(ENER ener, DPTF_OUT, DPTF_ATOMIC, const int& nframes, DPTF_FRAME,     \
+                                   DPTF_TAIL) {                                                          \
+    Call<VALUETYPE>{*this, coord, box, atype, fparam, aparam, charge_spin, 0, nullptr, 0, nframes}(      \
+        ener, force, virial, &atom_energy, &atom_virial);                                                \
   }
 DPTF_DEFINE(ENERGYTYPE&)
 DPTF_DEFINE(std::vector<ENERGYTYPE>&)
@@ -173,7 +177,7 @@ DPTF_DEFINE(std::vector<ENERGYTYPE>&)
   DPTF_INSTANTIATE_E(V, std::vector<ENERGYTYPE>&)                                                         \
   template void DeepPot::compute_raw<V>(int, int, const V*, const int*, const V*, int, const InputNlist*, \
                                         int, const std::vector<V>&, const std::vector<V>&, bool,          \
-                                        ENERGYTYPE*, V*, V*, V*, V*);
+                                        ENERGYTYPE*, V*, V*, V*, V*, const std::vector<double>&);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 

@@ -165,8 +165,9 @@ template <typename VALUETYPE>
 void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype,
                           const VALUETYPE* box, int nghost, const InputNlist* list, int ago,
                           const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
-                          bool mixed, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
-                          VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+                          const std::vector<double>& charge_spin, bool mixed, ENERGYTYPE* ener,
+                          VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
+                          VALUETYPE* atom_virial) {
   if (nframes < 0 || natoms < 0 || nghost < 0 || nghost > natoms)
     throw deepmd_exception("numbers of frames (" + std::to_string(nframes) + "), atoms (" +
                            std::to_string(natoms) + ") and ghosts (" + std::to_string(nghost) +
@@ -181,8 +182,8 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
     const int size = atoms_per_block(natoms - nghost, bytes_per_atom);
     if (size < list->inum) {
       have_list_ = false;
-      return compute_blocks(size, natoms, coord, atype, box, nghost, *list, fparam, aparam, ener, force,
-                            virial, atom_energy, atom_virial);
+      return compute_blocks(size, natoms, coord, atype, box, nghost, *list, fparam, aparam, charge_spin, ener,
+                            force, virial, atom_energy, atom_virial);
     }
   }
   if (mixed) {
@@ -213,19 +214,19 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
   std::fill(ener, ener + nframes, 0.0);
   if (order_.nloc == 0 || nframes == 0) return;
   if (single)
-    evaluate<float>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed,
-                    ener, force, virial, atom_energy, atom_virial);
+    evaluate<float>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam,
+                    charge_spin, mixed, ener, force, virial, atom_energy, atom_virial);
   else
-    evaluate<double>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam, mixed,
-                     ener, force, virial, atom_energy, atom_virial);
+    evaluate<double>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam,
+                     charge_spin, mixed, ener, force, virial, atom_energy, atom_virial);
 }
 
 template <typename VALUETYPE>
 void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, const int* atype,
                                  const VALUETYPE* box, int nghost, const InputNlist& list,
                                  const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
-                                 ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
-                                 VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+                                 const std::vector<double>& charge_spin, ENERGYTYPE* ener, VALUETYPE* force,
+                                 VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
   const auto zero = [](VALUETYPE* p, size_t n) {
     if (p) std::fill(p, p + n, VALUETYPE(0));
   };
@@ -253,7 +254,7 @@ void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, c
     const InputNlist own = block.list();
     ENERGYTYPE energy = 0;
     compute(1, n, x.data(), types.data(), box, n - block.nloc, &own, 0, fparam, own_aparam ? a : aparam,
-            false, &energy, force ? f.data() : nullptr, virial ? v.data() : nullptr,
+            charge_spin, false, &energy, force ? f.data() : nullptr, virial ? v.data() : nullptr,
             atom_energy ? e.data() : nullptr, atom_virial ? w.data() : nullptr);
     *ener += energy;
     for (int d = 0; virial && d < 9; ++d) virial[d] += v[d];
@@ -295,14 +296,24 @@ bool tiled(const std::vector<VALUETYPE>& value, size_t per_frame, size_t nframes
                          std::to_string(nframes) + " frames)");
 }
 
+/// Parameters of frames, given once for all of them or frame by frame.
+template <typename FP, typename V>
+Tensor frame_numbers(const std::vector<V>& value, int nframes, int dim, const char* name) {
+  const bool tile = tiled(value, dim, nframes, name);
+  Tensor t(tensorflow::DataTypeToEnum<FP>::v(), TensorShape({nframes, dim}));
+  for (int i = 0; i < nframes * dim; ++i) t.flat<FP>()(i) = static_cast<FP>(value[tile ? i % dim : i]);
+  return t;
+}
+
 }  // namespace
 
 template <typename FP, typename VALUETYPE>
 void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype,
                            const VALUETYPE* box, int nghost, bool has_list, int ago,
                            const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
-                           bool mixed, ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial,
-                           VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
+                           const std::vector<double>& charge_spin, bool mixed, ENERGYTYPE* ener,
+                           VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
+                           VALUETYPE* atom_virial) {
   const auto fp = tensorflow::DataTypeToEnum<FP>::v();
   const int nloc = order_.nloc, nall = nloc + order_.nghost;
   Tensor t_coord(fp, TensorShape({nframes, 3 * nall})),
@@ -356,14 +367,14 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   std::vector<std::pair<std::string, Tensor>> feeds = {
       {"t_coord", t_coord}, {"t_type", t_type}, {"t_natoms", t_natoms}, {"t_box", t_box}, {"t_mesh", t_mesh}};
   if (dfparam && graph.has("t_fparam")) {
-    const bool own = fparam.empty() && !default_fparam.empty();
-    const bool tile = own || tiled(fparam, dfparam, nframes, "fparam");
-    Tensor t(fp, TensorShape({nframes, dfparam}));
-    for (int i = 0; i < nframes * dfparam; ++i)
-      t.flat<FP>()(i) = own ? static_cast<FP>(default_fparam[i % dfparam])
-                            : static_cast<FP>(fparam[tile ? i % dfparam : i]);
-    feeds.emplace_back("t_fparam", t);
+    const std::vector<VALUETYPE> own(default_fparam.begin(), default_fparam.end());
+    feeds.emplace_back("t_fparam", frame_numbers<FP>(fparam.empty() && !own.empty() ? own : fparam, nframes,
+                                                     dfparam, "fparam"));
   }
+  if (!charge_spin.empty() && !dim_chg_spin)
+    throw deepmd_exception("charge_spin was given, but " + file + " takes none");
+  if (dim_chg_spin && (!charge_spin.empty() || !default_chg_spin))
+    feeds.emplace_back("t_charge_spin", frame_numbers<FP>(charge_spin, nframes, dim_chg_spin, "charge_spin"));
   if (daparam && graph.has("t_aparam")) {
     const int given = aparam_nall ? natoms : natoms - nghost, used = aparam_nall ? nall : nloc;
     const bool tile = tiled(aparam, static_cast<size_t>(given) * daparam, nframes, "aparam");
@@ -431,12 +442,12 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
 
 template void DeepPotImpl::compute<double>(int, int, const double*, const int*, const double*, int,
                                            const InputNlist*, int, const std::vector<double>&,
-                                           const std::vector<double>&, bool, ENERGYTYPE*, double*, double*,
-                                           double*, double*);
+                                           const std::vector<double>&, const std::vector<double>&, bool,
+                                           ENERGYTYPE*, double*, double*, double*, double*);
 template void DeepPotImpl::compute<float>(int, int, const float*, const int*, const float*, int,
                                           const InputNlist*, int, const std::vector<float>&,
-                                          const std::vector<float>&, bool, ENERGYTYPE*, float*, float*,
-                                          float*, float*);
+                                          const std::vector<float>&, const std::vector<double>&, bool,
+                                          ENERGYTYPE*, float*, float*, float*, float*);
 
 template void DeepPotImpl::compute_atomic<double>(const std::string&, int, const double*, const int*,
                                                   const double*, int, const InputNlist*, int,

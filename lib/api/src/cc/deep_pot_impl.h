@@ -53,8 +53,9 @@ class DeepPotImpl : public ModelHead {
   template <typename VALUETYPE>
   void compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                int nghost, const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
-               const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
-               VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+               const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin, bool mixed,
+               ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
+               VALUETYPE* atom_virial);
   /// One number of every local atom from a node of the graph, nothing else.
   template <typename VALUETYPE>
   void compute_atomic(const std::string& node, int natoms, const VALUETYPE* coord, const int* atype,
@@ -66,15 +67,17 @@ class DeepPotImpl : public ModelHead {
   template <typename FP, typename VALUETYPE>
   void evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                 int nghost, bool has_list, int ago, const std::vector<VALUETYPE>& fparam,
-                const std::vector<VALUETYPE>& aparam, bool mixed, ENERGYTYPE* ener, VALUETYPE* force,
-                VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+                const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin, bool mixed,
+                ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
+                VALUETYPE* atom_virial);
   /// The same for one frame, some atoms at a time: with their neighbors as ghosts they are a problem of their
   /// own.
   template <typename VALUETYPE>
   void compute_blocks(int size, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                       int nghost, const InputNlist& list, const std::vector<VALUETYPE>& fparam,
-                      const std::vector<VALUETYPE>& aparam, ENERGYTYPE* ener, VALUETYPE* force,
-                      VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+                      const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin,
+                      ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
+                      VALUETYPE* atom_virial);
   void prepare_messages(const InputNlist& list);
   LocalOrder order_;
   dptf::ListExtras extras_;

@@ -62,7 +62,7 @@ class DeepSpinImpl {
     InputNlist extended_list(static_cast<int>(ilist_.size()), ilist_.data(), numneigh_.data(),
                              firstneigh_.data());
     pot.compute<V>(nframes, static_cast<int>(n), x.data(), types_.data(), box, ghosts_,
-                   list ? &extended_list : nullptr, ago, fparam, extended, false, ener,
+                   list ? &extended_list : nullptr, ago, fparam, extended, {}, false, ener,
                    all.empty() ? nullptr : all.data(), virial, energies.empty() ? nullptr : energies.data(),
                    virials.empty() ? nullptr : virials.data());
     const auto gather = [&](const std::vector<V>& from, V* to, int stride, bool of_virtual) {

@@ -25,6 +25,8 @@ class GraphRunner {
   ~GraphRunner();
 
   bool has(const std::string& node) const { return nodes_.count(node) > 0; }
+  /// "" for a node that is not there.
+  std::string op(const std::string& node) const { return has(node) ? nodes_.at(node).op() : ""; }
   /// The value of a Const node; throws when it does not exist.
   Tensor constant(const std::string& node) const;
   template <typename T>

@@ -19,8 +19,10 @@ struct ModelHead {
   std::string file, type, names;  // names: of the atom types, separated by blanks
   double rcut = 0;
   int ntypes = 0, ntypes_spin = 0, dfparam = 0, daparam = 0;
+  int dim_chg_spin = 0;  // charge and spin multiplicity of a frame
+  bool default_chg_spin = false;
+  std::vector<double> default_fparam;  // for callers that give none; may be empty
   int message_width = 0;               // of the features that ghosts need, 0 without message passing
-  std::vector<double> default_fparam;  // frame parameters of callers that give none; empty without such
   bool aparam_nall = false, single = false;
   bool takes_field = false;   // an electric field per atom
   double bytes_per_atom = 0;  // forecast of the memory of an evaluation, 0 where the model tells none

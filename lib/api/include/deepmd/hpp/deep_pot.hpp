@@ -10,30 +10,31 @@ namespace hpp {
 namespace detail {
 
 // The C functions by type of the numbers, with a neighbor list or without.
-#define DPTF_HPP_COMPUTE(CLASS, SUFFIX, REAL)                                                              \
-  inline void compute(DP_##CLASS* dp, int nframes, int natoms, const REAL* coord, const int* atype,        \
-                      const REAL* box, int nghost, const DP_Nlist* nlist, int ago, const REAL* fparam,     \
-                      const REAL* aparam, double* ener, REAL* force, REAL* virial, REAL* atom_energy,      \
-                      REAL* atom_virial) {                                                                 \
-    if (nlist)                                                                                             \
-      DP_##CLASS##ComputeNList##SUFFIX##2(dp, nframes, natoms, coord, atype, box, nghost, nlist, ago,      \
-                                          fparam, aparam, ener, force, virial, atom_energy, atom_virial);  \
-    else                                                                                                   \
-      DP_##CLASS##Compute##SUFFIX##2(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force,  \
-                                     virial, atom_energy, atom_virial);                                    \
+#define DPTF_HPP_COMPUTE(CLASS, SUFFIX, REAL)                                                             \
+  inline void compute(DP_##CLASS* dp, int nframes, int natoms, const REAL* coord, const int* atype,       \
+                      const REAL* box, int nghost, const DP_Nlist* nlist, int ago, const REAL* fparam,    \
+                      const REAL* aparam, const double* charge_spin, double* ener, REAL* force,           \
+                      REAL* virial, REAL* atom_energy, REAL* atom_virial) {                               \
+    if (nlist)                                                                                            \
+      DP_##CLASS##ComputeNList##SUFFIX##3(dp, nframes, natoms, coord, atype, box, nghost, nlist, ago,     \
+                                          fparam, aparam, charge_spin, ener, force, virial, atom_energy,  \
+                                          atom_virial);                                                   \
+    else                                                                                                  \
+      DP_##CLASS##Compute##SUFFIX##3(dp, nframes, natoms, coord, atype, box, fparam, aparam, charge_spin, \
+                                     ener, force, virial, atom_energy, atom_virial);                      \
   }
 DPTF_HPP_COMPUTE(DeepPot, , double)
 DPTF_HPP_COMPUTE(DeepPot, f, float)
 DPTF_HPP_COMPUTE(DeepPotModelDevi, , double)
 DPTF_HPP_COMPUTE(DeepPotModelDevi, f, float)
 #undef DPTF_HPP_COMPUTE
-#define DPTF_HPP_MIXED(SUFFIX, REAL)                                                                       \
-  inline void compute_mixed_type(DP_DeepPot* dp, int nframes, int natoms, const REAL* coord,               \
-                                 const int* atype, const REAL* box, const REAL* fparam,                    \
-                                 const REAL* aparam, double* ener, REAL* force, REAL* virial,              \
-                                 REAL* atom_energy, REAL* atom_virial) {                                   \
-    DP_DeepPotComputeMixedType##SUFFIX(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener,       \
-                                       force, virial, atom_energy, atom_virial);                           \
+#define DPTF_HPP_MIXED(SUFFIX, REAL)                                                                        \
+  inline void compute_mixed_type(DP_DeepPot* dp, int nframes, int natoms, const REAL* coord,                \
+                                 const int* atype, const REAL* box, const REAL* fparam, const REAL* aparam, \
+                                 double* ener, REAL* force, REAL* virial, REAL* atom_energy,                \
+                                 REAL* atom_virial) {                                                       \
+    DP_DeepPotComputeMixedType##SUFFIX(dp, nframes, natoms, coord, atype, box, fparam, aparam, ener, force, \
+                                       virial, atom_energy, atom_virial);                                   \
   }
 DPTF_HPP_MIXED(, double)
 DPTF_HPP_MIXED(f, float)
@@ -56,6 +57,8 @@ class DeepPot : public DeepBaseModel {
         DP_NewDeepPotWithPrecision(model.c_str(), gpu_rank, file_content.data(),
                                    static_cast<int>(file_content.size()), precision_.c_str())));
   }
+  /// Numbers of a frame's charge and spin multiplicity: 2, or 0 for models that take none.
+  int dim_chg_spin() const { return DP_DeepPotGetDimChgSpin(dp()); }
   /// Before init(): "float32" or "float64", see deepmd/DeepPot.h.
   void set_precision(const std::string& precision) {
     if (dpbase_) throw deepmd_exception("the precision is set before the model is loaded");
@@ -65,7 +68,7 @@ class DeepPot : public DeepBaseModel {
 #define DPTF_HPP_TAIL                                                   \
   const std::vector<VALUETYPE>&fparam = std::vector<VALUETYPE>(),       \
         const std::vector<VALUETYPE>&aparam = std::vector<VALUETYPE>(), \
-        const std::vector<double>& = std::vector<double>()
+        const std::vector<double>&charge_spin = std::vector<double>()
 #define DPTF_HPP_FRAME \
   const std::vector<VALUETYPE>&coord, const std::vector<int>&atype, const std::vector<VALUETYPE>&box
 #define DPTF_HPP_OUT std::vector<VALUETYPE>&force, std::vector<VALUETYPE>&virial
@@ -73,35 +76,37 @@ class DeepPot : public DeepBaseModel {
 #define DPTF_HPP_LIST const int nghost, const InputNlist &lmp_list, const int &ago
   template <typename VALUETYPE, typename ENERGYVTYPE>
   void compute(ENERGYVTYPE& ener, DPTF_HPP_OUT, DPTF_HPP_FRAME, DPTF_HPP_TAIL) {
-    run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam, 0,
-        nullptr, 0);
+    run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam,
+        charge_spin, 0, nullptr, 0);
   }
   template <typename VALUETYPE, typename ENERGYVTYPE>
   void compute(ENERGYVTYPE& ener, DPTF_HPP_OUT, DPTF_HPP_ATOMIC, DPTF_HPP_FRAME, DPTF_HPP_TAIL) {
-    run(ener, force, virial, &atom_energy, &atom_virial, coord, atype, box, fparam, aparam, 0, nullptr, 0);
+    run(ener, force, virial, &atom_energy, &atom_virial, coord, atype, box, fparam, aparam, charge_spin, 0,
+        nullptr, 0);
   }
   template <typename VALUETYPE, typename ENERGYVTYPE>
   void compute(ENERGYVTYPE& ener, DPTF_HPP_OUT, DPTF_HPP_FRAME, DPTF_HPP_LIST, DPTF_HPP_TAIL) {
-    run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam, nghost,
-        lmp_list.nl, ago);
+    run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam,
+        charge_spin, nghost, lmp_list.nl, ago);
   }
   template <typename VALUETYPE, typename ENERGYVTYPE>
   void compute(ENERGYVTYPE& ener, DPTF_HPP_OUT, DPTF_HPP_ATOMIC, DPTF_HPP_FRAME, DPTF_HPP_LIST,
                DPTF_HPP_TAIL) {
-    run(ener, force, virial, &atom_energy, &atom_virial, coord, atype, box, fparam, aparam, nghost,
-        lmp_list.nl, ago);
+    run(ener, force, virial, &atom_energy, &atom_virial, coord, atype, box, fparam, aparam, charge_spin,
+        nghost, lmp_list.nl, ago);
   }
   /// Frames with different types: atype has nframes*natoms entries.
   template <typename VALUETYPE, typename ENERGYVTYPE>
   void compute_mixed_type(ENERGYVTYPE& ener, DPTF_HPP_OUT, const int& nframes, DPTF_HPP_FRAME,
                           DPTF_HPP_TAIL) {
     run_mixed(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), nframes, coord, atype, box, fparam,
-              aparam);
+              aparam, charge_spin);
   }
   template <typename VALUETYPE, typename ENERGYVTYPE>
   void compute_mixed_type(ENERGYVTYPE& ener, DPTF_HPP_OUT, DPTF_HPP_ATOMIC, const int& nframes,
                           DPTF_HPP_FRAME, DPTF_HPP_TAIL) {
-    run_mixed(ener, force, virial, &atom_energy, &atom_virial, nframes, coord, atype, box, fparam, aparam);
+    run_mixed(ener, force, virial, &atom_energy, &atom_virial, nframes, coord, atype, box, fparam, aparam,
+              charge_spin);
   }
 
  private:
@@ -114,28 +119,32 @@ class DeepPot : public DeepBaseModel {
   template <typename T, typename E>
   void run(E& ener, std::vector<T>& force, std::vector<T>& virial, std::vector<T>* atom_energy,
            std::vector<T>* atom_virial, const std::vector<T>& coord, const std::vector<int>& atype,
-           const std::vector<T>& box, const std::vector<T>& fparam, const std::vector<T>& aparam, int nghost,
-           const DP_Nlist* list, int ago) const {
+           const std::vector<T>& box, const std::vector<T>& fparam, const std::vector<T>& aparam,
+           const std::vector<double>& charge_spin, int nghost, const DP_Nlist* list, int ago) const {
     DP_DeepPot* const handle = dp();
     const size_t natoms = atype.size(), nframes = detail::count_frames(coord, box, natoms);
     const size_t rows = is_aparam_nall() ? natoms : natoms - nghost;
     const std::vector<T> f = detail::tile(fparam, nframes, dim_fparam(), "fparam");
     const std::vector<T> a = detail::tile(aparam, nframes, rows * dim_aparam(), "aparam");
+    const std::vector<double> c = detail::tile(charge_spin, nframes, dim_chg_spin(), "charge_spin");
     double* const e = detail::energies(ener, nframes);
-    T *const fo = detail::sized(&force, nframes * natoms * 3), *const vi = detail::sized(&virial, nframes * 9);
-    T *const ae = detail::sized(atom_energy, nframes * natoms), *const av = detail::sized(atom_virial, nframes * natoms * 9);
+    T *const fo = detail::sized(&force, nframes * natoms * 3), *const vi =
+                                                                   detail::sized(&virial, nframes * 9);
+    T *const ae = detail::sized(atom_energy, nframes * natoms), *const av = detail::sized(
+                                                                    atom_virial, nframes * natoms * 9);
     detail::compute(handle, static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), atype.data(),
-                    detail::pointer(box), nghost, list, ago, detail::pointer(f), detail::pointer(a), e, fo,
-                    vi, ae, av);
+                    detail::pointer(box), nghost, list, ago, detail::pointer(f), detail::pointer(a),
+                    detail::pointer(c), e, fo, vi, ae, av);
     check();
   }
   template <typename T, typename E>
   void run_mixed(E& ener, std::vector<T>& force, std::vector<T>& virial, std::vector<T>* atom_energy,
                  std::vector<T>* atom_virial, int nframes, const std::vector<T>& coord,
                  const std::vector<int>& atype, const std::vector<T>& box, const std::vector<T>& fparam,
-                 const std::vector<T>& aparam) const {
+                 const std::vector<T>& aparam, const std::vector<double>& charge_spin) const {
     DP_DeepPot* const handle = dp();
     const size_t n = nframes, natoms = n ? atype.size() / n : 0;
+    if (!charge_spin.empty()) throw deepmd_exception("frames of different types take no charge_spin here");
     if (detail::count_frames(coord, box, natoms) != n)
       throw deepmd_exception("coord has " + std::to_string(coord.size()) + " numbers for " +
                              std::to_string(n) + " frames of " + std::to_string(natoms) + " atoms");
@@ -145,7 +154,8 @@ class DeepPot : public DeepBaseModel {
     T *const fo = detail::sized(&force, n * natoms * 3), *const vi = detail::sized(&virial, n * 9);
     detail::compute_mixed_type(handle, nframes, static_cast<int>(natoms), coord.data(), atype.data(),
                                detail::pointer(box), detail::pointer(f), detail::pointer(a), e, fo, vi,
-                               detail::sized(atom_energy, n * natoms), detail::sized(atom_virial, n * natoms * 9));
+                               detail::sized(atom_energy, n * natoms),
+                               detail::sized(atom_virial, n * natoms * 9));
     check();
   }
 };
@@ -166,6 +176,8 @@ class DeepPotModelDevi : public DeepBaseModelDevi {
         models.size());
   }
 
+  int dim_chg_spin() const { return DP_DeepPotModelDeviGetDimChgSpin(dp()); }
+
 #define DPTF_HPP_ALL                                                       \
   std::vector<ENERGYTYPE>&ener, std::vector<std::vector<VALUETYPE>>&force, \
       std::vector<std::vector<VALUETYPE>>&virial
@@ -173,22 +185,23 @@ class DeepPotModelDevi : public DeepBaseModelDevi {
   std::vector<std::vector<VALUETYPE>>&atom_energy, std::vector<std::vector<VALUETYPE>>&atom_virial
   template <typename VALUETYPE>
   void compute(DPTF_HPP_ALL, DPTF_HPP_FRAME, DPTF_HPP_TAIL) {
-    run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam, 0,
-        nullptr, 0);
+    run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam,
+        charge_spin, 0, nullptr, 0);
   }
   template <typename VALUETYPE>
   void compute(DPTF_HPP_ALL, DPTF_HPP_ALL_ATOMIC, DPTF_HPP_FRAME, DPTF_HPP_TAIL) {
-    run(ener, force, virial, &atom_energy, &atom_virial, coord, atype, box, fparam, aparam, 0, nullptr, 0);
+    run(ener, force, virial, &atom_energy, &atom_virial, coord, atype, box, fparam, aparam, charge_spin, 0,
+        nullptr, 0);
   }
   template <typename VALUETYPE>
   void compute(DPTF_HPP_ALL, DPTF_HPP_FRAME, DPTF_HPP_LIST, DPTF_HPP_TAIL) {
-    run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam, nghost,
-        lmp_list.nl, ago);
+    run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam,
+        charge_spin, nghost, lmp_list.nl, ago);
   }
   template <typename VALUETYPE>
   void compute(DPTF_HPP_ALL, DPTF_HPP_ALL_ATOMIC, DPTF_HPP_FRAME, DPTF_HPP_LIST, DPTF_HPP_TAIL) {
-    run(ener, force, virial, &atom_energy, &atom_virial, coord, atype, box, fparam, aparam, nghost,
-        lmp_list.nl, ago);
+    run(ener, force, virial, &atom_energy, &atom_virial, coord, atype, box, fparam, aparam, charge_spin,
+        nghost, lmp_list.nl, ago);
   }
 #undef DPTF_HPP_TAIL
 #undef DPTF_HPP_FRAME
@@ -208,8 +221,8 @@ class DeepPotModelDevi : public DeepBaseModelDevi {
   void run(std::vector<double>& ener, std::vector<std::vector<T>>& force, std::vector<std::vector<T>>& virial,
            std::vector<std::vector<T>>* atom_energy, std::vector<std::vector<T>>* atom_virial,
            const std::vector<T>& coord, const std::vector<int>& atype, const std::vector<T>& box,
-           const std::vector<T>& fparam, const std::vector<T>& aparam, int nghost, const DP_Nlist* list,
-           int ago) const {
+           const std::vector<T>& fparam, const std::vector<T>& aparam, const std::vector<double>& charge_spin,
+           int nghost, const DP_Nlist* list, int ago) const {
     DP_DeepPotModelDevi* const handle = dp();
     const size_t natoms = atype.size(), k = numb_models;
     if (detail::count_frames(coord, box, natoms) != 1)
@@ -217,13 +230,15 @@ class DeepPotModelDevi : public DeepBaseModelDevi {
     const size_t rows = is_aparam_nall() ? natoms : natoms - nghost;
     const std::vector<T> f = detail::tile(fparam, 1, dim_fparam(), "fparam");
     const std::vector<T> a = detail::tile(aparam, 1, rows * dim_aparam(), "aparam");
+    const std::vector<double> c = detail::tile(charge_spin, 1, dim_chg_spin(), "charge_spin");
     ener.resize(k);
     std::vector<T> fo(k * natoms * 3), vi(k * 9), ae(atom_energy ? k * natoms : 0),
         av(atom_virial ? k * natoms * 9 : 0);
     T *const pe = atom_energy ? ae.data() : nullptr, *const pv = atom_virial ? av.data() : nullptr;
     const int n = static_cast<int>(natoms);
     detail::compute(handle, 1, n, coord.data(), atype.data(), detail::pointer(box), nghost, list, ago,
-                    detail::pointer(f), detail::pointer(a), ener.data(), fo.data(), vi.data(), pe, pv);
+                    detail::pointer(f), detail::pointer(a), detail::pointer(c), ener.data(), fo.data(),
+                    vi.data(), pe, pv);
     check();
     force = split(fo, natoms * 3);
     virial = split(vi, 9);

@@ -91,13 +91,12 @@ class DeepSpin : public DeepBaseModel {
     const size_t rows = is_aparam_nall() ? natoms : natoms - nghost;
     const std::vector<T> f = detail::tile(fparam, nframes, dim_fparam(), "fparam");
     const std::vector<T> a = detail::tile(aparam, nframes, rows * dim_aparam(), "aparam");
-    detail::compute(handle, static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), spin.data(),
-                    atype.data(), detail::pointer(box), nghost, list, ago, detail::pointer(f),
-                    detail::pointer(a), detail::energies(ener, nframes),
-                    detail::sized(&force, nframes * natoms * 3),
-                    detail::sized(&force_mag, nframes * natoms * 3), detail::sized(&virial, nframes * 9),
-                    detail::sized(atom_energy, nframes * natoms),
-                    detail::sized(atom_virial, nframes * natoms * 9));
+    detail::compute(
+        handle, static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), spin.data(), atype.data(),
+        detail::pointer(box), nghost, list, ago, detail::pointer(f), detail::pointer(a),
+        detail::energies(ener, nframes), detail::sized(&force, nframes * natoms * 3),
+        detail::sized(&force_mag, nframes * natoms * 3), detail::sized(&virial, nframes * 9),
+        detail::sized(atom_energy, nframes * natoms), detail::sized(atom_virial, nframes * natoms * 9));
     check();
   }
 };

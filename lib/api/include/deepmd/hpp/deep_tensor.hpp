@@ -11,30 +11,30 @@ namespace hpp {
 namespace detail {
 
 // The C functions by type of the numbers, with a neighbor list or without.
-#define DPTF_HPP_TENSOR(SUFFIX, REAL)                                                                       \
-  inline void compute(DP_DeepTensor* dt, int natoms, const REAL* coord, const int* atype, const REAL* box,  \
-                      int nghost, const DP_Nlist* nlist, REAL** tensor, int* size) {                        \
-    if (nlist)                                                                                              \
-      DP_DeepTensorComputeTensorNList##SUFFIX(dt, natoms, coord, atype, box, nghost, nlist, tensor, size);  \
-    else                                                                                                    \
-      DP_DeepTensorComputeTensor##SUFFIX(dt, natoms, coord, atype, box, tensor, size);                      \
-  }                                                                                                         \
-  inline void compute(DP_DeepTensor* dt, int natoms, const REAL* coord, const int* atype, const REAL* box,  \
-                      int nghost, const DP_Nlist* nlist, REAL* global, REAL* force, REAL* virial,           \
-                      REAL** tensor, REAL* atom_virial, int* size) {                                        \
-    if (nlist)                                                                                              \
-      DP_DeepTensorComputeNList##SUFFIX(dt, natoms, coord, atype, box, nghost, nlist, global, force,        \
-                                        virial, tensor, atom_virial, size);                                 \
-    else                                                                                                    \
-      DP_DeepTensorCompute##SUFFIX(dt, natoms, coord, atype, box, global, force, virial, tensor,            \
-                                   atom_virial, size);                                                      \
-  }                                                                                                         \
-  inline void compute(DP_DipoleChargeModifier* dcm, int natoms, const REAL* coord, const int* atype,        \
-                      const REAL* box, const int* pairs, int npairs, const REAL* delef, int nghost,         \
-                      const DP_Nlist* nlist, REAL* dfcorr, REAL* dvcorr) {                                  \
-    DP_DipoleChargeModifierComputeNList##SUFFIX(dcm, natoms, coord, atype, box, pairs, npairs, delef,       \
-                                                nghost, nlist, dfcorr, dvcorr);                             \
-  }                                                                                                         \
+#define DPTF_HPP_TENSOR(SUFFIX, REAL)                                                                        \
+  inline void compute(DP_DeepTensor* dt, int natoms, const REAL* coord, const int* atype, const REAL* box,   \
+                      int nghost, const DP_Nlist* nlist, REAL** tensor, int* size) {                         \
+    if (nlist)                                                                                               \
+      DP_DeepTensorComputeTensorNList##SUFFIX(dt, natoms, coord, atype, box, nghost, nlist, tensor, size);   \
+    else                                                                                                     \
+      DP_DeepTensorComputeTensor##SUFFIX(dt, natoms, coord, atype, box, tensor, size);                       \
+  }                                                                                                          \
+  inline void compute(DP_DeepTensor* dt, int natoms, const REAL* coord, const int* atype, const REAL* box,   \
+                      int nghost, const DP_Nlist* nlist, REAL* global, REAL* force, REAL* virial,            \
+                      REAL** tensor, REAL* atom_virial, int* size) {                                         \
+    if (nlist)                                                                                               \
+      DP_DeepTensorComputeNList##SUFFIX(dt, natoms, coord, atype, box, nghost, nlist, global, force, virial, \
+                                        tensor, atom_virial, size);                                          \
+    else                                                                                                     \
+      DP_DeepTensorCompute##SUFFIX(dt, natoms, coord, atype, box, global, force, virial, tensor,             \
+                                   atom_virial, size);                                                       \
+  }                                                                                                          \
+  inline void compute(DP_DipoleChargeModifier* dcm, int natoms, const REAL* coord, const int* atype,         \
+                      const REAL* box, const int* pairs, int npairs, const REAL* delef, int nghost,          \
+                      const DP_Nlist* nlist, REAL* dfcorr, REAL* dvcorr) {                                   \
+    DP_DipoleChargeModifierComputeNList##SUFFIX(dcm, natoms, coord, atype, box, pairs, npairs, delef,        \
+                                                nghost, nlist, dfcorr, dvcorr);                              \
+  }                                                                                                          \
   inline void release(REAL* array) { DP_DeleteArray##SUFFIX(array); }
 DPTF_HPP_TENSOR(, double)
 DPTF_HPP_TENSOR(f, float)
