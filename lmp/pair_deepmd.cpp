@@ -247,6 +247,11 @@ void PairDeepMD::settings(int narg, char** arg) {
       ttm = value(keyword);
     } else if (keyword == "charge_spin" && !spin_) {
       in_.charge_spin = numbers(keyword);
+    } else if ((keyword == "virtual_len" || keyword == "spin_norm") && spin_) {
+      numbers(keyword);
+      if (comm->me == 0)
+        error->warning(FLERR, "pair_style deepspin: {} is a property of the model and is taken from it",
+                       keyword);
     } else if (keyword == "precision" && !spin_) {
       precision = value(keyword);
       if (precision != "float32" && precision != "float64")

@@ -79,7 +79,7 @@ units metal
 atom_style spin
 atom_modify map yes
 read_data data.lmp
-pair_style deepspin {spin_model}
+pair_style deepspin {spin_model} virtual_len 0.4 spin_norm 1.2
 pair_coeff * * A B
 neighbor 0.7 bin
 compute m all property/atom fmx fmy fmz
@@ -89,6 +89,7 @@ dump_modify 1 format float %.16g
 run 0
 """, ranks)  # fmt: skip
     assert finished.returncode == 0, finished.stdout[-2000:] + finished.stderr[-2000:]
+    assert "spin_norm is a property of the model" in finished.stdout
     with DeepPot(spin_model) as dp:
         energy, force, virial, magnetic, _ = dp.eval(COORD, BOX, TYPES, spin=direction * size[:, None])
     rows, atoms = thermo(finished), dump(tmp_path / "out.dump")
