@@ -1,6 +1,7 @@
 """Every function of the C library for energy models, against reference numbers."""
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -245,33 +246,47 @@ def test_parameters_with_list(lib, dp_params, frames_params):
     nlist.delete()
 
 
-def test_charge_spin_and_default_parameters(lib, frames, tmp_path):
-    """Numbers of frames that a model may have defaults for."""
-    from dptf.infer import DeepPot
-    from tests.dptf import dpa3_cases, model_cases
+MODELS_WITH_DEFAULTS = """
+import numpy as np
+from dptf.infer import DeepPot
+from tests.dptf import dpa3_cases, model_cases
+frames = np.load("frames.npz")
+for name, default in (("with", [1, 2]), ("without", None)):
+    dpa3_cases.write_model(name + ".pb", add_chg_spin_ebd=True, repflow={"nlayers": 1}, default_chg_spin=default)
+with DeepPot("with.pb") as dp:
+    args = frames["coord"][0], frames["box"][0], frames["atype"]
+    np.save("energies.npy", [dp.eval(*args)[0][0, 0], dp.eval(*args, charge_spin=[-1, 2])[0][0, 0]])
+fitting = model_cases.FITTING | {"numb_fparam": 1, "default_fparam": [0.3]}
+section = {"type_map": ["A", "B"], "descriptor": model_cases.SE_A, "fitting_net": fitting}
+graph = dpa3_cases.frozen_graph({"model": section}, dpa3_cases.random_values(section))
+dpa3_cases.write_graph_def(graph, "default.pb")
+"""
 
+
+def test_charge_spin_and_default_parameters(lib, frames, tmp_path):
+    """Numbers of frames that a model may have defaults for; Python, in a process of its own, gives the reference."""
+    np.savez(tmp_path / "frames.npz", **{k: frames[k] for k in ("coord", "box", "atype")})
+    env = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[2]))
+    subprocess.run([sys.executable, "-c", MODELS_WITH_DEFAULTS], cwd=tmp_path, env=env, check=True)
     coord, box, types = frames["coord"][0], frames["box"][0], frames["atype"]
-    options = {"add_chg_spin_ebd": True, "repflow": {"nlayers": 1}}
-    for given, default in ((None, [1, 2]), ([-1, 2], [1, 2]), ([-1, 2], None), (None, None)):
-        path = dpa3_cases.write_model(tmp_path / "charged.pb", default_chg_spin=default, **options)
-        handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(path).encode()))
-        assert handle.call("GetDimChgSpin") == 2 and handle.call("HasDefaultChgSpin") == (default is not None)
+    of_default, of_anion = np.load(tmp_path / "energies.npy")
+    assert abs(of_default - of_anion) > 1e-6
+    for name, given, expected in (
+        ("with", None, of_default), ("with", [-1, 2], of_anion), ("without", [-1, 2], of_anion), ("without", None, None)
+    ):  # fmt: skip
+        handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(tmp_path / f"{name}.pb").encode()))
+        assert handle.call("GetDimChgSpin") == 2 and handle.call("HasDefaultChgSpin") == (name == "with")
         energy = handle.compute("3", coord, types, box, charge_spin=given)[0]
-        if given is default is None:
+        if expected is None:
             assert "charge_spin has 0 numbers, the model needs 2" in handle.error
-            continue
-        with DeepPot(path) as model:
-            np.testing.assert_allclose(
-                energy, model.eval(coord, box, types, charge_spin=given or default)[0][0], rtol=1e-12
-            )
-    fitting = model_cases.FITTING | {"numb_fparam": 1, "default_fparam": [0.3]}
-    section = {"type_map": ["A", "B"], "descriptor": model_cases.SE_A, "fitting_net": fitting}
-    graph = dpa3_cases.frozen_graph({"model": section}, dpa3_cases.random_values(section))
-    dpa3_cases.write_graph_def(graph, tmp_path / "default.pb")
+        else:
+            np.testing.assert_allclose(energy, expected, rtol=1e-12)
+        handle.delete()
     handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(tmp_path / "default.pb").encode()))
     assert handle.call("HasDefaultFParam")
     default, same, other = (handle.compute("2", coord, types, box, fparam=f)[0][0] for f in (None, [0.3], [0.7]))
     assert default == same != other and handle.error == ""
+    handle.delete()
 
 
 def test_missing_parameters_are_told(lib, frames_params):

@@ -120,7 +120,14 @@ def special_models(folder):
     }
     spin = {"use_spin": [True, False], "virtual_len": [0.4], "spin_norm": [1.2]}
     write_graph_def(random_graph({**section, "spin": spin}), folder / "spin.pb")
-    fitting = NET | {"type": "dipole", "neuron": [6], "sel_type": [0], "numb_fparam": 0, "numb_aparam": 0}
+    fitting = NET | {
+        "type": "dipole",
+        "neuron": [6],
+        "resnet_dt": True,
+        "sel_type": [0],
+        "numb_fparam": 0,
+        "numb_aparam": 0,
+    }
     write_graph_def(random_graph({**section, "fitting_net": fitting}), folder / "tensor.pb")
     modifier = {
         "type": "dipole_charge", "model_name": str(folder / "tensor.pb"), "model_charge_map": [-4.0],

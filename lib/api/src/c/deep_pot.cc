@@ -22,12 +22,13 @@ void compute(DP_DeepPot* dp, int nframes, int natom, const V* coord, const int* 
              const double* charge_spin, bool mixed, double* energy, V* force, V* virial, V* atomic_energy,
              V* atomic_virial) {
   const Outputs<V> out = {force, nullptr, virial, atomic_energy, atomic_virial};
-  deepmd_c::evaluate_one(dp, nframes, natom, nghost, fparam, aparam, energy, out,
-                         [&](auto& pot, const auto& f, const auto& a, double* e, const Outputs<V>& o) {
-                           pot.compute_raw(nframes, natom, coord, atype, cell, nghost,
-                                           nlist ? &nlist->nl : nullptr, ago, f, a, mixed, e, o.force,
-                                           o.virial, o.atomic_energy, o.atomic_virial);
-                         });
+  deepmd_c::evaluate_one(
+      dp, nframes, natom, nghost, fparam, aparam, energy, out,
+      [&](auto& pot, const auto& f, const auto& a, double* e, const Outputs<V>& o) {
+        pot.compute_raw(nframes, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago, f, a,
+                        mixed, e, o.force, o.virial, o.atomic_energy, o.atomic_virial,
+                        deepmd_c::given(charge_spin, static_cast<size_t>(nframes) * pot.dim_chg_spin()));
+      });
 }
 
 template <typename V>
@@ -36,12 +37,13 @@ void compute(DP_DeepPotModelDevi* dp, int nframes, int natom, const V* coord, co
              const double* charge_spin, bool, double* energy, V* force, V* virial, V* atomic_energy,
              V* atomic_virial) {
   const Outputs<V> out = {force, nullptr, virial, atomic_energy, atomic_virial};
-  deepmd_c::evaluate_each(dp, nframes, natom, nghost, fparam, aparam, energy, out,
-                          [&](auto& pot, const auto& f, const auto& a, double* e, const Outputs<V>& o) {
-                            pot.compute_raw(1, natom, coord, atype, cell, nghost,
-                                            nlist ? &nlist->nl : nullptr, ago, f, a, false, e, o.force,
-                                            o.virial, o.atomic_energy, o.atomic_virial);
-                          });
+  deepmd_c::evaluate_each(
+      dp, nframes, natom, nghost, fparam, aparam, energy, out,
+      [&](auto& pot, const auto& f, const auto& a, double* e, const Outputs<V>& o) {
+        pot.compute_raw(1, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago, f, a, false,
+                        e, o.force, o.virial, o.atomic_energy, o.atomic_virial,
+                        deepmd_c::given(charge_spin, static_cast<size_t>(nframes) * pot.dim_chg_spin()));
+      });
 }
 
 }  // namespace
