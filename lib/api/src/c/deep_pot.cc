@@ -12,7 +12,9 @@ struct DP_DeepPotModelDevi : public DP_DeepBaseModelDevi {
 
 namespace {
 
+using deepmd_c::aparam_size;
 using deepmd_c::copy;
+using deepmd_c::given;
 using deepmd_c::guarded;
 using deepmd_c::Outputs;
 

@@ -39,11 +39,6 @@ ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& 
   names = graph.text(pre + "model_attr/tmap", "");
   bytes_per_atom = graph.scalar_or<double>(pre + "memory_attr/bytes_per_atom", 0.0);
   takes_field = graph.has(pre + "t_efield");
-  if (graph.has(pre + "t_charge_spin") && !graph.has(pre + "descrpt_attr/default_charge_spin"))
-    throw deepmd_exception(
-        "model " + model +
-        " needs the charge and the spin of the frame (add_chg_spin_ebd), which only Python "
-        "gives; for this interface train it with default_chg_spin");
 }
 
 double DeepBaseModel::cutoff() const { return head().rcut; }

@@ -280,8 +280,8 @@ void DeepPotImpl::compute_atomic(const std::string& node, int natoms, const VALU
   } guard{atomic_};
   atomic_ = node;
   ENERGYTYPE energy = 0;
-  compute<VALUETYPE>(1, natoms, coord, atype, box, nghost, list, ago, fparam, aparam, false, &energy, nullptr,
-                     nullptr, out, nullptr);
+  compute<VALUETYPE>(1, natoms, coord, atype, box, nghost, list, ago, fparam, aparam, {}, false, &energy,
+                     nullptr, nullptr, out, nullptr);
 }
 
 namespace {
