@@ -124,6 +124,11 @@ class Branch:
         """Metrics of a batch by name."""
         return {k: float(v) for k, v in self.evaluate(*self.args(batch, lr)).items()}
 
+    def skip_validation(self):
+        """Draw what :meth:`validation_metrics` draws: ranks that write no curve stay at the draws of the one that does."""
+        for _ in range(self.validation_batches if self.validation is not None else 0):
+            self.validation.draw()
+
     def validation_metrics(self, lr):
         """Metrics averaged over fresh validation batches, weighted by atoms; None without validation data."""
         if self.validation is None:

@@ -281,7 +281,7 @@ def _train(config, parts, origin, distances, world):
     if not (origin.checkpoint or values):
         _statistics(branches, parts, sharing, world)
     if len(branches) == 1:
-        _follow_public_draws(branches[0], world)
+        _follow_public_draws(branches[0])
     trainer = Trainer(config, branches, schedule, values, world, probs)
     tabulated = any(b.spacing is not None for b in branches)
     log.info("built training%s", " (embedding nets tabulated in every step)" if tabulated else "")
@@ -308,11 +308,10 @@ def _train(config, parts, origin, distances, world):
         trainer.save()
 
 
-def _follow_public_draws(branch, world):
+def _follow_public_draws(branch):
     """Make the same seed give the batches of the public package, training and validation, in every row of the learning curve."""
     branch.training.skip_batch()
-    # There, rank 0 alone draws validation batches; here all ranks have to draw alike.
-    if branch.validation is not None and world.size == 1:
+    if branch.validation is not None:
         branch.validation.rng = branch.training.rng
 
 

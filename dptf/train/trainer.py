@@ -148,6 +148,10 @@ class Trainer:
                 branch.spacing = spacing
         self.world.check_equal(self.session.run(self.variables), f"weights at step {self.step}")
 
+    def _skip_validation(self):
+        for branch in self.branches:
+            branch.skip_validation()
+
     def _validation_states(self):
         return [b.validation.state() if b.validation is not None else None for b in self.branches]
 
@@ -261,6 +265,8 @@ class Trainer:
             self._verify_table(self.branches[pending[0]], self.branches[pending[0]].args(pending[1], self.schedule(0)))
         if show and self._report:
             self._report.first(*pending)
+        elif show and first % disp == 0:
+            self._skip_validation()
         while self.step < stop and not stopping:
             prefetch.request()
             index, batch = pending
@@ -279,6 +285,8 @@ class Trainer:
             shown = show and self.step % disp == 0
             if self._report:
                 self._report.after(index, batch, mean_loss, busy, shown)
+            elif shown:
+                self._skip_validation()
             if shown:
                 self._verify_table(branch, args)
                 self._overflow()

@@ -126,7 +126,7 @@ def test_command_test(trained, tmp_path, capfd):
     coord, spin, force, mag = (
         np.load(folder / f"{k}.npy").reshape(4, 12, 3) for k in ("coord", "spin", "force", "force_mag")
     )
-    chosen = types == SCHEMES[name]["use_spin"].index(True)
+    chosen = types == SCHEMES.get(name, SCHEMES["scale"])["use_spin"].index(True)
     ratio = 0.4 / 1.3 if name == "length" else 0.3
     old = tmp_path / "old"
     (old / "set.000").mkdir(parents=True)
