@@ -23,6 +23,7 @@ from dptf.nn.ragged import Edges
 from dptf.nn.type_embedding import TypeEmbedding, type_rows
 from dptf.ops import halo, op_module, tf
 from dptf.ops_ragged import geometry_only
+from dptf.session import new_session
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ class DPA3(Descriptor):
                 f"with {what} the first messages depend on more than two types and a distance", self.where,
                 "--precision alone, with --step 0",
             )  # fmt: skip
-        with tf.Graph().as_default(), tf.Session() as session:
+        with tf.Graph().as_default(), new_session() as session:
             net = TypeEmbedding(self.linear_embedding, self.ntypes, self.type_map, padding=True, where=self.where)
             table = net.build(Parameters(values, constant=True), suffix)[: self.ntypes]
             types = session.run(get_activation(self.activation)(tf.cast(table, tf.float64)))

@@ -11,6 +11,7 @@ from dptf.errors import UserError
 from dptf.nn.parameters import Parameters, get_precision, global_dtype
 from dptf.nn.type_embedding import TypeEmbedding
 from dptf.ops import tf
+from dptf.session import new_session
 
 
 class EnvScale:
@@ -101,7 +102,7 @@ class MixedDescriptor(Descriptor):
 
     def _own_type_rows(self, values, suffix):
         """The same as an array, from those of a model."""
-        with tf.Graph().as_default(), tf.Session() as session:
+        with tf.Graph().as_default(), new_session() as session:
             return session.run(self._own_type_table(Parameters(values, constant=True), suffix))
 
     @property

@@ -12,6 +12,7 @@ from dptf.nn.electrons import configuration_table
 from dptf.nn.embedding import Seeder, apply_embedding, embedding_layers
 from dptf.nn.parameters import Parameters, get_precision, global_dtype
 from dptf.ops import tf
+from dptf.session import new_session
 
 _DEFAULTS = {
     "neuron": [8], "activation_function": "tanh", "resnet_dt": False, "precision": "default", "trainable": True, "seed": None,
@@ -88,7 +89,7 @@ class TypeEmbedding:
 
     def evaluate(self, values, suffix=""):
         """The vectors as an array (nrows, dim_out), from the arrays of a model."""
-        with tf.Graph().as_default(), tf.Session() as session:
+        with tf.Graph().as_default(), new_session() as session:
             return session.run(self.build(Parameters(values, constant=True), suffix))
 
 
