@@ -4,12 +4,13 @@ The parts are numbered: part k has the name suffix ``_<k>`` in front of the suff
 """
 
 from dptf.descriptor.interface import Descriptor
+from dptf.descriptor.several import Several
 from dptf.errors import UserError
 from dptf.nn.parameters import global_dtype
 from dptf.ops import tf
 
 
-class Hybrid(Descriptor):
+class Hybrid(Several, Descriptor):
     """Hybrid descriptor.
 
     Parameters
@@ -48,11 +49,6 @@ class Hybrid(Descriptor):
     def mixed_types(self):
         """Whether a part wants one fitting net for all types."""
         return any(p.mixed_types for p in self.parts)
-
-    @property
-    def any_order(self):
-        """Whether all parts take atoms in any order."""
-        return all(p.any_order for p in self.parts)
 
     @property
     def own_type_embedding(self):
@@ -94,15 +90,6 @@ class Hybrid(Descriptor):
     @property
     def nnei(self):
         return self.widest.nnei
-
-    @property
-    def activation(self):
-        """Activation of the first part whose nets cannot be tabulated, for messages."""
-        return next((p.activation for p in self.parts if not p.can_tabulate()), self.parts[0].activation)
-
-    @property
-    def precision(self):
-        return min((p.precision for p in self.parts), key=lambda dtype: dtype.size)
 
     @property
     def pair_excluded(self):
@@ -149,11 +136,6 @@ class Hybrid(Descriptor):
         for p in self.parts:
             p.hosts = hosts
 
-    def memory(self, compressed=False):
-        """That of the parts whose need is known, which are the large ones."""
-        known = [need for p in self.parts if (need := p.memory(compressed)) is not None]
-        return (sum(n for n, _ in known), ", ".join(text for _, text in known)) if known else None
-
     @property
     def message_width(self):
         return max(p.message_width for p in self.parts)
@@ -167,16 +149,6 @@ class Hybrid(Descriptor):
         """Normalisation of every part."""
         for p in self.parts:
             p.statistics(batches, stat_file)
-
-    @property
-    def frame_inputs(self):
-        """Those of all parts."""
-        found = {}
-        for p in self.parts:
-            if any(found.get(key, given) != given for key, given in p.frame_inputs.items()):
-                raise UserError("the parts want different defaults", f"{self.where}/list", "give them the same")
-            found |= p.frame_inputs
-        return found
 
     def build(self, coord, atype, natoms, box, mesh, params, suffix="", *, tabulated=None, type_table=None, **frame):
         """As the parts do; returns a tensor (nf, nloc, dim_out)."""
@@ -201,8 +173,6 @@ class Hybrid(Descriptor):
         ]
         rotations = [p.rot_mat for p in self.parts if p.rot_mat is not None]
         self.rot_mat = tf.concat(rotations, axis=1) if rotations else None
-        errors = [p.table_error for p in self.parts if p.table_error is not None]
-        self.table_error = tf.reduce_max(tf.stack([tf.cast(e, tf.float64) for e in errors])) if errors else None
         d = tf.reshape(tf.concat(features, axis=2), [-1, natoms[0], self.dim_out])
         return tf.identity(d, name=f"o_descriptor{suffix}")
 
@@ -210,14 +180,6 @@ class Hybrid(Descriptor):
         """Sums over the parts."""
         parts = [p.force_and_virial(scalar, f"{suffix}_{k}", atomic=atomic) for k, p in enumerate(self.parts)]
         return tuple(tf.add_n(terms) if len(terms) > 1 else terms[0] for terms in zip(*parts))
-
-    def can_tabulate(self):
-        """Whether the nets of every part may be tabulated."""
-        return all(p.can_tabulate() for p in self.parts)
-
-    def tabulation_pays(self, atoms_per_batch):
-        """Whether grids cost less than slots, for all parts."""
-        return all(p.tabulation_pays(atoms_per_batch) for p in self.parts)
 
     def compress(self, values, settings, suffix=""):
         """As the parts do, all of them."""

@@ -23,15 +23,5 @@ class DeepDOS(DeepEval):
             Only if ``atomic``.
         """
         names = ["o_dos"] + (["o_atom_dos"] if atomic else [])
-        out = self.deep_eval.evaluate(
-            names,
-            coords,
-            cells,
-            atom_types,
-            fparam,
-            aparam,
-            kwargs.get("efield"),
-            mixed_type,
-            kwargs.get("charge_spin"),
-        )
+        out = self._evaluate(names, coords, cells, atom_types, fparam, aparam, mixed_type, kwargs)
         return tuple(out[name] for name in names)

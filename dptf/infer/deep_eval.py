@@ -222,11 +222,14 @@ class DeepEval:
         kinds = {"native": native, "fp32": np.float32, "fp64": np.float64}
         if dtype not in kinds:
             raise UserError(f"is '{dtype}'", "dtype", f"use one of {', '.join(kinds)}")
-        out = node.evaluate(
-            ["o_descriptor"], coords, cells, atom_types, fparam, aparam, kwargs.get("efield"), mixed_type,
-            kwargs.get("charge_spin"),
-        )  # fmt: skip
+        out = self._evaluate(["o_descriptor"], coords, cells, atom_types, fparam, aparam, mixed_type, kwargs)
         return out["o_descriptor"].astype(kinds[dtype])
+
+    def _evaluate(self, names, coords, cells, atom_types, fparam, aparam, mixed_type, more):
+        """Outputs of the graph by name; `more` are the inputs that few models have."""
+        return self.deep_eval.evaluate(
+            names, coords, cells, atom_types, fparam, aparam, more.get("efield"), mixed_type, more.get("charge_spin")
+        )
 
     def eval_typeebd(self):
         """Type embedding, (ntypes, width), with one more row for padding in models of mixed types."""

@@ -31,15 +31,5 @@ class DeepProperty(DeepEval):
             Only if ``atomic``.
         """
         names = ["o_property"] + (["o_atom_property"] if atomic else [])
-        out = self.deep_eval.evaluate(
-            names,
-            coords,
-            cells,
-            atom_types,
-            fparam,
-            aparam,
-            kwargs.get("efield"),
-            mixed_type,
-            kwargs.get("charge_spin"),
-        )
+        out = self._evaluate(names, coords, cells, atom_types, fparam, aparam, mixed_type, kwargs)
         return tuple(out[name] for name in names)

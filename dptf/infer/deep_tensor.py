@@ -12,7 +12,7 @@ class DeepTensor(DeepEval):
     #: Output nodes: per atom, and summed.
     atomic_node = global_node = ""
 
-    def _evaluate(self, names, coords, cells, atom_types, fparam, aparam, mixed_type, charge_spin=None, efield=None):
+    def _evaluate(self, names, coords, cells, atom_types, fparam, aparam, mixed_type, more):
         for name in names:
             if not self.deep_eval.has(name):
                 raise UserError(
@@ -20,9 +20,7 @@ class DeepTensor(DeepEval):
                     self.deep_eval.model_file,
                     "freeze the model again with a newer release",
                 )
-        return self.deep_eval.evaluate(
-            names, coords, cells, atom_types, fparam, aparam, efield, mixed_type, charge_spin
-        )
+        return super()._evaluate(names, coords, cells, atom_types, fparam, aparam, mixed_type, more)
 
     def eval(self, coords, cells, atom_types, atomic=True, fparam=None, aparam=None, mixed_type=False, **kwargs):
         """Evaluate frames.
@@ -39,8 +37,7 @@ class DeepTensor(DeepEval):
         (nf, n, m) array, or (nf, m) if not ``atomic``
         """
         name = self.atomic_node if atomic else self.global_node
-        more = kwargs.get("charge_spin"), kwargs.get("efield")
-        return self._evaluate([name], coords, cells, atom_types, fparam, aparam, mixed_type, *more)[name]
+        return self._evaluate([name], coords, cells, atom_types, fparam, aparam, mixed_type, kwargs)[name]
 
     def eval_full(self, coords, cells, atom_types, atomic=False, fparam=None, aparam=None, mixed_type=False, **kwargs):
         """Evaluate the summed tensor with its derivatives.
@@ -57,8 +54,7 @@ class DeepTensor(DeepEval):
             Only if ``atomic``.
         """
         names = [self.global_node, "o_force", "o_virial"] + ([self.atomic_node, "o_atom_virial"] if atomic else [])
-        more = kwargs.get("charge_spin"), kwargs.get("efield")
-        out = self._evaluate(names, coords, cells, atom_types, fparam, aparam, mixed_type, *more)
+        out = self._evaluate(names, coords, cells, atom_types, fparam, aparam, mixed_type, kwargs)
         nframes, width = out[self.global_node].shape
         result = [out[self.global_node], out["o_force"], out["o_virial"].reshape(nframes, width, 9)]
         if atomic:

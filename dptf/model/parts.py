@@ -1,7 +1,7 @@
 """What training asks of a descriptor and a fitting, answered by models that have several of them or none."""
 
+from dptf.descriptor.several import Several
 from dptf.errors import UserError
-from dptf.ops import tf
 
 
 def bias_share(section, suffix=""):
@@ -42,7 +42,7 @@ def weights_of(weights, count):
     return [float(w) for w in weights]
 
 
-class JoinedDescriptors:
+class JoinedDescriptors(Several):
     """The descriptors of the members of a composed model, as far as training looks at them.
 
     Parameters
@@ -65,27 +65,6 @@ class JoinedDescriptors:
         return found
 
     @property
-    def activation(self):
-        """Activation of the first part whose nets cannot be tabulated, for messages."""
-        return next((p.activation for p in self.parts if not p.can_tabulate()), "none")
-
-    @property
-    def precision(self):
-        """The lowest precision of the parts."""
-        return min((p.precision for p in self.parts), key=lambda dtype: dtype.size, default=tf.float64)
-
-    @property
-    def table_error(self):
-        """The largest interpolation error."""
-        errors = [tf.cast(p.table_error, tf.float64) for p in self.parts if p.table_error is not None]
-        return tf.reduce_max(tf.stack(errors)) if errors else None
-
-    @property
-    def any_order(self):
-        """Whether atoms may come in any order."""
-        return all(p.any_order for p in self.parts)
-
-    @property
     def needs_mask(self):
         """Whether atomic parameters say which atoms are there."""
         return any(p.needs_mask for p in self.parts)
@@ -94,16 +73,6 @@ class JoinedDescriptors:
     def needs_field(self):
         """Whether a member sees an electric field."""
         return any(p.needs_field for p in self.parts)
-
-    @property
-    def frame_inputs(self):
-        """What the members read of frames beside the positions."""
-        return {key: x for p in self.parts for key, x in p.frame_inputs.items()}
-
-    def memory(self, compressed=False):
-        """Of the members together; see :meth:`dptf.descriptor.interface.Descriptor.memory`."""
-        known = [need for p in self.parts if (need := p.memory(compressed)) is not None]
-        return (sum(n for n, _ in known), ", ".join(text for _, text in known)) if known else None
 
     def stored_names(self, suffix=""):
         """(scope, tail) of the tables of compressed nets of all members."""
@@ -116,14 +85,6 @@ class JoinedDescriptors:
     def can_compress(self):
         """Whether a member has nets to be stored as tables."""
         return any(m.descriptor.can_compress for m in self._models)
-
-    def can_tabulate(self):
-        """Whether the nets of every part may be tabulated; false without parts."""
-        return bool(self.parts) and all(p.can_tabulate() for p in self.parts)
-
-    def tabulation_pays(self, atoms_per_batch):
-        """Whether grids cost less than slots, for all parts."""
-        return bool(self.parts) and all(p.tabulation_pays(atoms_per_batch) for p in self.parts)
 
 
 class JoinedFittings:
