@@ -3,19 +3,9 @@
 
 #include "dptf/layer_derivative.h"
 #include "op_utils.h"
-#include "tensorflow/core/framework/common_shape_fns.h"
-#include "tensorflow/core/framework/op.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::shape_inference::UnchangedShape;
-using tensorflow::shape_inference::UnknownShape;
 
 #define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_REGISTER_GELU(SUFFIX)                                                                \

@@ -4,21 +4,9 @@
 #include <cmath>
 
 #include "op_utils.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-
-using tensorflow::OpInputList;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::OpMutableInputList;
-using tensorflow::Tensor;
-using tensorflow::shape_inference::InferenceContext;
 
 // constants: learning rate, beta1, beta2, epsilon, and the powers of beta1 and beta2 so far.
 REGISTER_OP("DptfAdam")

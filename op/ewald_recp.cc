@@ -1,19 +1,9 @@
 // Reciprocal-space electrostatics of point charges.
 #include "dptf/ewald.h"
 #include "op_utils.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::InferenceContext;
 
 REGISTER_OP("EwaldRecp")
     .Attr("T: {float, double} = DT_DOUBLE")

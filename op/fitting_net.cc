@@ -2,22 +2,9 @@
 #include "dptf/fitting_net.h"
 
 #include "op_utils.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-
-using tensorflow::OpInputList;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::OpOutputList;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::InferenceContext;
 
 // x [frames, atoms, n_in]: atoms sorted by type, counts = natoms. weights: for every net and layer matrix and
 // bias, and idt where `timestep` says so. net_of[t]: net of type t, -1 for none; without

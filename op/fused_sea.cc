@@ -5,18 +5,9 @@
 #include "mesh.h"
 #include "op_utils.h"
 #include "sel_overflow.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
 
 // embed: for each net and layer matrix, bias, idt (empty without), or with embed_layers = 0 for each net its
 // table and table_info; fit: matrix, bias, idt for each type and layer. davg, dstd: [ntypes, ntypes, 4]
@@ -56,10 +47,7 @@ REGISTER_OP("DptfFusedSea")
     .Output("atom_virial: T")
     .Output("features: double")
     .SetIsStateful()
-    .SetShapeFn([](tensorflow::shape_inference::InferenceContext* c) {
-      for (int k = 0; k < c->num_outputs(); ++k) c->set_output(k, c->UnknownShape());
-      return absl::OkStatus();
-    });
+    .SetShapeFn(UnknownShape);
 
 std::vector<double> numbers(const Tensor& t) {
   std::vector<double> out(t.NumElements());

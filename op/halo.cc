@@ -3,18 +3,9 @@
 
 #include "mesh.h"
 #include "op_utils.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::InferenceContext;
 
 absl::Status matrix(InferenceContext* c) {
   auto width = c->RankKnown(c->input(0)) ? c->Dim(c->input(0), 1) : c->UnknownDim();

@@ -2,18 +2,9 @@
 #include "dptf/kalman.h"
 
 #include "op_utils.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::shape_inference::InferenceContext;
 
 // derivative: [m, weights], error: [m]. The covariance is a variable that is changed in place: a copy of it
 // would not fit into memory twice.

@@ -4,19 +4,9 @@
 
 #include "dptf/force_virial.h"
 #include "op_utils.h"
-#include "tensorflow/core/framework/common_shape_fns.h"
-#include "tensorflow/core/framework/op.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::UnknownShape;
 
 #define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_FORCE_IN .Input("net_deriv: T").Input("in_deriv: T").Input("mask: int32").Input("nlist: int32")

@@ -1,16 +1,9 @@
 // Which row of a table of atom features belongs to a neighbor; see dptf/list_extras.h for ghosts.
 #include "mesh.h"
 #include "op_utils.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
 
 // nlist [nf * nloc, nnei] with indices of atoms (of their owners where the list op made the list itself), -1
 // in empty slots. rows: the same shape, rows of the table that DptfHalo makes of the features of all frames;

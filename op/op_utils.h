@@ -6,10 +6,33 @@
 #include "absl/strings/str_cat.h"
 #include "dptf/parallel.h"
 #include "dptf/slots.h"
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/util/work_sharder.h"
 
 namespace dptf {
+
+using tensorflow::DEVICE_CPU;
+using tensorflow::OpInputList;
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::OpMutableInputList;
+using tensorflow::OpOutputList;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::UnchangedShape;
+using tensorflow::shape_inference::UnknownShape;
+
+/// Shapes of ops whose outputs are all matrices.
+inline absl::Status matrices(InferenceContext* c) {
+  for (int i = 0; i < c->num_outputs(); ++i)
+    c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
+  return absl::OkStatus();
+}
 
 /// An InvalidArgument status whose message is the concatenation of the arguments.
 template <typename... Args>

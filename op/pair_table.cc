@@ -2,24 +2,9 @@
 #include "dptf/pair_table.h"
 
 #include "op_utils.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::InferenceContext;
-
-absl::Status matrices(InferenceContext* c) {
-  for (int i = 0; i < c->num_outputs(); ++i)
-    c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
-  return absl::OkStatus();
-}
 
 // TabInter is the name in 1.x releases.
 #define DPTF_REGISTER(NAME)                   \

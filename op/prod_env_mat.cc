@@ -4,22 +4,12 @@
 #include "mesh.h"
 #include "op_utils.h"
 #include "sel_overflow.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 
 std::atomic<int64_t> sel_overflow_count{0};
 
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::InferenceContext;
 
 #define DPTF_ATOM_INPUTS                  \
   .Attr("T: {float, double} = DT_DOUBLE") \
@@ -37,12 +27,6 @@ using tensorflow::shape_inference::InferenceContext;
       .Attr("sel_r: list(int)")
 #define DPTF_ENV_OUTPUTS \
   .Output("descrpt: T").Output("descrpt_deriv: T").Output("rij: T").Output("nlist: int32")
-
-absl::Status matrices(InferenceContext* c) {
-  for (int i = 0; i < c->num_outputs(); ++i)
-    c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
-  return absl::OkStatus();
-}
 
 #define DPTF_REGISTER_ENV_A(NAME) \
   REGISTER_OP(NAME) DPTF_ENV_INPUTS DPTF_ENV_ATTRS_A DPTF_ENV_OUTPUTS.SetShapeFn(matrices)

@@ -2,25 +2,9 @@
 #include "dptf/force_virial.h"
 #include "force_inputs.h"
 #include "op_utils.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::InferenceContext;
-
-absl::Status matrices(InferenceContext* c) {
-  for (int i = 0; i < c->num_outputs(); ++i)
-    c->set_output(i, c->Matrix(InferenceContext::kUnknownDim, InferenceContext::kUnknownDim));
-  return absl::OkStatus();
-}
 
 #define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_SEL .Attr("n_a_sel: int").Attr("n_r_sel: int")

@@ -3,26 +3,11 @@
 
 #include "op_utils.h"
 #include "tabulate_inputs.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace dptf {
 namespace {
 
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::shape_inference::InferenceContext;
-
 using Kind = TabulateKind;
-
-absl::Status unknown(InferenceContext* c) {
-  for (int k = 0; k < c->num_outputs(); ++k) c->set_output(k, c->UnknownShape());
-  return absl::OkStatus();
-}
 
 #define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 // The second gradients have no default type.
@@ -33,7 +18,7 @@ absl::Status unknown(InferenceContext* c) {
 #define DPTF_SIZE .Attr("last_layer_size: int")
 #define DPTF_SORTED .Attr("is_sorted: bool = true")
 #define DPTF_DY .Input("dy: T").Input("descriptor: T")
-#define DPTF_END .SetShapeFn(unknown)
+#define DPTF_END .SetShapeFn(UnknownShape)
 
 #define DPTF_SEA(NAME)                                                                    \
   REGISTER_OP(NAME) DPTF_T DPTF_TABLE DPTF_EM DPTF_SIZE.Output("descriptor: T") DPTF_END; \

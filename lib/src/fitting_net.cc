@@ -120,11 +120,11 @@ typename FittingNets<T>::Packed FittingNets<T>::pack() const {
   return out;
 }
 
+/// Calls `body` with every block of rows, prepared as far as all passes through the nets agree, and its net.
 template <typename T>
-void FittingNets<T>::value(const T* x, T* y, T* pre, T* dydx, T* adjoint, int threads,
-                           const ParallelFor& parallel) const {
-  if (!n_rows()) return;
-  const Packed packed = pack();
+template <typename Body>
+void FittingNets<T>::each_block(const Packed& packed, int threads, const ParallelFor& parallel,
+                                const Body& body) const {
   const std::vector<std::vector<Block>> list = jobs(std::max(threads, 1));
   parallel(static_cast<int64_t>(list.size()), kMostRows * kept_ * n_in() / 8,
            [&](int64_t begin, int64_t end) {
@@ -138,15 +138,24 @@ void FittingNets<T>::value(const T* x, T* y, T* pre, T* dydx, T* adjoint, int th
                  b.rows = order_.data() + b.first;
                  b.count = part.count;
                  b.stride = kept_;
-                 b.x = x;
-                 b.y = y;
-                 b.pre = pre;
-                 b.dydx = dydx;
-                 b.adjoint = adjoint;
                  b.scratch = scratch.data();
-                 DPTF_ISA_CALL(fitting_value(b));
+                 body(b, part.net);
                }
            });
+}
+
+template <typename T>
+void FittingNets<T>::value(const T* x, T* y, T* pre, T* dydx, T* adjoint, int threads,
+                           const ParallelFor& parallel) const {
+  if (!n_rows()) return;
+  each_block(pack(), threads, parallel, [&](FittingBlock<T>& b, int) {
+    b.x = x;
+    b.y = y;
+    b.pre = pre;
+    b.dydx = dydx;
+    b.adjoint = adjoint;
+    DPTF_ISA_CALL(fitting_value(b));
+  });
 }
 
 template <typename T>
@@ -163,35 +172,20 @@ void FittingNets<T>::gradient(const T* x, const T* pre, const T* adjoint, const 
   Scratch<T> kept(second ? 3 * n + 2 * in_panels : 2 * n + in_panels);
   T *h = kept.data(), *q = h + n, *t = second ? q + n : nullptr;
   T *s = q + (second ? 2 : 1) * n, *g = second ? s + in_panels : nullptr;
-  const std::vector<std::vector<Block>> list = jobs(std::max(threads, 1));
-  parallel(static_cast<int64_t>(list.size()), kMostRows * kept_ * n_in() / 8,
-           [&](int64_t begin, int64_t end) {
-             Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
-             for (int64_t k = begin; k < end; ++k)
-               for (const Block& part : list[k]) {
-                 const int net = part.net;
-                 FittingBlock<T> b;
-                 b.layers = packed.views[net].data();
-                 b.n_layers = depth;
-                 b.first = part.begin;
-                 b.rows = order_.data() + b.first;
-                 b.count = part.count;
-                 b.stride = kept_;
-                 b.x = x;
-                 b.dy = dy;
-                 b.ddydx = ddydx;
-                 b.dx = dx;
-                 b.pre = const_cast<T*>(pre);
-                 b.adjoint = const_cast<T*>(adjoint);
-                 b.h = h, b.t = t, b.q = q;
-                 b.s = s + first_[net] * panel_columns;
-                 b.g = second ? g + first_[net] * panel_columns : nullptr;
-                 b.net_rows = first_[net + 1] - first_[net];
-                 b.net_first = b.first - first_[net];
-                 b.scratch = scratch.data();
-                 DPTF_ISA_CALL(fitting_gradient(b));
-               }
-           });
+  each_block(packed, threads, parallel, [&](FittingBlock<T>& b, int net) {
+    b.x = x;
+    b.dy = dy;
+    b.ddydx = ddydx;
+    b.dx = dx;
+    b.pre = const_cast<T*>(pre);
+    b.adjoint = const_cast<T*>(adjoint);
+    b.h = h, b.t = t, b.q = q;
+    b.s = s + first_[net] * panel_columns;
+    b.g = second ? g + first_[net] * panel_columns : nullptr;
+    b.net_rows = first_[net + 1] - first_[net];
+    b.net_first = b.first - first_[net];
+    DPTF_ISA_CALL(fitting_gradient(b));
+  });
   // The weights: strips of the inputs of every layer, and its sums over rows.
   struct Item {
     int net, layer;

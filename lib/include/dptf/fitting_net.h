@@ -63,6 +63,8 @@ class FittingNets {
   };
   std::vector<std::vector<Block>> jobs(int threads) const;
   Packed pack() const;
+  template <typename Body>
+  void each_block(const Packed& packed, int threads, const ParallelFor& parallel, const Body& body) const;
 
   std::vector<std::vector<FittingLayer<T>>> nets_;
   std::vector<int64_t> order_, first_;  // rows by net; first_[k]: where those of net k begin

@@ -11,52 +11,53 @@ namespace dptf {
 // Branch-free elementary functions that compilers vectorise inside loops. One definition serves training and
 // inference: results must not depend on which of the two evaluated a model.
 
-/// The numbers of exp(y) = 2^n exp(r) with y = n ln2 + r, |r| <= ln2 / 2, and exp(r) - 1 as a Taylor sum.
+/// 1 / k!
 template <typename T>
-struct ExpSeries;
+constexpr T inverse_factorial(int k) {
+  T product = 1;
+  for (int i = 2; i <= k; ++i) product *= static_cast<T>(i);
+  return T(1) / product;
+}
+
+/// Sum of r^(k - First) / k! over k from First to Last. V: T, or a vector of them.
+template <typename T, int First, int Last, typename V>
+DPTF_INLINE V exp_terms(V r) {
+  constexpr T factor = inverse_factorial<T>(First);
+  if constexpr (First == Last)
+    return V{} + factor;
+  else
+    return exp_terms<T, First + 1, Last>(r) * r + factor;
+}
+
+/// The numbers of exp(y) = 2^n exp(r) with y = n ln2 + r, |r| <= ln2 / 2.
+template <typename T>
+struct ExpNumbers;
 
 template <>
-struct ExpSeries<double> {
+struct ExpNumbers<double> {
   static constexpr double kRound =
       6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer kept in the low bits
   static constexpr double kLog2e = 1.4426950408889634074, kLn2High = 6.93147180369123816490e-01,
                           kLn2Low = 1.90821492927058770002e-10, kLimit = 700.0;
   static constexpr int kBias = 1023, kShift = 52;
-  /// V: double, or a vector of them. Relative error below 4e-16.
-  template <typename V>
-  static DPTF_INLINE_MEMBER V sum(V r) {
-    V p = V{} + 1.0 / 6227020800.0;
-    p = p * r + 1.0 / 479001600.0;
-    p = p * r + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-    p = p * r + 1.0 / 6.0;
-    p = p * r + 0.5;
-    return p * r * r + r;
-  }
+  static constexpr int kTerms = 13;  // relative error below 4e-16
 };
 
 template <>
-struct ExpSeries<float> {
+struct ExpNumbers<float> {
   static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
   static constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f,
                          kLimit = 87.0f;
   static constexpr int kBias = 127, kShift = 23;
-  /// Relative error below 1e-8.
+  static constexpr int kTerms = 7;  // relative error below 1e-8
+};
+
+/// ... and exp(r) - 1 as a Taylor sum.
+template <typename T>
+struct ExpSeries : ExpNumbers<T> {
   template <typename V>
   static DPTF_INLINE_MEMBER V sum(V r) {
-    V p = V{} + 1.0f / 5040.0f;
-    p = p * r + 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-    p = p * r + 1.0f / 6.0f;
-    p = p * r + 0.5f;
-    return p * r * r + r;
+    return exp_terms<T, 2, ExpNumbers<T>::kTerms>(r) * r * r + r;
   }
 };
 
