@@ -83,11 +83,17 @@ class FusedSea {
     double x0 = 0, inv_bin = 1;
   };
 
+  void make_tables();
+  void make_lookup();
+  void make_pads();
+  void make_fitting();
   template <typename T>
   int64_t evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& out, int64_t frame, int parts,
                          const ParallelFor& parallel);
-  template <typename T, typename Visit>
-  void run_parts(const Frame<T>& frame, int parts, const ParallelFor& parallel, const Visit& visit);
+  template <typename T>
+  void sum_parts(const SeaInput<T>& in, const SeaOutput<T>& out, int64_t frame,
+                 const std::vector<std::unique_ptr<Worker>>& workers, const ParallelFor& parallel) const;
+  void order_atoms(const int* type, int64_t nloc, Worker& w) const;
   template <typename T, typename Visit>
   void block(const Frame<T>& frame, int type, const int* atoms, int n, const Visit& visit, Worker& w);
   template <typename T, typename Visit>
