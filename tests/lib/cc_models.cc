@@ -12,51 +12,9 @@ namespace api = deepmd::hpp;
 namespace api = deepmd;
 #endif
 
-#include <cmath>
-#include <cstdio>
 #include <fstream>
-#include <string>
-#include <vector>
 
-using Vec = std::vector<double>;
-using Vecf = std::vector<float>;
-
-static int failures = 0;
-
-template <typename T>
-static void same(const char* what, const std::vector<T>& found, const Vec& expected, double tolerance) {
-  double worst = found.size() == expected.size() ? 0 : 1e9;
-  for (size_t i = 0; i < found.size() && i < expected.size(); ++i)
-    worst = std::fmax(worst, std::fabs(found[i] - expected[i]) / std::fmax(1.0, std::fabs(expected[i])));
-  if (worst <= tolerance) return;
-  std::printf("FAILED %s: off by %g (%zu and %zu numbers)\n", what, worst, found.size(), expected.size());
-  ++failures;
-}
-template <typename F>
-static void throws(const char* words, F f) {
-  try {
-    f();
-    std::printf("FAILED: no error with '%s'\n", words);
-  } catch (const api::deepmd_exception& e) {
-    if (std::string(e.what()).find(words) != std::string::npos) return;
-    std::printf("FAILED: '%s' is not in '%s'\n", words, e.what());
-  }
-  ++failures;
-}
-static void require(bool ok, const char* what) {
-  if (!ok) std::printf("FAILED: %s\n", what), ++failures;
-}
-static Vecf single(const Vec& v) { return Vecf(v.begin(), v.end()); }
-static Vec twice(const Vec& v) {
-  Vec out = v;
-  out.insert(out.end(), v.begin(), v.end());
-  return out;
-}
-static void print(const char* name, const Vec& v) {
-  std::printf("%s", name);
-  for (double x : v) std::printf(" %.15g", x);
-  std::printf("\n");
-}
+#include "cc_checks.h"
 
 struct Frame {
   Vec box, coord, open;
@@ -108,6 +66,8 @@ static void spin(const std::string& model, Frame& x) {
   dp.compute(en, f1, m1, v1, twice(x.coord), twice(s), x.type, twice(x.box));
   same("two frames: force", f1, twice(f), 1e-12);
   throws("spin has", [&] { dp.compute(e1, f1, m1, v1, x.coord, Vec(3, 0.0), x.type, x.box); });
+  throws("charge_spin",
+         [&] { dp.compute(e1, f1, m1, v1, x.coord, s, x.type, x.box, Vec(), Vec(), Vec{-1, 2}); });
   Vecf ff, fm, fv;
   dp.compute(e1, ff, fm, fv, single(x.coord), single(s), x.type, single(x.box));
   same("float: magnetic force", fm, m, 1e-5);
@@ -132,6 +92,10 @@ static void spin(const std::string& model, Frame& x) {
   same("models, list: force", all_f[1], of, 1e-12);
   devi.compute(all_e, all_f, all_m, all_v, all_ae, all_av, x.coord, s, x.type, x.box, 0, list, 1);
   same("models, list: atomic energy", all_ae[0], oae, 1e-12);
+  throws("charge_spin", [&] {
+    devi.compute(all_e, all_f, all_m, all_v, x.coord, s, x.type, x.box, 0, list, 0, Vec(), Vec(), Vec{-1, 2});
+  });
+  require(dp.dim_chg_spin() == 0 && devi.dim_chg_spin() == 0, "models that take no charge and spin");
   require(dp.numb_types_spin() == 1 && dp.numb_types() == 3 && devi.numb_types_spin() == 1, "types");
   print("energy", Vec(1, e));
   print("force", f);
@@ -166,8 +130,8 @@ static void tensor(const std::string& model, Frame& x) {
   same("float: tensor", fg, g, 1e-5);
   std::string names;
   dt.get_type_map(names);
-  require(dt.numb_types() == 2 && dt.output_dim() == 3 && dt.sel_types().size() == 1 && dt.sel_types()[0] == 0 &&
-              dt.cutoff() > 1 && names.find(' ') != std::string::npos,
+  require(dt.numb_types() == 2 && dt.output_dim() == 3 && dt.sel_types().size() == 1 &&
+              dt.sel_types()[0] == 0 && dt.cutoff() > 1 && names.find(' ') != std::string::npos,
           "getters");
   print("tensor", g);
   print("atomic", t);

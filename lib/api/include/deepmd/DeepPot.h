@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "DeepBaseModel.h"
+#include "argument_lists.h"
 #include "common.h"
 
 namespace deepmd {
@@ -38,15 +39,9 @@ class DeepPot : public DeepBaseModel {
   /// run the model, whatever that of the graph; runtime_report() tells, and tells the errors.
   void set_precision(const std::string& precision);
 
-#define DPTF_TAIL                                                       \
-  const std::vector<VALUETYPE>&fparam = std::vector<VALUETYPE>(),       \
-        const std::vector<VALUETYPE>&aparam = std::vector<VALUETYPE>(), \
-        const std::vector<double>&charge_spin = std::vector<double>()
 #define DPTF_FRAME \
   const std::vector<VALUETYPE>&coord, const std::vector<int>&atype, const std::vector<VALUETYPE>&box
-#define DPTF_LIST const int &nghost, const InputNlist &inlist, const int &ago
 #define DPTF_OUT std::vector<VALUETYPE>&force, std::vector<VALUETYPE>&virial
-#define DPTF_ATOMIC std::vector<VALUETYPE>&atom_energy, std::vector<VALUETYPE>&atom_virial
   template <typename VALUETYPE>
   void compute(ENERGYTYPE& ener, DPTF_OUT, DPTF_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>
@@ -114,8 +109,6 @@ class DeepPotModelDevi : public DeepBaseModelDevi {
 #define DPTF_ALL                                                                     \
   std::vector<ENERGYTYPE>&all_energy, std::vector<std::vector<VALUETYPE>>&all_force, \
       std::vector<std::vector<VALUETYPE>>&all_virial
-#define DPTF_ALL_ATOMIC \
-  std::vector<std::vector<VALUETYPE>>&all_atom_energy, std::vector<std::vector<VALUETYPE>>&all_atom_virial
   template <typename VALUETYPE>
   void compute(DPTF_ALL, DPTF_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "DeepBaseModel.h"
+#include "argument_lists.h"
 #include "common.h"
 
 namespace deepmd {
@@ -25,34 +26,26 @@ class DeepSpin : public DeepBaseModel {
 
 #define DPTF_SPIN_OUT \
   std::vector<VALUETYPE>&force, std::vector<VALUETYPE>&force_mag, std::vector<VALUETYPE>&virial
-#define DPTF_SPIN_ATOMIC std::vector<VALUETYPE>&atom_energy, std::vector<VALUETYPE>&atom_virial
 #define DPTF_SPIN_FRAME                                                                                \
   const std::vector<VALUETYPE>&coord, const std::vector<VALUETYPE>&spin, const std::vector<int>&atype, \
       const std::vector<VALUETYPE>&box
-#define DPTF_SPIN_LIST const int &nghost, const InputNlist &inlist, const int &ago
-#define DPTF_SPIN_TAIL                                                  \
-  const std::vector<VALUETYPE>&fparam = std::vector<VALUETYPE>(),       \
-        const std::vector<VALUETYPE>&aparam = std::vector<VALUETYPE>(), \
-        const std::vector<double>&charge_spin = std::vector<double>()
   template <typename VALUETYPE>
-  void compute(ENERGYTYPE& ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL);
+  void compute(ENERGYTYPE& ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(std::vector<ENERGYTYPE>& ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL);
+  void compute(std::vector<ENERGYTYPE>& ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(ENERGYTYPE& ener, DPTF_SPIN_OUT, DPTF_SPIN_ATOMIC, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL);
+  void compute(ENERGYTYPE& ener, DPTF_SPIN_OUT, DPTF_ATOMIC, DPTF_SPIN_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(std::vector<ENERGYTYPE>& ener, DPTF_SPIN_OUT, DPTF_SPIN_ATOMIC, DPTF_SPIN_FRAME,
-               DPTF_SPIN_TAIL);
+  void compute(std::vector<ENERGYTYPE>& ener, DPTF_SPIN_OUT, DPTF_ATOMIC, DPTF_SPIN_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(ENERGYTYPE& ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_SPIN_LIST, DPTF_SPIN_TAIL);
+  void compute(ENERGYTYPE& ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(std::vector<ENERGYTYPE>& ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_SPIN_LIST, DPTF_SPIN_TAIL);
+  void compute(std::vector<ENERGYTYPE>& ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(ENERGYTYPE& ener, DPTF_SPIN_OUT, DPTF_SPIN_ATOMIC, DPTF_SPIN_FRAME, DPTF_SPIN_LIST,
-               DPTF_SPIN_TAIL);
+  void compute(ENERGYTYPE& ener, DPTF_SPIN_OUT, DPTF_ATOMIC, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(std::vector<ENERGYTYPE>& ener, DPTF_SPIN_OUT, DPTF_SPIN_ATOMIC, DPTF_SPIN_FRAME,
-               DPTF_SPIN_LIST, DPTF_SPIN_TAIL);
+  void compute(std::vector<ENERGYTYPE>& ener, DPTF_SPIN_OUT, DPTF_ATOMIC, DPTF_SPIN_FRAME, DPTF_LIST,
+               DPTF_TAIL);
 
   /// The general form. Null output pointers are not evaluated; inlist may be null.
   template <typename VALUETYPE>
@@ -60,7 +53,8 @@ class DeepSpin : public DeepBaseModel {
                    const VALUETYPE* box, int nghost, const InputNlist* inlist, int ago,
                    const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
                    ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* force_mag, VALUETYPE* virial,
-                   VALUETYPE* atom_energy, VALUETYPE* atom_virial);
+                   VALUETYPE* atom_energy, VALUETYPE* atom_virial,
+                   const std::vector<double>& charge_spin = std::vector<double>());
 
  private:
   std::unique_ptr<DeepSpinImpl> impl_;
@@ -82,16 +76,14 @@ class DeepSpinModelDevi : public DeepBaseModelDevi {
 #define DPTF_SPIN_ALL                                                                \
   std::vector<ENERGYTYPE>&all_energy, std::vector<std::vector<VALUETYPE>>&all_force, \
       std::vector<std::vector<VALUETYPE>>&all_force_mag, std::vector<std::vector<VALUETYPE>>&all_virial
-#define DPTF_SPIN_ALL_ATOMIC \
-  std::vector<std::vector<VALUETYPE>>&all_atom_energy, std::vector<std::vector<VALUETYPE>>&all_atom_virial
   template <typename VALUETYPE>
-  void compute(DPTF_SPIN_ALL, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL);
+  void compute(DPTF_SPIN_ALL, DPTF_SPIN_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(DPTF_SPIN_ALL, DPTF_SPIN_ALL_ATOMIC, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL);
+  void compute(DPTF_SPIN_ALL, DPTF_ALL_ATOMIC, DPTF_SPIN_FRAME, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(DPTF_SPIN_ALL, DPTF_SPIN_FRAME, DPTF_SPIN_LIST, DPTF_SPIN_TAIL);
+  void compute(DPTF_SPIN_ALL, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL);
   template <typename VALUETYPE>
-  void compute(DPTF_SPIN_ALL, DPTF_SPIN_ALL_ATOMIC, DPTF_SPIN_FRAME, DPTF_SPIN_LIST, DPTF_SPIN_TAIL);
+  void compute(DPTF_SPIN_ALL, DPTF_ALL_ATOMIC, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL);
 
  private:
   std::vector<std::unique_ptr<DeepSpin>> models_;

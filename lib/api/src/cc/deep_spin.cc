@@ -27,8 +27,8 @@ class DeepSpinImpl {
   template <typename V>
   void compute(int nframes, int natoms, const V* coord, const V* spin, const int* atype, const V* box,
                int nghost, const InputNlist* list, int ago, const std::vector<V>& fparam,
-               const std::vector<V>& aparam, ENERGYTYPE* ener, V* force, V* force_mag, V* virial,
-               V* atom_energy, V* atom_virial) {
+               const std::vector<V>& aparam, const std::vector<double>& charge_spin, ENERGYTYPE* ener,
+               V* force, V* force_mag, V* virial, V* atom_energy, V* atom_virial) {
     if (natoms < 0 || nghost < 0 || nghost > natoms)
       throw deepmd_exception("numbers of atoms (" + std::to_string(natoms) + ") and ghosts (" +
                              std::to_string(nghost) + ") do not fit");
@@ -62,7 +62,7 @@ class DeepSpinImpl {
     InputNlist extended_list(static_cast<int>(ilist_.size()), ilist_.data(), numneigh_.data(),
                              firstneigh_.data());
     pot.compute<V>(nframes, static_cast<int>(n), x.data(), types_.data(), box, ghosts_,
-                   list ? &extended_list : nullptr, ago, fparam, extended, {}, false, ener,
+                   list ? &extended_list : nullptr, ago, fparam, extended, charge_spin, false, ener,
                    all.empty() ? nullptr : all.data(), virial, energies.empty() ? nullptr : energies.data(),
                    virials.empty() ? nullptr : virials.data());
     const auto gather = [&](const std::vector<V>& from, V* to, int stride, bool of_virtual) {
@@ -186,10 +186,11 @@ template <typename V>
 void DeepSpin::compute_raw(int nframes, int natoms, const V* coord, const V* spin, const int* atype,
                            const V* box, int nghost, const InputNlist* inlist, int ago,
                            const std::vector<V>& fparam, const std::vector<V>& aparam, ENERGYTYPE* ener,
-                           V* force, V* force_mag, V* virial, V* atom_energy, V* atom_virial) {
+                           V* force, V* force_mag, V* virial, V* atom_energy, V* atom_virial,
+                           const std::vector<double>& charge_spin) {
   head();
-  impl_->compute(nframes, natoms, coord, spin, atype, box, nghost, inlist, ago, fparam, aparam, ener, force,
-                 force_mag, virial, atom_energy, atom_virial);
+  impl_->compute(nframes, natoms, coord, spin, atype, box, nghost, inlist, ago, fparam, aparam, charge_spin,
+                 ener, force, force_mag, virial, atom_energy, atom_virial);
 }
 
 namespace {
@@ -200,6 +201,7 @@ struct Call {
   const std::vector<V>&coord, &spin;
   const std::vector<int>& atype;
   const std::vector<V>&box, &fparam, &aparam;
+  const std::vector<double>& charge_spin;
   int nghost = 0;
   const InputNlist* list = nullptr;
   int ago = 0;
@@ -215,36 +217,37 @@ struct Call {
                       atype.data(), box.empty() ? nullptr : box.data(), nghost, list, ago, fparam, aparam,
                       energies(ener, nframes), room(&force, nframes * natoms * 3),
                       room(&force_mag, nframes * natoms * 3), room(&virial, nframes * 9),
-                      room(atom_energy, nframes * natoms), room(atom_virial, nframes * natoms * 9));
+                      room(atom_energy, nframes * natoms), room(atom_virial, nframes * natoms * 9),
+                      charge_spin);
   }
 };
 
 }  // namespace
 
-#undef DPTF_SPIN_TAIL
-#define DPTF_SPIN_TAIL \
-  const std::vector<VALUETYPE>&fparam, const std::vector<VALUETYPE>&aparam, const std::vector<double>&
-#define DPTF_DEFINE(ENER)                                                                                    \
-  template <typename VALUETYPE>                                                                              \
-  void DeepSpin::compute(ENER ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL) {                        \
-    Call<VALUETYPE>{*this, coord, spin, atype, box, fparam, aparam}(ener, force, force_mag, virial, nullptr, \
-                                                                    nullptr);                                \
-  }                                                                                                          \
-  template <typename VALUETYPE>                                                                              \
-  void DeepSpin::compute(ENER ener, DPTF_SPIN_OUT, DPTF_SPIN_ATOMIC, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL) {      \
-    Call<VALUETYPE>{*this, coord, spin, atype, box, fparam, aparam}(ener, force, force_mag, virial,          \
-                                                                    &atom_energy, &atom_virial);             \
-  }                                                                                                          \
-  template <typename VALUETYPE>                                                                              \
-  void DeepSpin::compute(ENER ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_SPIN_LIST, DPTF_SPIN_TAIL) {        \
-    Call<VALUETYPE>{*this, coord, spin, atype, box, fparam, aparam, nghost, &inlist, ago}(                   \
-        ener, force, force_mag, virial, nullptr, nullptr);                                                   \
-  }                                                                                                          \
-  template <typename VALUETYPE>                                                                              \
-  void DeepSpin::compute(ENER ener, DPTF_SPIN_OUT, DPTF_SPIN_ATOMIC, DPTF_SPIN_FRAME, DPTF_SPIN_LIST,        \
-                         DPTF_SPIN_TAIL) {                                                                   \
-    Call<VALUETYPE>{*this, coord, spin, atype, box, fparam, aparam, nghost, &inlist, ago}(                   \
-        ener, force, force_mag, virial, &atom_energy, &atom_virial);                                         \
+#undef DPTF_TAIL
+#define DPTF_TAIL                                                           \
+  const std::vector<VALUETYPE>&fparam, const std::vector<VALUETYPE>&aparam, \
+      const std::vector<double>&charge_spin
+#define DPTF_DEFINE(ENER)                                                                                   \
+  template <typename VALUETYPE>                                                                             \
+  void DeepSpin::compute(ENER ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_TAIL) {                            \
+    Call<VALUETYPE>{*this, coord, spin, atype, box, fparam, aparam, charge_spin}(ener, force, force_mag,    \
+                                                                                 virial, nullptr, nullptr); \
+  }                                                                                                         \
+  template <typename VALUETYPE>                                                                             \
+  void DeepSpin::compute(ENER ener, DPTF_SPIN_OUT, DPTF_ATOMIC, DPTF_SPIN_FRAME, DPTF_TAIL) {               \
+    Call<VALUETYPE>{*this, coord, spin, atype, box, fparam, aparam, charge_spin}(                           \
+        ener, force, force_mag, virial, &atom_energy, &atom_virial);                                        \
+  }                                                                                                         \
+  template <typename VALUETYPE>                                                                             \
+  void DeepSpin::compute(ENER ener, DPTF_SPIN_OUT, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL) {                 \
+    Call<VALUETYPE>{*this, coord, spin, atype, box, fparam, aparam, charge_spin, nghost, &inlist, ago}(     \
+        ener, force, force_mag, virial, nullptr, nullptr);                                                  \
+  }                                                                                                         \
+  template <typename VALUETYPE>                                                                             \
+  void DeepSpin::compute(ENER ener, DPTF_SPIN_OUT, DPTF_ATOMIC, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL) {    \
+    Call<VALUETYPE>{*this, coord, spin, atype, box, fparam, aparam, charge_spin, nghost, &inlist, ago}(     \
+        ener, force, force_mag, virial, &atom_energy, &atom_virial);                                        \
   }
 DPTF_DEFINE(ENERGYTYPE&)
 DPTF_DEFINE(std::vector<ENERGYTYPE>&)
@@ -266,7 +269,8 @@ DPTF_DEFINE(std::vector<ENERGYTYPE>&)
   DPTF_INSTANTIATE_E(V, std::vector<ENERGYTYPE>&)                                                 \
   template void DeepSpin::compute_raw<V>(int, int, const V*, const V*, const int*, const V*, int, \
                                          const InputNlist*, int, const std::vector<V>&,           \
-                                         const std::vector<V>&, ENERGYTYPE*, V*, V*, V*, V*, V*);
+                                         const std::vector<V>&, ENERGYTYPE*, V*, V*, V*, V*, V*,  \
+                                         const std::vector<double>&);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 
@@ -292,24 +296,23 @@ const DeepBaseModel& DeepSpinModelDevi::first() const {
   for (size_t k = 0; k < n; ++k)                                                            \
   models_[k]->compute(all_energy[k], all_force[k], all_force_mag[k], all_virial[k], __VA_ARGS__)
 template <typename VALUETYPE>
-void DeepSpinModelDevi::compute(DPTF_SPIN_ALL, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL) {
-  DPTF_EACH(coord, spin, atype, box, fparam, aparam);
+void DeepSpinModelDevi::compute(DPTF_SPIN_ALL, DPTF_SPIN_FRAME, DPTF_TAIL) {
+  DPTF_EACH(coord, spin, atype, box, fparam, aparam, charge_spin);
 }
 template <typename VALUETYPE>
-void DeepSpinModelDevi::compute(DPTF_SPIN_ALL, DPTF_SPIN_ALL_ATOMIC, DPTF_SPIN_FRAME, DPTF_SPIN_TAIL) {
+void DeepSpinModelDevi::compute(DPTF_SPIN_ALL, DPTF_ALL_ATOMIC, DPTF_SPIN_FRAME, DPTF_TAIL) {
   all_atom_energy.resize(models_.size()), all_atom_virial.resize(models_.size());
-  DPTF_EACH(all_atom_energy[k], all_atom_virial[k], coord, spin, atype, box, fparam, aparam);
+  DPTF_EACH(all_atom_energy[k], all_atom_virial[k], coord, spin, atype, box, fparam, aparam, charge_spin);
 }
 template <typename VALUETYPE>
-void DeepSpinModelDevi::compute(DPTF_SPIN_ALL, DPTF_SPIN_FRAME, DPTF_SPIN_LIST, DPTF_SPIN_TAIL) {
-  DPTF_EACH(coord, spin, atype, box, nghost, inlist, ago, fparam, aparam);
+void DeepSpinModelDevi::compute(DPTF_SPIN_ALL, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL) {
+  DPTF_EACH(coord, spin, atype, box, nghost, inlist, ago, fparam, aparam, charge_spin);
 }
 template <typename VALUETYPE>
-void DeepSpinModelDevi::compute(DPTF_SPIN_ALL, DPTF_SPIN_ALL_ATOMIC, DPTF_SPIN_FRAME, DPTF_SPIN_LIST,
-                                DPTF_SPIN_TAIL) {
+void DeepSpinModelDevi::compute(DPTF_SPIN_ALL, DPTF_ALL_ATOMIC, DPTF_SPIN_FRAME, DPTF_LIST, DPTF_TAIL) {
   all_atom_energy.resize(models_.size()), all_atom_virial.resize(models_.size());
   DPTF_EACH(all_atom_energy[k], all_atom_virial[k], coord, spin, atype, box, nghost, inlist, ago, fparam,
-            aparam);
+            aparam, charge_spin);
 }
 #define DPTF_ALL_T(V)                                                                   \
   std::vector<ENERGYTYPE>&, std::vector<std::vector<V>>&, std::vector<std::vector<V>>&, \

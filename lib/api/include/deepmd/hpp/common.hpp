@@ -261,7 +261,6 @@ class DeepBaseModel {
   int numb_types_spin() const { return DP_DeepBaseModelGetNumbTypesSpin(loaded()); }
   int dim_fparam() const { return DP_DeepBaseModelGetDimFParam(loaded()); }
   int dim_aparam() const { return DP_DeepBaseModelGetDimAParam(loaded()); }
-  int dim_chg_spin() const { return 0; }
   bool is_aparam_nall() const { return DP_DeepBaseModelIsAParamNAll(loaded()); }
   bool has_default_fparam() const { return DP_DeepBaseModelHasDefaultFParam(loaded()); }
   /// Type names, separated by blanks.
@@ -302,7 +301,6 @@ class DeepBaseModelDevi {
   int numb_types_spin() const { return DP_DeepBaseModelDeviGetNumbTypesSpin(loaded()); }
   int dim_fparam() const { return DP_DeepBaseModelDeviGetDimFParam(loaded()); }
   int dim_aparam() const { return DP_DeepBaseModelDeviGetDimAParam(loaded()); }
-  int dim_chg_spin() const { return 0; }
   bool is_aparam_nall() const { return DP_DeepBaseModelDeviIsAParamNAll(loaded()); }
   bool has_default_fparam() const { return DP_DeepBaseModelDeviHasDefaultFParam(loaded()); }
 

@@ -65,15 +65,10 @@ class DeepPot : public DeepBaseModel {
     precision_ = precision;
   }
 
-#define DPTF_HPP_TAIL                                                   \
-  const std::vector<VALUETYPE>&fparam = std::vector<VALUETYPE>(),       \
-        const std::vector<VALUETYPE>&aparam = std::vector<VALUETYPE>(), \
-        const std::vector<double>&charge_spin = std::vector<double>()
+#include "energy_arguments.hpp"
 #define DPTF_HPP_FRAME \
   const std::vector<VALUETYPE>&coord, const std::vector<int>&atype, const std::vector<VALUETYPE>&box
 #define DPTF_HPP_OUT std::vector<VALUETYPE>&force, std::vector<VALUETYPE>&virial
-#define DPTF_HPP_ATOMIC std::vector<VALUETYPE>&atom_energy, std::vector<VALUETYPE>&atom_virial
-#define DPTF_HPP_LIST const int nghost, const InputNlist &lmp_list, const int &ago
   template <typename VALUETYPE, typename ENERGYVTYPE>
   void compute(ENERGYVTYPE& ener, DPTF_HPP_OUT, DPTF_HPP_FRAME, DPTF_HPP_TAIL) {
     run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam,
@@ -181,8 +176,6 @@ class DeepPotModelDevi : public DeepBaseModelDevi {
 #define DPTF_HPP_ALL                                                       \
   std::vector<ENERGYTYPE>&ener, std::vector<std::vector<VALUETYPE>>&force, \
       std::vector<std::vector<VALUETYPE>>&virial
-#define DPTF_HPP_ALL_ATOMIC \
-  std::vector<std::vector<VALUETYPE>>&atom_energy, std::vector<std::vector<VALUETYPE>>&atom_virial
   template <typename VALUETYPE>
   void compute(DPTF_HPP_ALL, DPTF_HPP_FRAME, DPTF_HPP_TAIL) {
     run(ener, force, virial, none<VALUETYPE>(), none<VALUETYPE>(), coord, atype, box, fparam, aparam,
