@@ -97,10 +97,11 @@ def seconds_per_step(folder):
     """Train a few steps to see how fast this machine is now."""
     probe = folder / "probe"
     probe.mkdir()
-    write_input(probe, 30, "input.json")
+    steps = 200
+    write_input(probe, steps, "input.json")
     step("measuring the speed of this machine", dp("train", "input.json"), probe, "train.log")
-    curve = re.findall(r"total wall time = ([\d.]+) s", read(probe / "train.log"))
-    per_step = float(np.median([float(x) for x in curve[1:]]))  # one step between the rows
+    rows = [float(x) for x in re.findall(r"total wall time = ([\d.]+) s", read(probe / "train.log"))]
+    per_step = float(np.median(rows[1:])) * len(rows) / steps
     shutil.rmtree(probe)
     return max(per_step, 1e-3)
 
@@ -109,7 +110,7 @@ def train(folder, minutes, steps):
     """Train; returns the first and last rows of the learning curve, the number of steps and the seconds."""
     if steps is None:
         speed = seconds_per_step(folder)
-        steps = int(np.clip(60 * minutes / speed, 2000, 3000)) // 20 * 20
+        steps = int(np.clip(60 * minutes / speed, 2000, 6000)) // 20 * 20
         print(f"   {speed:.3f} s/step: training {steps} steps")
     write_input(folder, steps, "input.json")
     seconds = step("training", dp("train", "input.json", "-l", "train.log"), folder, "train.log", visible=True)
