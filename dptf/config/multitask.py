@@ -1,7 +1,8 @@
 """Inputs with several tasks: one input per task, and which parts the tasks share.
 
 ``model/model_dict`` names the tasks. A task's ``type_map``, ``descriptor`` or ``fitting_net`` may be the name of an entry of
-``model/shared_dict`` (``"name"`` or ``"name:level"``); what else stands in ``model`` is a default for all tasks.
+``model/shared_dict`` (``"name"`` or ``"name:level"``), and so may the members of a hybrid descriptor; what else stands in ``model`` is
+a default for all tasks.
 """
 
 import re
@@ -37,7 +38,7 @@ def _reference(value, where, shared):
 
 
 def links(data):
-    """``{task: {part: (shared name, level)}}``."""
+    """``{task: {part: (shared name, level)}}``; the members of a hybrid descriptor are parts ``descriptor/list/<k>``."""
     model, out = data["model"], {}
     shared, defaults = model.get("shared_dict", {}), _defaults(model)
     for task, section in model["model_dict"].items():
@@ -47,7 +48,22 @@ def links(data):
             for k in SHARED
             if isinstance(section.get(k), str)
         }
+        for k, member in enumerate(_members(section.get("descriptor"))):
+            if isinstance(member, str):
+                where = f"model/model_dict/{task}/descriptor/list/{k}"
+                out[task][f"descriptor/list/{k}"] = _reference(member, where, shared)
     return out
+
+
+def _members(descriptor):
+    """The list of a hybrid descriptor, empty for others."""
+    members = descriptor.get("list") if isinstance(descriptor, dict) else None
+    return members if isinstance(members, list) else []
+
+
+def member_of(part):
+    """Place in the hybrid descriptor that a part stands for, None for other parts."""
+    return int(part.rpartition("/")[2]) if part.startswith("descriptor/list/") else None
 
 
 def _defaults(model):
@@ -86,9 +102,13 @@ def check(data):
     for task, parts in links(data).items():
         for part, (name, level) in parts.items():
             where = f"model/model_dict/{task}/{part}"
-            users.setdefault(name, part)
-            if users[name] != part:
-                raise UserError(f"'{name}' is used as {users[name]} and as {part}", where)
+            kind = part if member_of(part) is None else "member of a hybrid descriptor"
+            users.setdefault(name, kind)
+            if users[name] != kind:
+                raise UserError(f"'{name}' is used as {users[name]} and as {kind}", where)
+            if kind != part and shared[name].get("type") in _TYPED:
+                raise UserError(f"members of type '{shared[name]['type']}' cannot be shared one by one: they have a type embedding",
+                                where, "share the whole descriptor")  # fmt: skip
             typed = part == "descriptor" and shared[name].get("type") in _TYPED
             if level > (1 if typed else 0):
                 raise UserError(f"level {level} does not exist here", where, "use level 0: everything is shared")
@@ -103,12 +123,24 @@ def _task_model(data, task):
     shared = model.get("shared_dict", {})
     section = deepcopy({**_defaults(model), **model["model_dict"][task]})
     for part, (name, _) in links(data)[task].items():
-        section[part] = deepcopy(shared[name])
-    members = section.get("descriptor", {}).get("list") if isinstance(section.get("descriptor"), dict) else None
-    if members and any(isinstance(m, str) for m in members):
-        raise UserError("members of a hybrid descriptor cannot be shared one by one",
-                        f"model/model_dict/{task}/descriptor/list", "share the whole descriptor")  # fmt: skip
+        k = member_of(part)
+        if k is None:
+            section[part] = deepcopy(shared[name])
+        else:
+            section["descriptor"]["list"][k] = deepcopy(shared[name])
+    if any(isinstance(m, str) for m in _members(section.get("descriptor"))):
+        raise UserError("a shared hybrid descriptor is shared as a whole: its members have no names of their own",
+                        f"model/model_dict/{task}/descriptor/list", "write the members into shared_dict")  # fmt: skip
     return section
+
+
+def tie(section, shared, parts):
+    """Put references in place of the shared parts of a task's model section, and the parts into `shared`."""
+    for part, (name, level) in parts.items():
+        k = member_of(part)
+        place, key = (section, part) if k is None else (section["descriptor"]["list"], k)
+        shared.setdefault(name, place[key])
+        place[key] = f"{name}:{level}" if level else name
 
 
 def split(data):
@@ -147,10 +179,8 @@ def join(data, parts):
     first, tied = next(iter(parts.values())), links(data)
     model = {"shared_dict": {}, "model_dict": {}}
     for task, part in parts.items():
-        section = dict(part["model"])
-        for key, (name, level) in tied[task].items():
-            model["shared_dict"].setdefault(name, section[key])
-            section[key] = f"{name}:{level}" if level else name
+        section = deepcopy(part["model"])
+        tie(section, model["shared_dict"], tied[task])
         model["model_dict"][task] = section
     own = set().union(*(d for d in data["training"]["data_dict"].values())) | {"training_data", "validation_data"}
     training = {k: v for k, v in first["training"].items() if k not in own}

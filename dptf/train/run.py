@@ -191,6 +191,14 @@ def _agree_on_sel(data, parts):
             _largest_sel(parts[users[0]]["model"]["descriptor"], parts[task]["model"]["descriptor"])
         for task in users[1:]:
             _largest_sel(parts[task]["model"]["descriptor"], parts[users[0]]["model"]["descriptor"])
+        members = [
+            parts[t]["model"]["descriptor"]["list"][multitask.member_of(part)]
+            for t in parts for part, (used, _) in tied[t].items() if used == name and multitask.member_of(part) is not None
+        ]  # fmt: skip
+        for other in members[1:]:
+            _largest_sel(members[0], other)
+        for other in members[1:]:
+            _largest_sel(other, members[0])
 
 
 def _largest_sel(into, other):
@@ -378,6 +386,16 @@ def _statistics(branches, parts, sharing, world):
         model, name = branch.model, parts[branch.name]["training"].get("stat_file")
         stat = StatFile(name, model.type_map, world) if name else None
         groups = [sharing.group(branch.name, part) for part in ("descriptor", "fitting_net")]
+        members = {k: found for (task, k), found in sharing.members.items() if task == branch.name}
+        if members:
+            for k, part in enumerate(model.descriptor.parts):
+                users = [t for t, _ in members.get(k, [(branch.name, k)])]
+                part.statistics([system for t in dict.fromkeys(users) for system in drawn[t]], stat)
+            model.fitting.statistics(
+                [system for t in groups[1] for system in drawn[t]], stat, model.section.get("data_stat_protect", 0.01)
+            )
+            model.fitting.output_statistics(drawn[branch.name], stat, model.atom_excluded)
+            continue
         if all(len(g) == 1 for g in groups):
             model.statistics(drawn[branch.name], stat)
             continue

@@ -1,6 +1,6 @@
 """Names of variables when several models live in one graph and share parts."""
 
-from dptf.config.multitask import is_multitask, links, tasks_of
+from dptf.config.multitask import is_multitask, links, member_of, tasks_of
 
 
 def part_of(name):
@@ -30,14 +30,32 @@ class Sharing:
     def __init__(self, config):
         self.tasks = tasks_of(config) if is_multitask(config) else [""]
         tied = links(config) if is_multitask(config) else {}
-        uses = {}
+        uses, members = {}, {}
         for task, parts in tied.items():
             for part, (name, level) in parts.items():
+                if member_of(part) is not None:
+                    members.setdefault(name, []).append((task, member_of(part)))
+                    continue
                 uses.setdefault((part, name), []).append((level, self.tasks.index(task), task))
         # The first user of the lowest level holds the variables.
         self._holder = {
             (part, task): (min(found)[2], level) for (part, _), found in uses.items() for level, _, task in found
         }
+
+        #: Members of hybrid descriptors by (task, place): all that are the same, the one that holds the variables first.
+        self.members = {one: found for found in members.values() for one in found}
+
+    def _member(self, task, name):
+        """The place of a variable's member in the hybrid descriptor of a task, if it is shared by itself."""
+        head = name.split("/")[0]
+        found = [k for t, k in self.members if t == task and head.endswith(f"_{k}")]
+        return found[0] if found and part_of(name) == "descriptor" else None
+
+    @staticmethod
+    def _moved(name, old, new):
+        """Name of a variable of member `old` as that of member `new`."""
+        head, _, rest = name.partition("/")
+        return f"{head.removesuffix(f'_{old}')}_{new}/{rest}"
 
     def owner(self, task, name):
         """The task under whose name a variable of `task` is stored."""
@@ -52,6 +70,10 @@ class Sharing:
 
     def name(self, task, name):
         """Name of a variable in the graph of all tasks."""
+        k = self._member(task, name)
+        if k is not None:
+            holder, place = self.members[task, k][0]
+            return f"{holder}/{self._moved(name, k, place)}"
         return f"{self.owner(task, name)}/{name}" if task else name
 
     def view(self, values, task):
@@ -61,8 +83,13 @@ class Sharing:
         out = {}
         for full, value in values.items():
             owner, _, name = full.partition("/")
-            if owner in self.tasks and self.owner(task, name) == owner:
-                out[name] = value
+            if owner not in self.tasks:
+                continue
+            names = [name]
+            for (t, k), found in self.members.items():
+                if t == task and found[0][0] == owner and name.split("/")[0].endswith(f"_{found[0][1]}"):
+                    names.append(self._moved(name, found[0][1], k))
+            out |= {n: value for n in names if self.name(task, n) == full}
         return out
 
     def group(self, task, part):

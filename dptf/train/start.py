@@ -2,10 +2,11 @@
 
 import json
 import logging
+from copy import deepcopy
 
 import numpy as np
 
-from dptf.config.multitask import is_multitask, links, split, tasks_of
+from dptf.config.multitask import is_multitask, links, member_of, split, tasks_of, tie
 from dptf.errors import UserError
 from dptf.train.sharing import Sharing, part_of
 
@@ -180,7 +181,16 @@ def adopt(data, pretrained, model_branch=""):
             if key in tied[task]:
                 model["shared_dict"][tied[task][key][0]] = section[key]
             elif key in section:
-                own[key] = section[key]
+                own[key] = deepcopy(section[key])
+        # A shared member of a hybrid descriptor is that of the task that brings it last, as any shared part is.
+        members = {p: link for p, link in tied[task].items() if member_of(p) is not None}
+        for part, (name, _level) in members.items():
+            if member_of(part) >= len(own["descriptor"].get("list", [])):
+                raise UserError(
+                    f"has no member {member_of(part)} of a hybrid descriptor to share as '{name}'", pretrained.path
+                )
+            model["shared_dict"].pop(name, None)
+        tie(own, model["shared_dict"], members)
         model["model_dict"][task] = own
     return {**data, "model": model}, plans
 

@@ -286,3 +286,43 @@ def test_the_example_runs(folder, monkeypatch):
     assert min(sel) > 20  # oxygen and hydrogen of the water task, copper of the other
     head = (prefix / "l.out").read_text().splitlines()[0]
     assert "rmse_f_val_water" in head and "rmse_f_val_copper" in head
+
+
+def test_members_of_a_hybrid_descriptor_are_shared_one_by_one(systems, folder, capsys):
+    """The shared member stands at different places; statistics, restart, freezing and fine-tuning follow it."""
+    config = multitask_input(folder, systems, numb_steps=4, save_freq=2, disp_freq=4)
+    near = config["model"]["shared_dict"].pop("desc")
+    own = near | {"neuron": [3, 6], "seed": 9}
+    config["model"]["shared_dict"]["near"] = near
+    lists = {"left": ["near", own], "right": [own, "near"]}
+    for task, section in config["model"]["model_dict"].items():
+        section["descriptor"] = {"type": "hybrid", "list": lists[task]}
+    (folder / "input.json").write_text(json.dumps(config))
+    assert main(["train", "input.json"]) == 0
+    whole = Checkpoint("model.ckpt-4").values()
+    heads = {k.rpartition("/")[0] for k in whole if "filter_type" in k and "Adam" not in k}
+    assert heads == {"left/filter_type_all_0", "left/filter_type_all_1", "right/filter_type_all_0"}
+    assert "right/descrpt_attr_1/t_avg" not in whole and "right/descrpt_attr_0/t_avg" in whole
+    assert main(["train", "input.json", "--restart", "model.ckpt-2"]) == 0
+    assert all(np.array_equal(v, whole[k]) for k, v in Checkpoint("model.ckpt-4").values().items())
+    out = json.loads((folder / "out.json").read_text())["model"]
+    assert out["shared_dict"]["near"]["sel"] and out["model_dict"]["right"]["descriptor"]["list"][1] == "near"
+    from dptf.train.heads import task_of
+
+    left, right = (task_of(Checkpoint("model.ckpt-4"), head)[1] for head in ("left", "right"))
+    for key in ("matrix_1_0", "bias_1_0"):
+        np.testing.assert_array_equal(left[f"filter_type_all_0/{key}"], right[f"filter_type_all_1/{key}"])
+    coord, box = (np.load(f"{systems[1]}/set.000/{k}.npy") for k in ("coord", "box"))
+    assert main(["freeze", "-o", "right", "--head", "right"]) == 0
+    frozen = DeepPot("right.pb").eval(coord, box, np.loadtxt(f"{systems[1]}/type.raw", dtype=int))[0]
+    assert np.isfinite(frozen).all()
+    config["training"]["numb_steps"] = 0
+    config["training"]["save_ckpt"] = "tuned"
+    (folder / "tune.json").write_text(json.dumps(config))
+    assert main(["train", "tune.json", "--finetune", "model.ckpt-4"]) == 0
+    tuned = Checkpoint("tuned-0").values()
+    assert all(np.array_equal(v, whole[k]) for k, v in tuned.items() if "filter_type" in k and "Adam" not in k)
+    config["model"]["model_dict"]["left"]["descriptor"] = "near"
+    (folder / "mixed.json").write_text(json.dumps(config))
+    assert main(["train", "mixed.json"]) == 1
+    assert "'near' is used as descriptor and as member of a hybrid descriptor" in capsys.readouterr().err
