@@ -169,6 +169,20 @@ def read_embedding(net, where, activation):
         yield layer_arrays(layer, f"{where}/layers/{k}", activation=activation, residual=n_out in (n_in, 2 * n_in))
 
 
+def add_embeddings(values, nets):
+    """Add the variables of embedding nets, {(scope, tail): layers as `read_embedding` yields them}; tell whether they have time steps."""
+    resnet_dt, time_steps = False, {}
+    for (scope, tail), layers in nets.items():
+        for k, (w, b, idt) in enumerate(layers, start=1):
+            values[f"{scope}/matrix_{k}{tail}"], values[f"{scope}/bias_{k}{tail}"] = w, b
+            if w.shape[1] in (w.shape[0], 2 * w.shape[0]):
+                time_steps[f"{scope}/idt_{k}{tail}"] = np.ones(w.shape[1]) if idt is None else idt
+            resnet_dt |= idt is not None
+    if resnet_dt:  # a residual without time step is one with the step 1
+        values |= {name: idt.reshape(1, -1) for name, idt in time_steps.items()}
+    return resnet_dt
+
+
 def zeros_like(net):
     """A net of the same shape with zeros, where a reader wants a net whose output it discards."""
     layers = [

@@ -114,21 +114,15 @@ def read(node, where, ntypes, suffix=""):
     # Of the other descriptors the nets of zeroed rows count as well.
     if blocks.any() or (excluded and name != "se_e2_a"):
         section["exclude_real_only"], excluded = True, set()
-    time_steps = {}
+    nets = {}
     for key, scope, tail in net_names(name, ntypes, section.get("type_one_side"), excluded):
         scope += suffix
         place = f"{where}/embeddings/{','.join(map(str, key))}"
         net = nodes.network(node["embeddings"], key, f"{where}/embeddings")
         if net is None:
             raise UserError("the net is missing", place)
-        for k, (w, b, idt) in enumerate(nodes.read_embedding(net, place, section["activation_function"]), start=1):
-            values[f"{scope}/matrix_{k}{tail}"] = w
-            values[f"{scope}/bias_{k}{tail}"] = b
-            if w.shape[1] in (w.shape[0], 2 * w.shape[0]):
-                time_steps[f"{scope}/idt_{k}{tail}"] = np.ones(w.shape[1]) if idt is None else idt
-            section["resnet_dt"] |= idt is not None
-    if section["resnet_dt"]:  # a residual without time step is one with the step 1
-        values |= {name: idt.reshape(1, -1) for name, idt in time_steps.items()}
+        nets[scope, tail] = nodes.read_embedding(net, place, section["activation_function"])
+    section["resnet_dt"] = nodes.add_embeddings(values, nets)
     return section, values
 
 

@@ -51,17 +51,11 @@ def read(node, where, ntypes, suffix=""):
     }
     for key, name in (("davg", "t_avg"), ("dstd", "t_std")):
         values[f"descrpt_attr{suffix}/{name}"] = np.asarray(node["@variables"][key]).reshape(ntypes, -1)
-    scope, time_steps = f"filter_type_all{suffix}", {}
+    scope, nets = f"filter_type_all{suffix}", {}
     for tail, key in _nets(mode):
         net = nodes.network(node[key], (), f"{where}/{key}")
-        layers = nodes.read_embedding(net, f"{where}/{key}/0", section["activation_function"])
-        for k, (w, b, idt) in enumerate(layers, start=1):
-            values[f"{scope}/matrix_{k}{tail}"], values[f"{scope}/bias_{k}{tail}"] = w, b
-            if w.shape[1] in (w.shape[0], 2 * w.shape[0]):
-                time_steps[f"{scope}/idt_{k}{tail}"] = np.ones(w.shape[1]) if idt is None else idt
-            section["resnet_dt"] |= idt is not None
-    if section["resnet_dt"]:  # a residual without time step is one with the step 1
-        values |= {name: idt.reshape(1, -1) for name, idt in time_steps.items()}
+        nets[scope, tail] = nodes.read_embedding(net, f"{where}/{key}/0", section["activation_function"])
+    section["resnet_dt"] = nodes.add_embeddings(values, nets)
     return section, values
 
 

@@ -258,6 +258,15 @@ class Fitting:
         """Add what depends on the type alone to net outputs (n, width); `center` is a type, or the types of n atoms."""
         return out
 
+    def _add_imported_bias(self, out, center, params, suffix, width):
+        """Add the bias of the net outputs (ntypes, width), where the model came with one."""
+        name = f"fitting_attr{suffix}/t_bias_atom_e"
+        if not params.has(name):
+            return out
+        shape = [self.ntypes, width]
+        bias = params.get(name, shape, np.zeros(shape, GLOBAL_NP_FLOAT), global_dtype(), trainable=False)
+        return out + self.by_type(bias, center)
+
     @staticmethod
     def by_type(table, center):
         """Rows of a table per type for a `center` as :meth:`shift` has it."""

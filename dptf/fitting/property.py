@@ -4,11 +4,9 @@ import logging
 
 import numpy as np
 
-from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 from dptf.fitting.base import Fitting, solve_bias
 from dptf.fitting.dos import frame_labels
-from dptf.nn.parameters import global_dtype
 from dptf.ops import tf
 
 log = logging.getLogger(__name__)
@@ -76,9 +74,4 @@ class PropertyFitting(Fitting):
 
     def shift(self, out, center, params, suffix):
         """Add the bias of the net outputs that models of other backends have; those trained here have it in the output bias."""
-        name = f"fitting_attr{suffix}/t_bias_atom_e"
-        if not params.has(name):
-            return out
-        shape = [self.ntypes, self.task_dim]
-        bias = params.get(name, shape, np.zeros(shape, GLOBAL_NP_FLOAT), global_dtype(), trainable=False)
-        return out + self.by_type(bias, center)
+        return self._add_imported_bias(out, center, params, suffix, self.task_dim)

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from dptf.env import GLOBAL_NP_FLOAT
 from dptf.errors import UserError
 from dptf.fitting.base import Fitting
-from dptf.nn.parameters import global_dtype
 from dptf.ops import tf
 
 
@@ -99,12 +97,7 @@ class TensorFitting(Fitting):
 
     def shift(self, out, center, params, suffix):
         """Add the bias of the net outputs that models of other backends have; graphs trained here have none."""
-        name = f"fitting_attr{suffix}/t_bias_atom_e"
-        if not params.has(name):
-            return out
-        shape = [self.ntypes, self._net_width]
-        bias = params.get(name, shape, np.zeros(shape, GLOBAL_NP_FLOAT), global_dtype(), trainable=False)
-        return out + self.by_type(bias, center)
+        return self._add_imported_bias(out, center, params, suffix, self._net_width)
 
     def _rotate(self, values, rot_mat, types, params, suffix):
         """Tensors (n, output_dim) from net outputs (n, net width) and rotation matrices (n, dim_rot, 3)."""

@@ -70,13 +70,13 @@ def _sel_type(alias, what):
     return arg("sel_type", [list[int], int, NULL], ABSENT, doc, alias=[alias])
 
 
+def _tensor_net():
+    return [*_parameters(), _fitting_neuron(), activation(), resnet_dt(True), precision()]
+
+
 def polar():
     fields = [
-        *_parameters(),
-        _fitting_neuron(),
-        activation(),
-        resnet_dt(True),
-        precision(),
+        *_tensor_net(),
         arg("fit_diag", bool, True, "Fit the diagonal of the polarizability in the local frame, then rotate it."),
         arg("scale", [list[float], float], 1.0, "Factor of the output, per type or for all."),
         arg("shift_diag", bool, True, "Shift the diagonal by its average."),
@@ -87,16 +87,7 @@ def polar():
 
 
 def dipole():
-    fields = [
-        *_parameters(),
-        _fitting_neuron(),
-        activation(),
-        resnet_dt(True),
-        precision(),
-        _sel_type("dipole_type", "a dipole"),
-        seed(),
-    ]
-    return choice("dipole", fields, "Dipoles.")
+    return choice("dipole", [*_tensor_net(), _sel_type("dipole_type", "a dipole"), seed()], "Dipoles.")
 
 
 def property_():
