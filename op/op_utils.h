@@ -6,11 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "dptf/parallel.h"
 #include "dptf/slots.h"
+#include "dptf/thread_team.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/util/work_sharder.h"
 
 namespace dptf {
 
@@ -40,12 +40,9 @@ absl::Status invalid_argument(const Args&... args) {
   return absl::InvalidArgumentError(absl::StrCat(args...));
 }
 
-/// The framework's intra-op pool as a ParallelFor; no second pool, no oversubscription.
+/// The loop of an op, on as many threads as the framework has for one.
 inline ParallelFor intra_op_parallel(tensorflow::OpKernelContext* context) {
-  auto workers = *context->device()->tensorflow_cpu_worker_threads();
-  return [workers](int64_t n, int64_t cost, const std::function<void(int64_t, int64_t)>& body) {
-    tensorflow::Shard(workers.num_threads, workers.workers, n, cost, body);
-  };
+  return team_parallel(context->device()->tensorflow_cpu_worker_threads()->num_threads);
 }
 
 /// Reads the neighbor slots that many ops share and checks them; a null rij means that the op has none. False
