@@ -84,7 +84,7 @@ def ranks(setup, steps=150, numbers=(1, 2)):
     cases.write_training_input(folder, setup.systems, steps)
 
     def measurement(n):
-        launcher = [str(package.python.parent / "mpirun"), "-np", str(n)] if n > 1 else []
+        launcher = [str(package.python.parent / "mpirun"), "-np", str(n)] if n > 1 else ["taskset", "-c", "0"]
 
         def once():
             command = [*launcher, *package.dp, "train", "input.json", "--skip-neighbor-stat"]

@@ -48,6 +48,16 @@ def sel_overflow(reset=True):
     return library.dptf_sel_overflow(int(reset))
 
 
+def set_allreduce(mpi, communicator):
+    """Let the op of means over ranks use a communicator of mpi4py, whose module ``mpi`` is given."""
+    number = ctypes.c_int64
+    handles = (communicator, mpi.SUM, mpi.FLOAT, mpi.DOUBLE)
+    library.dptf_set_allreduce(
+        ctypes.cast(ctypes.CDLL(mpi.__file__).MPI_Allreduce, ctypes.c_void_p), int(mpi._sizeof(mpi.Comm) > 4),
+        communicator.Get_size(), *[number(mpi._handleof(h)) for h in handles],
+    )  # fmt: skip
+
+
 def _sel_attrs(op):
     return {"n_a_sel": op.get_attr("n_a_sel"), "n_r_sel": op.get_attr("n_r_sel")}
 

@@ -109,7 +109,7 @@ def _horovod():
     if importlib.util.find_spec("horovod") is None:
         return (
             NOTE,
-            "Horovod is not installed: training on several processes needs it",
+            "Horovod is not installed: training on several GPUs, or over Gloo, needs it",
             "python -m dptf.parallel.install",
         )
     code = "import horovod.tensorflow as h; print(h.mpi_built(), h.gloo_built())"

@@ -16,6 +16,7 @@ import traceback
 from dptf import __version__
 from dptf.cli import logs
 from dptf.errors import UserError
+from dptf.parallel.launcher import launched
 
 COMMANDS = (
     "train", "freeze", "test", "compress", "model-devi", "neighbor-stat", "convert-from", "convert-backend",
@@ -153,7 +154,8 @@ def main(argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        _report("interrupted")
+        if launched()[0] == 0:
+            _report("interrupted")
         return 130
     except Exception as err:
         text = error_text(err)

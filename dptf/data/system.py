@@ -207,7 +207,7 @@ class System:
     def _shape(self, value, set_name, key, req):
         nf = self._frames[self.set_names.index(set_name)]
         where = self.source.locate(set_name, key)
-        if value.size % nf:
+        if value.size % nf or (value.ndim > 1 and len(value) != nf and value.size):
             raise UserError(
                 f"shape {value.shape} does not fit the {nf} frames of coord.npy", where, "store one row per frame"
             )

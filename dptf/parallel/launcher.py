@@ -23,6 +23,11 @@ def launched():
     return 0, 1
 
 
+def started_by_mpi():
+    """Whether an MPI launcher, and not Horovod's over Gloo, started this process."""
+    return launched()[1] > 1 and _read(_VARIABLES[0])[1] is None
+
+
 def _local():
     """Rank among the processes of the run on this machine, and their number."""
     for names in _VARIABLES:

@@ -1,16 +1,19 @@
 """The processes of a training run and the collectives on them.
 
-:func:`start` gives a :class:`Solo` world for one process, and a :class:`HorovodWorld` for several; the code that trains
-asks the world and does not know which one it has. A launched run without a working collective backend stops: the
-processes would train the same model side by side, each unaware of the others.
+:func:`start` gives a :class:`Solo` world for one process, an :class:`MpiWorld` for several on processors that an MPI launcher
+started, and a :class:`HorovodWorld` for others (GPUs, Gloo); the code that trains asks the world and does not know which one it
+has. A launched run without a working collective backend stops: the processes would train the same model side by side,
+each unaware of the others.
 """
 
+import contextlib
 import hashlib
 import importlib
 import logging
 import os
 import pickle
 import socket
+import sys
 import time
 
 import numpy as np
@@ -18,7 +21,7 @@ import numpy as np
 from dptf.env import held_back_stderr
 from dptf.errors import UserError
 from dptf.parallel.affinity import bind
-from dptf.parallel.launcher import launched
+from dptf.parallel.launcher import launched, local_rank, local_size, started_by_mpi
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +51,103 @@ class Solo:
     def check_equal(self, arrays, what):
         """Stop when the ranks hold different numbers."""
 
+    def together(self):
+        """Context in which an error of one process ends all of them."""
+        return contextlib.nullcontext()
 
-class HorovodWorld(Solo):
+
+class _Several(Solo):
+    """What all worlds of several processes have in common."""
+
+    #: Tensors with fewer elements travel together.
+    _small = np.inf
+
+    def average(self, tensors):
+        """Means over ranks; small tensors of a type travel in one message."""
+        from dptf.ops import tf
+
+        sizes = [int(np.prod(t.shape.as_list())) for t in tensors]
+        places, messages = {}, []
+        for i, t in enumerate(tensors):
+            if sizes[i] < self._small:
+                places.setdefault(t.dtype.base_dtype, []).append(i)
+            else:
+                messages.append([i])
+        messages += [places[k] for k in sorted(places, key=lambda d: d.name)]
+        flat = [tf.concat([tf.reshape(tensors[i], [-1]) for i in m], 0) for m in messages]
+        out = list(tensors)
+        for message, mean in zip(messages, self._means(flat)):
+            parts = tf.split(mean, [sizes[i] for i in message]) if len(message) > 1 else [mean]
+            for i, part in zip(message, parts):
+                out[i] = tf.reshape(part, tensors[i].shape)
+        return out
+
+    def check_equal(self, arrays, what):
+        sums = self.gather(checksum(arrays))
+        odd = [r for r, s in enumerate(sums) if s != sums[0]]
+        if odd:
+            raise UserError(
+                f"rank {odd[0]} holds other numbers than rank 0 ({what})", None,
+                "this must not happen: the ranks may run different versions of dptf or of the data",
+            )  # fmt: skip
+        log.info("%s: %d ranks hold the same numbers (checksum %s)", what, self.size, sums[0][:12])
+
+
+class MpiWorld(_Several):
+    """Several processes on processors, by MPI itself.
+
+    Horovod's thread agrees with the other ranks on what to do every millisecond, and waits for them in a busy loop beside the
+    computation. A training step has one message, the same in every rank, so nothing has to be agreed on.
+    """
+
+    #: Large tensors go as they are, without a copy into a common message and out of it.
+    _small = 1 << 14
+    #: How long an error waits for the other ranks to meet it too, seconds.
+    _PATIENCE = 3.0
+
+    def __init__(self, mpi):
+        from dptf.ops import set_allreduce
+
+        self._comm, self._errors = mpi.COMM_WORLD.Dup(), mpi.COMM_WORLD.Dup()
+        set_allreduce(mpi, self._comm)
+        comm = self._comm
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        self.local_rank, self.local_size = local_rank(), local_size()
+        self.chief = self.rank == 0
+
+    def gather(self, value):
+        return self._comm.allgather(value)
+
+    def broadcast(self, value):
+        return self._comm.bcast(value if self.chief else None)
+
+    def _means(self, flat):
+        from dptf.ops import op_module, tf
+
+        # MPI knows no half precision.
+        wide = [tf.cast(f, tf.float32) if f.dtype.size < 4 else f for f in flat]
+        return [tf.cast(m, f.dtype) for m, f in zip(op_module.dptf_rank_mean(wide), flat)]
+
+    @contextlib.contextmanager
+    def together(self):
+        """Where all ranks meet an error, rank 0 tells it; a rank that is alone with one ends the others, who wait for it."""
+        try:
+            yield
+        except Exception as err:
+            arrived, end = self._errors.Ibarrier(), time.monotonic() + self._PATIENCE
+            while not (done := arrived.Test()) and time.monotonic() < end:
+                time.sleep(0.01)
+            if not done:
+                print(f"Error: {err}" + (f" (rank {self.rank})" if not self.chief else ""), file=sys.stderr, flush=True)
+                self._comm.Abort(1)
+            if str(err) != self._errors.bcast(str(err)):
+                raise
+            if not self.chief:
+                raise SystemExit(1) from None
+            raise
+
+
+class HorovodWorld(_Several):
     """Several processes, by Horovod (over MPI or Gloo, whichever launched them)."""
 
     def __init__(self, hvd):
@@ -83,25 +181,11 @@ class HorovodWorld(Solo):
     def broadcast(self, value):
         return self.gather(value if self.chief else None)[0]
 
-    def average(self, tensors):
-        """Means over ranks; all tensors of a type travel in one message, whose name is the same on all ranks."""
-        from dptf.ops import tf
-
-        out = list(tensors)
-        for dtype in sorted({t.dtype.base_dtype for t in tensors}, key=lambda d: d.name):
-            places = [i for i, t in enumerate(tensors) if t.dtype.base_dtype == dtype]
-            flat = tf.concat([tf.reshape(tensors[i], [-1]) for i in places], 0)
-            flat = self._hvd.allreduce(flat, op=self._hvd.Average, name=f"dptf_mean_{dtype.name}")
-            parts = tf.split(flat, [int(np.prod(tensors[i].shape.as_list())) for i in places])
-            for i, part in zip(places, parts):
-                out[i] = tf.reshape(part, tensors[i].shape)
-        return out
+    def _means(self, flat):
+        return [self._hvd.allreduce(f, op=self._hvd.Average, name=f"dptf_mean_{f.dtype.name}") for f in flat]
 
     def gpu(self):
-        from dptf.ops import tf
-
-        with held_back_stderr():  # the CUDA library complains on machines without a card
-            count = len(tf.config.list_physical_devices("GPU"))
+        count = _cards()
         seen = self.gather((socket.gethostname(), count, os.environ.get("CUDA_VISIBLE_DEVICES", "")))
         if not count:
             return None
@@ -115,15 +199,13 @@ class HorovodWorld(Solo):
             )  # fmt: skip
         return self.local_rank
 
-    def check_equal(self, arrays, what):
-        sums = self.gather(checksum(arrays))
-        odd = [r for r, s in enumerate(sums) if s != sums[0]]
-        if odd:
-            raise UserError(
-                f"rank {odd[0]} holds other numbers than rank 0 ({what})", None,
-                "this must not happen: the ranks may run different versions of dptf or of the data",
-            )  # fmt: skip
-        log.info("%s: %d ranks hold the same numbers (checksum %s)", what, self.size, sums[0][:12])
+
+def _cards():
+    """GPUs that this process sees."""
+    from dptf.ops import tf
+
+    with held_back_stderr():  # the CUDA library complains on machines without a card
+        return len(tf.config.list_physical_devices("GPU"))
 
 
 def checksum(arrays):
@@ -148,6 +230,29 @@ def start():
     if size == 1:
         return Solo()
     cores = bind()
+    world = _mpi(size) or _horovod(size)
+    if cores:
+        log.info("rank %d runs on core %s", world.rank, ", ".join(map(str, cores)))
+    return world
+
+
+def _mpi(size):
+    """The world of processes that an MPI launcher started, None where Horovod has to do it: GPUs, Gloo, no mpi4py, on demand."""
+    if os.environ.get("DPTF_COLLECTIVES", "").lower() == "horovod" or not started_by_mpi():
+        return None
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        return None
+    comm = MPI.COMM_WORLD
+    if comm.Get_size() != size or MPI.Query_thread() < MPI.THREAD_SERIALIZED or comm.allreduce(_cards()):
+        return None
+    log.info("parallel run: %d ranks, over MPI", size)
+    return MpiWorld(MPI)
+
+
+def _horovod(size):
+    """The world of processes that Horovod connects."""
     try:
         importlib.import_module("dptf.ops")  # sets TensorFlow to graph mode first
         import horovod.tensorflow as hvd
@@ -156,7 +261,8 @@ def start():
     except Exception as err:
         _refuse(
             f"started as {size} processes, but Horovod does not work here ({str(err).splitlines()[0]})",
-            "install it: python -m dptf.parallel.install; or run dp train as one process, it uses all cores",
+            "install mpi4py (with mpirun on processors) or Horovod (python -m dptf.parallel.install); "
+            "or run dp train as one process, it uses all cores",
         )
     if hvd.size() != size:
         _refuse(
@@ -164,7 +270,5 @@ def start():
             "use the launcher of the MPI that Horovod was built with, or horovodrun --gloo",
         )
     world = HorovodWorld(hvd)
-    log.info("parallel run: %d ranks, over %s", size, "MPI" if hvd.mpi_enabled() else "Gloo")
-    if cores:
-        log.info("rank %d runs on core %s", world.rank, ", ".join(map(str, cores)))
+    log.info("parallel run: %d ranks, over Horovod and %s", size, "MPI" if hvd.mpi_enabled() else "Gloo")
     return world

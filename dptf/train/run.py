@@ -73,6 +73,16 @@ class _Origin:
         self.frozen, self.finetune, self.branch, self.use_script = frozen, finetune, branch, use_script
         self.pretrained, self.plans, self.checkpoint = None, {}, None
 
+    def look(self):
+        """Miss a file before anything is done or written."""
+        for path, kind, fix in (
+            (self.prefix, "checkpoint", "check the path; a checkpoint PREFIX is the files PREFIX.index and PREFIX.data-*"),
+            (self.frozen, "model file", "check the path, or freeze a model with 'dp freeze'"),
+            (self.finetune, "model file or checkpoint", "check the path"),
+        ):  # fmt: skip
+            if path and not any(os.path.exists(str(path) + end) for end in ("", ".index", ".pb")):
+                raise UserError(f"no such {kind}", str(path), fix)
+
     def rewrite(self, data):
         """Input with the model section that the origin prescribes."""
         from dptf.train.start import Pretrained, adopt
@@ -107,6 +117,12 @@ def _run(input_file, origin, output, skip_neighbor_stat):
 
     source = read_input(input_file)
     world = start()
+    with world.together():
+        _run_together(source, origin, output, skip_neighbor_stat, world)
+
+
+def _run_together(source, origin, output, skip_neighbor_stat, world):
+    origin.look()
     loader = _TensorFlowLoader()
     if origin.finetune or origin.use_script:
         loader.start()

@@ -230,6 +230,6 @@ def transplant(trainer, branch, pretrained, chosen):
             f"lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""), pretrained.path
         )
     log.info(
-        "%sfrom %s%s%s", f"{branch.name}: " if branch.name else "", pretrained.path,
+        "%sfine-tuned from %s%s%s", f"{branch.name}: " if branch.name else "", pretrained.path,
         f", branch {chosen.head}" if chosen.head else "", ", with a new fitting net" if chosen.random else "",
     )  # fmt: skip

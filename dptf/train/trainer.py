@@ -81,6 +81,8 @@ class Trainer:
             self._set_step = tf.assign(global_step, self._step_value)
             factor = scaled_rate(self.config.get("learning_rate"), self.world.size)
             self.trainable = variables = tf.trainable_variables()
+            if factor != 1:
+                log.info("learning rate times %g on %d ranks (learning_rate/scale_by_worker)", factor, self.world.size)
             optimizer = make_optimizer(self.config, lr * factor, variables)
             updates = [optimizer.minimize(b, variables, global_step, self.world, flag) for b in self.branches]
             self._average = None

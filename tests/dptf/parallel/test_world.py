@@ -23,6 +23,7 @@ def no_launcher(monkeypatch):
         "PMI_SIZE",
     ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DPTF_COLLECTIVES", "horovod")
 
 
 def test_one_process_is_a_world():
@@ -73,6 +74,42 @@ def test_a_backend_that_sees_another_world_stops(monkeypatch):
     fake_horovod(monkeypatch, size=1)
     with pytest.raises(UserError, match="started 2 processes, but Horovod sees 1"):
         world.start()
+
+
+class Comm:
+    """A communicator of two ranks, of which the other one comes to the barrier, or does not."""
+
+    def __init__(self, rank, comes, text):
+        self.rank, self.comes, self.text, self.aborted = rank, comes, text, False
+
+    def Ibarrier(self):
+        return types.SimpleNamespace(Test=lambda: self.comes)
+
+    def bcast(self, text):
+        return self.text
+
+    def Abort(self, code):
+        self.aborted = True
+
+
+@pytest.mark.parametrize(
+    "rank, comes, text, ends, aborted",
+    [
+        (0, True, "same", UserError, False),
+        (1, True, "same", SystemExit, False),  # rank 0 tells it
+        (1, True, "another", UserError, False),
+        (1, False, "", UserError, True),  # the other rank waits for a message that will not come
+    ],
+)
+def test_an_error_ends_all_ranks_and_is_told_once(rank, comes, text, ends, aborted, monkeypatch, capsys):
+    several = object.__new__(world.MpiWorld)
+    several.rank, several.chief = rank, rank == 0
+    several._comm = several._errors = Comm(rank, comes, text)
+    monkeypatch.setattr(world.MpiWorld, "_PATIENCE", 0.0)
+    with pytest.raises(ends), several.together():
+        raise UserError("same")
+    assert several._comm.aborted == aborted
+    assert capsys.readouterr().err == ("Error: same (rank 1)\n" if aborted else "")
 
 
 def test_checksum_sees_every_bit():
