@@ -1,6 +1,10 @@
 // Tabulated pair energies.
 #include "dptf/pair_table.h"
 
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
 #include "op_utils.h"
 
 namespace dptf {
@@ -39,11 +43,26 @@ REGISTER_OP("DptfPairTable")
     .Output("slope: T")
     .SetShapeFn(matrices);
 
-/// SLOPES: DptfPairTable, otherwise PairTab.
+/// Types of consecutive places: counts[t] of type t; -1 after the last.
+std::vector<int> in_blocks(const std::vector<int>& counts, int64_t places) {
+  std::vector<int> types;
+  for (size_t t = 0; t < counts.size(); ++t) types.insert(types.end(), std::max(counts[t], 0), static_cast<int>(t));
+  types.resize(places, -1);
+  return types;
+}
+
+/// SLOPES: DptfPairTable, otherwise PairTab. That one takes the types of atoms from natoms and those of neighbors
+/// from the blocks of slots, as old graphs rely on: with one block for all types, every neighbor counts as the
+/// first type.
 template <typename T, bool SLOPES>
 class PairTableOp : public OpKernel {
  public:
-  using OpKernel::OpKernel;
+  explicit PairTableOp(OpKernelConstruction* context) : OpKernel(context) {
+    if constexpr (!SLOPES) {
+      OP_REQUIRES_OK(context, context->GetAttr("sel_a", &sel_a_));
+      OP_REQUIRES_OK(context, context->GetAttr("sel_r", &sel_r_));
+    }
+  }
   void Compute(OpKernelContext* context) override {
     const Tensor &info = context->input(0), &data = context->input(1), &type = context->input(2),
                  &rij = context->input(3), &nlist = context->input(4), &natoms = context->input(5);
@@ -76,6 +95,17 @@ class PairTableOp : public OpKernel {
       OP_REQUIRES(context, p.nlist[k] < p.nall,
                   invalid_argument("nlist names atom ", p.nlist[k], " of ", p.nall));
     p.rij = rij.flat<T>().data();
+    std::vector<int> center, slot;
+    if constexpr (!SLOPES) {
+      const int* counts = natoms.flat<int>().data();
+      center = in_blocks({counts + 2, counts + natoms.NumElements()}, p.nloc);
+      slot = in_blocks(sel_a_, std::accumulate(sel_a_.begin(), sel_a_.end(), 0));
+      const auto radial = in_blocks(sel_r_, std::accumulate(sel_r_.begin(), sel_r_.end(), 0));
+      slot.insert(slot.end(), radial.begin(), radial.end());
+      slot.resize(p.nnei, -1);
+      p.center_type = center.data();
+      p.slot_type = slot.data();
+    }
     const auto parallel = intra_op_parallel(context);
     Tensor *energy, *second, *virial;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({p.nf, p.nloc}), &energy));
@@ -94,6 +124,9 @@ class PairTableOp : public OpKernel {
                 invalid_argument("two atoms are ", below, " Å apart, the pair table begins at ", table.rmin,
                                  " Å; extend the table"));
   }
+
+ private:
+  std::vector<int> sel_a_, sel_r_;
 };
 
 #define DPTF_KERNELS(T)                                                                                      \

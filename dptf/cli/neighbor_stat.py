@@ -23,6 +23,8 @@ def add_parser(subparsers):
 
 
 def run(args):
+    import numpy as np
+
     from dptf.data.neighbor_stat import neighbor_stat
     from dptf.data.sources import expand_systems
     from dptf.errors import UserError
@@ -31,7 +33,7 @@ def run(args):
         raise UserError(f"--rcut is {args.rcut}; it must be positive (Å)")
     paths = expand_systems(args.system, where="--system")
     distance, counts = neighbor_stat(paths, args.rcut, args.type_map, one_type=args.mixed_type)
-    shown = "[" + " ".join(map(str, counts)) + "]"
+    shown = np.array(counts)
     log.info("Neighbor statistics: training data with minimal neighbor distance: %f", distance)
     log.info("Neighbor statistics: training data with maximum neighbor size: %s (cutoff radius: %f)", shown, args.rcut)
     log.info("min_nbor_dist: %f", distance)

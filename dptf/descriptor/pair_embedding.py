@@ -43,10 +43,16 @@ class PairEmbedding:
         """Suffix of the arrays of the net of the types."""
         return "_two_side_ebd" if self.two_types else "_one_side_ebd"
 
-    def weights(self, params, scope, dtype, seeder, trainable=True):
-        """Layers of the net and, in strip form, of that of the types (otherwise None); or what is stored in their place."""
+    def weights(self, params, scope, dtype, seeder, trainable=True, *, types_first=False):
+        """Layers of the net and, in strip form, of that of the types (otherwise None); or what is stored in their place.
+
+        With `types_first` the net of the types takes the first seeds.
+        """
         common = {"resnet_dt": self.resnet_dt, "trainable": trainable}
         n_in = 1 if self.strip else 1 + self.types_in
+        of_types = None
+        if types_first and self.strip and not params.has(factor_name(scope)):
+            of_types = self._type_layers(params, scope, dtype, seeder, common)
         if StoredClasses.stored(params, scope, ""):
             net = StoredClasses(params, scope, "", dtype)
         elif StoredNet.stored(params, scope, ""):
@@ -58,7 +64,10 @@ class PairEmbedding:
         if params.has(name := factor_name(scope)):
             shape = list(params.values[name].shape)
             return net, params.get(name, shape, np.zeros(shape), dtype, trainable=False)
-        return net, embedding_layers(
+        return net, of_types or self._type_layers(params, scope, dtype, seeder, common)
+
+    def _type_layers(self, params, scope, dtype, seeder, common):
+        return embedding_layers(
             params, scope, self.strip_name, self.neuron, dtype, seeder, n_in=self.types_in, **common
         )
 

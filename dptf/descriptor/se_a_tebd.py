@@ -51,7 +51,8 @@ class SeATebd(SeE2A):
                 key: StoredNet(params, scope + suffix, tail, self.precision) for key, (scope, tail) in names.items()
             }
         scope = f"filter_type_all{suffix}"
-        return self.pairs.weights(params, scope, self.precision, Seeder(self.seed), self.trainable)
+        seeder = Seeder(self.seed)
+        return self.pairs.weights(params, scope, self.precision, seeder, self.trainable, types_first=True)
 
     def can_tabulate(self):
         """The first layer must not add its input, which has the types in it."""

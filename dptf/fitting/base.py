@@ -287,21 +287,24 @@ class Fitting:
         return [scope if name is None else f"share_{name}{tail}" for scope, name in zip(own, names)]
 
 
-def solve_bias(counts, labels, preset=None, rcond=None):
+def solve_bias(counts, labels, preset=None, rcond=None, width=None):
     """Minimum-norm least-squares values per type; `preset` entries that are not None are kept.
 
     Parameters
     ----------
     counts : array, shape (nframes, ntypes)
         Atoms of each type.
-    labels : array, shape (nframes,) or (nframes, width)
+    labels : array, shape (nframes,) or (nframes, n)
+    width : array, shape (ntypes,), optional
+        The norm is that of the values divided by it.
     """
     x, y = counts.copy(), labels.copy()
     fixed = [t for t, e in enumerate(preset or []) if e is not None]
     for t in fixed:
         y -= x[:, t] * preset[t]
         x[:, t] = 0.0
-    bias = np.linalg.lstsq(x, y, rcond=rcond)[0]
+    width = np.ones(x.shape[1]) if width is None else width
+    bias = (np.linalg.lstsq(x * width, y, rcond=rcond)[0].T * width).T
     for t in fixed:
         bias[t] = preset[t]
     return bias

@@ -43,8 +43,12 @@ class EnerFitting(Fitting):
             raise UserError(f"type {both[0]} has a value here and in fitting_net/atom_ener", where, "keep one of them")
         self.preset = [a if e is None else e for a, e in zip(self.atom_ener, energies)]
 
-    def output_statistics(self, batches, stat_file=None, excluded=()):
-        """Least-squares energy per type (eV) from the frames that have an energy; vacuum energies stay fixed."""
+    def output_statistics(self, batches, stat_file=None, excluded=(), doubled=()):
+        """Least-squares energy per type (eV) from the frames that have an energy; vacuum energies stay fixed.
+
+        Types of `doubled` stand for two sorts of atoms, themselves and a virtual one each, between which the least norm divides
+        the energy.
+        """
         if excluded or any(e is not None for e in self.preset):
             stat_file = None  # what is stored there is the plain fit
         bias = stat_file.read("bias_atom_energy") if stat_file else None
@@ -63,7 +67,8 @@ class EnerFitting(Fitting):
         x, y = np.array(counts, float), np.array(energies, float)
         n = x.sum(axis=1)
         x[:, list(excluded)] = 0.0  # atoms without energy share none of it
-        self.bias_atom_e = solve_bias(x, y, self.preset, self.rcond)
+        width = np.where(np.isin(np.arange(self.ntypes), list(doubled)), np.sqrt(2.0), 1.0)
+        self.bias_atom_e = solve_bias(x, y, self.preset, self.rcond, width)
         rmse = np.sqrt(np.mean(((x @ self.bias_atom_e - y) / n) ** 2))
         log.info("RMSE of energy per atom after linear regression is: %s in the unit of energy.", rmse)
         if stat_file:

@@ -90,11 +90,13 @@ class PolarFitting(TensorFitting):
             alpha = tf.matmul(rot_mat, tf.matmul(square, rot_mat), transpose_a=True)
         scale = self.by_type(tf.constant(self.scale, dtype=alpha.dtype), types)
         alpha *= scale[:, None, None]
-        if self.shift_diag:
-            constant = params.get(
-                f"fitting_attr{suffix}/t_constant_matrix", [self.ntypes], self.constant.astype(GLOBAL_NP_FLOAT),
-                global_dtype(), trainable=False,
-            )  # fmt: skip
+        constant = (
+            f"fitting_attr{suffix}/t_constant_matrix", [self.ntypes], self.constant.astype(GLOBAL_NP_FLOAT), global_dtype()
+        )  # fmt: skip
+        if not self.shift_diag:
+            params.keep(*constant)
+        else:
+            constant = params.get(*constant, trainable=False)
             c = self.by_type(constant, types)
             c = c * scale if self.scaled_shift else c
             alpha += c[:, None, None] * tf.eye(3, dtype=alpha.dtype)

@@ -6,26 +6,34 @@ from elsewhere, so only ops that compute numbers from numbers are let through; e
 
 from dptf.errors import UserError
 
-#: Ops of TensorFlow that only compute. Attention, every activation and the bookkeeping of gradients are covered.
+#: Ops of TensorFlow that only compute. Attention, every activation, assertions, loops and the bookkeeping of gradients are
+#: covered; the bodies of functions are looked through as well.
 TENSORFLOW_OPS = frozenset(
     """
-    Abs Add AddN AddV2 All Any ArgMax ArgMin BatchMatMul BatchMatMulV2 BatchMatMulV3 BiasAdd BiasAddGrad
-    BiasAddV1 BroadcastArgs BroadcastGradientArgs BroadcastTo Cast Ceil ClipByValue Concat ConcatOffset ConcatV2 Const
-    Cos Cross Cumprod Cumsum DepthToSpace Diag DiagPart Div DivNoNan DynamicPartition DynamicStitch Einsum Elu EluGrad
-    Equal Erf Erfc EuclideanNorm Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV3
-    Gather GatherNd GatherV2 Greater GreaterEqual Identity IdentityN InvGrad InvertPermutation IsFinite IsInf
-    IsNan L2Loss LeakyRelu LeakyReluGrad Less LessEqual LinSpace ListDiff Log Log1p LogSoftmax LogicalAnd LogicalNot
-    LogicalOr MatMul MatrixBandPart MatrixDeterminant MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3
-    MatrixDiagV2 MatrixDiagV3 MatrixInverse MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3 Max Maximum Mean Merge Min
-    Minimum Mod Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 ParallelConcat
-    ParallelDynamicStitch Placeholder PlaceholderV2 PlaceholderWithDefault Pow PreventGradient Prod Range Rank RealDiv
-    Reciprocal ReciprocalGrad RefIdentity Relu Relu6 Relu6Grad ReluGrad Reshape ReverseV2 Rint Roll Round Rsqrt
-    RsqrtGrad ScatterNd SegmentMax SegmentMean SegmentMin SegmentProd SegmentSum Select SelectV2 Selu SeluGrad Shape
-    ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax Softplus SoftplusGrad Softsign SoftsignGrad
-    SparseToDense Split SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze StopGradient StridedSlice
-    StridedSliceGrad Sub Sum Switch Tan Tanh TanhGrad TensorScatterAdd TensorScatterUpdate Tile TopK TopKV2 Transpose
-    TruncateDiv TruncateMod Unique UniqueV2 UniqueWithCounts Unpack UnsortedSegmentMax UnsortedSegmentMin
-    UnsortedSegmentSum Where Xdivy Xlogy ZerosLike
+    Abs Acos Acosh Add AddN AddV2 All Any ApproximateEqual ArgMax ArgMin Asin Asinh Assert Atan Atan2 Atanh
+    BatchMatMul BatchMatMulV2 BatchMatMulV3 BiasAdd BiasAddGrad BiasAddV1 Bincount Bitcast BitwiseAnd BitwiseOr
+    BitwiseXor BroadcastArgs BroadcastGradientArgs BroadcastTo Cast Ceil CheckNumerics ClipByValue Complex Concat
+    ConcatOffset ConcatV2 Conj Const ControlTrigger Cos Cosh Cross Cumprod Cumsum DenseBincount DepthToSpace Diag
+    DiagPart Digamma Div DivNoNan DynamicPartition DynamicStitch Einsum Elu EluGrad EnsureShape Enter Equal Erf Erfc
+    Erfinv EuclideanNorm Exit Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV3
+    Gather GatherNd GatherV2 Greater GreaterEqual Identity IdentityN If Imag Inv InvGrad InvertPermutation IsFinite
+    IsInf IsNan L2Loss LeakyRelu LeakyReluGrad LeftShift Less LessEqual Lgamma LinSpace ListDiff Log Log1p
+    LogSoftmax LogicalAnd LogicalNot LogicalOr LoopCond LowerBound MatMul MatrixBandPart MatrixDeterminant
+    MatrixDiag MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3 MatrixInverse
+    MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3 Max Maximum Mean Merge Min Minimum Mod Mul MulNoNan Neg
+    NextIteration NoOp NotEqual OneHot OnesLike Pack Pad PadV2 ParallelConcat ParallelDynamicStitch PartitionedCall
+    Placeholder PlaceholderV2 PlaceholderWithDefault Pow PreventGradient Prod Range Rank Real RealDiv Reciprocal
+    ReciprocalGrad RefIdentity Relu Relu6 Relu6Grad ReluGrad Reshape ReverseV2 RightShift Rint Roll Round Rsqrt
+    RsqrtGrad ScatterNd ScatterNdNonAliasingAdd SegmentMax SegmentMean SegmentMin SegmentProd SegmentSum
+    SegmentSumV2 Select SelectV2 Selu SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax
+    Softplus SoftplusGrad Softsign SoftsignGrad SparseToDense Split SplitV Sqrt SqrtGrad Square SquaredDifference
+    Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StopGradient StridedSlice StridedSliceGrad Sub Sum
+    Switch Tan Tanh TanhGrad TensorArrayCloseV3 TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3
+    TensorArraySizeV3 TensorArrayV3 TensorArrayWriteV3 TensorListFromTensor TensorListGetItem TensorListLength
+    TensorListReserve TensorListSetItem TensorListStack TensorScatterAdd TensorScatterMax TensorScatterMin
+    TensorScatterSub TensorScatterUpdate Tile TopK TopKV2 Transpose TruncateDiv TruncateMod Unique UniqueV2
+    UniqueWithCounts Unpack UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentSum UpperBound Where While Xdivy
+    Xlog1py Xlogy ZerosLike
     """.split()
 )
 

@@ -28,7 +28,8 @@ class TensorLoss(Loss):
         """The tensors that have a prefactor, all optional."""
         f, out = self.fitting, []
         chosen = None if len(f.sel_type) == f.ntypes else tuple(f.sel_type)
-        if self.pref_atomic:
+        # The shift of the diagonal of polarizabilities comes from atoms where they are labelled, whatever the prefactor.
+        if self.pref_atomic or getattr(f, "shift_diag", False):
             out.append(DataRequirement(f"atomic_{f.label}", f.output_dim, atomic=True, type_sel=chosen))
         if self.pref:
             out.append(DataRequirement(f.label, f.output_dim))

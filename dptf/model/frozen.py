@@ -15,6 +15,8 @@ _OUTPUTS = ("energy", "force", "virial", "atom_energy", "atom_virial")
 class FrozenModel(EnergyModel):
     """An energy model read from a file: a frozen graph, or a file that can be converted to one."""
 
+    has_statistics = False
+
     def __init__(self, section, *, min_nbor_dist=None):
         self.section, self.min_nbor_dist = section, min_nbor_dist
         path = section["model_file"]

@@ -18,6 +18,8 @@ class LinearModel(EnergyModel):
     weights : list of float
     """
 
+    draws_by_part = True
+
     def __init__(self, section, *, min_nbor_dist=None):
         from dptf.model import build_model
 
@@ -49,9 +51,19 @@ class LinearModel(EnergyModel):
         found = {req.key: req for m in self.models for req in m.data_requirements()}
         return list(found.values())
 
-    def statistics(self, batches, stat_file=None):
-        """Statistics of every member; each fits its bias to the whole energy."""
+    def statistics(self, batches, stat_file=None, draw=None):
+        """Statistics of every member; each fits its bias to the whole energy.
+
+        Parameters
+        ----------
+        draw : callable, optional
+            Gives further batches: every member then has its own, as in the public package.
+        """
+        trained = 0
         for k, model in enumerate(self.models):
+            if draw and trained:
+                batches = draw()
+            trained += model.has_statistics
             model.statistics(batches, stat_file.below(f"model{k}") if stat_file else None)
 
     def lower_precision(self, dtype):

@@ -15,6 +15,8 @@ from dptf.ops import op_module, tf
 class PairTabModel(EnergyModel):
     """Pair energies from a table, counted to the true type of every neighbor; parameters as the base has them."""
 
+    has_statistics = False
+
     def __init__(self, section, *, min_nbor_dist=None):
         self.section, self.min_nbor_dist = section, min_nbor_dist
         self.type_map = list(section.get("type_map") or [])

@@ -6,6 +6,8 @@ with ``virtual_len`` and ``spin_norm`` only spin types have virtual types and en
 types have virtual ones, whose atoms have no energy.
 """
 
+import numpy as np
+
 from dptf.descriptor.base import SmoothDescriptor
 from dptf.descriptor.dpa3 import DPA3
 from dptf.descriptor.mixed_base import MixedDescriptor
@@ -102,7 +104,7 @@ class SpinModel(EnergyModel):
             real = [[b | {"type": b["type"][:, b["type"][0] < count]} for b in system] for system in batches]
             self.descriptor.statistics(batches, stat_file)
             self.fitting.statistics(real, stat_file, self.section.get("data_stat_protect", 0.01))
-            self.fitting.output_statistics(real, stat_file, self.atom_excluded)
+            self.fitting.output_statistics(real, stat_file, self.atom_excluded, np.flatnonzero(self.atoms.use))
             return
         super().statistics(batches, stat_file)
 

@@ -29,6 +29,10 @@ class StandardModel:
 
     #: Whether the embedding nets are tables (see dptf.nn.table).
     compressed = False
+    #: Whether something is fitted to the data before training.
+    has_statistics = True
+    #: Whether every part of the model takes batches of its own for that.
+    draws_by_part = False
     #: Set by composed models whose members share a type embedding: its table, before `build`.
     given_type_table = None
 

@@ -1,6 +1,10 @@
 """Models of dipoles and polarizabilities: tensors of selected atoms, their sum, and the derivatives of each of its components."""
 
+import numpy as np
+
+from dptf.env import GLOBAL_NP_FLOAT
 from dptf.model.standard import StandardModel
+from dptf.nn.parameters import global_dtype
 from dptf.ops import tf
 
 
@@ -46,7 +50,10 @@ class TensorModel(StandardModel):
 
     def _shift(self, atomic, types, params, suffix):
         """Imported polarizabilities with shifted diagonal: the mean diagonal of the output bias, times the scale, is added."""
-        if not params.has(f"model_attr{suffix}/model_attr{suffix}/t_out_bias"):
+        if not params.has(scope := f"model_attr{suffix}/model_attr{suffix}/t_out_bias"):
+            shape = [1, self.ntypes, self.fitting.output_dim]
+            for name, value in ((scope, 0.0), (scope.replace("_bias", "_std"), 1.0)):
+                params.keep(name, shape, np.full(shape, value, GLOBAL_NP_FLOAT), global_dtype())
             return atomic
         bias, _ = self._out_stat(params, suffix, self.fitting.output_dim)
         if self.model_type != "polar" or not self.fitting.shift_diag:

@@ -43,10 +43,12 @@ def embedding_layers(
             b = params.get(
                 f"{scope}/bias_{k}{suffix}", [n_out], normal(1.0, seed=seeder.layer(3 * k + 1)), dtype, trainable
             )
-        if resnet_dt and n_out in (n_in, 2 * n_in):
-            idt = params.get(
-                f"{scope}/idt_{k}{suffix}", [1, n_out], normal(0.001, 1.0, seeder.layer(3 * k + 2)), dtype, trainable
-            )
+        if resnet_dt:
+            step = f"{scope}/idt_{k}{suffix}", [1, n_out], normal(0.001, 1.0, seeder.layer(3 * k + 2)), dtype
+            if n_out in (n_in, 2 * n_in):
+                idt = params.get(*step, trainable)
+            else:
+                params.keep(*step)
         layers.append((w, b, idt))
         n_in = n_out
     seeder.advance(3 * (len(widths) + 1))

@@ -89,6 +89,11 @@ class Parameters:
         self._made[name] = out
         return out
 
+    def keep(self, name, shape, initializer, dtype):
+        """A variable that no output reads: the public package looks for it in a checkpoint."""
+        if not self.constant:
+            self.get(name, shape, initializer, dtype, trainable=False)
+
 
 def normal(stddev, mean=0.0, seed=None):
     """Normal initializer (the graph-mode stateful generator, so equal op seeds give equal weights)."""

@@ -39,8 +39,10 @@ class Lcurve:
         for m, tail, val in columns:
             head += f"   {m + '_val' + tail:>11s} {m + '_trn' + tail:>11s}" if val else f"   {m + '_trn' + tail:>11s}"
         self._write(head + f"   {'lr':8s}\n")
-        self._write("# If there is no available reference data, rmse_*_{val,trn} will print nan\n")
-        self._units = [u for names, u in _UNITS if not append and any(m in names for m, *_ in columns)]
+        # Behind the known sentence: readers take the names from the first line and rows from the third.
+        units = [u for names, u in _UNITS if any(m in names for m, *_ in columns)]
+        units = f"; units: {', '.join(units)}; rmse alone is the root of the loss" if units else ""
+        self._write(f"# If there is no available reference data, rmse_*_{{val,trn}} will print nan{units}\n")
 
     def _write(self, text):
         try:
@@ -55,10 +57,6 @@ class Lcurve:
         for m, tail, val in self._columns:
             line += f"   {valid[m + tail]:11.2e} {train[m + tail]:11.2e}" if val else f"   {train[m + tail]:11.2e}"
         self._write(line + f"   {lr:8.1e}\n")
-        if self._units:
-            # Not in the head: readers take the names from its first line and the first row from the third.
-            self._write(f"# units: {', '.join(self._units)}; rmse alone is the root of the loss\n")
-            self._units = []
 
     def close(self):
         self._file.close()

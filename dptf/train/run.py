@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -397,7 +398,11 @@ def _statistics(branches, parts, sharing, world):
     from dptf.train.stat_file import StatFile
 
     log.info("data stating... (this step may take long time)")
-    drawn = {b.name: b.training.stat_batches(b.model.section.get("data_stat_nbatch", 10), world) for b in branches}
+
+    def draw(branch):
+        return branch.training.stat_batches(branch.model.section.get("data_stat_nbatch", 10), world)
+
+    drawn = {b.name: draw(b) for b in branches}
     for branch in branches:
         model, name = branch.model, parts[branch.name]["training"].get("stat_file")
         stat = StatFile(name, model.type_map, world) if name else None
@@ -413,7 +418,8 @@ def _statistics(branches, parts, sharing, world):
             model.fitting.output_statistics(drawn[branch.name], stat, model.atom_excluded)
             continue
         if all(len(g) == 1 for g in groups):
-            model.statistics(drawn[branch.name], stat)
+            further = {"draw": partial(draw, branch)} if model.draws_by_part else {}
+            model.statistics(drawn[branch.name], stat, **further)
             continue
         both = [[system for t in g for system in drawn[t]] for g in groups]
         model.descriptor.statistics(both[0], stat)

@@ -27,11 +27,11 @@ template <typename T, typename Body>
 void for_pairs(const PairTable& table, const PairTableInput<T>& p, int64_t row, double* below,
                const Body& body) {
   const int* type = p.type + row / p.nloc * p.nall;
-  const int64_t ti = type[row % p.nloc];
+  const int64_t ti = p.center_type ? p.center_type[row % p.nloc] : type[row % p.nloc];
   for (int k = 0; k < p.nnei; ++k) {
     const int64_t j = p.nlist[row * p.nnei + k];
     if (j < 0) continue;
-    const int64_t tj = type[j];
+    const int64_t tj = p.slot_type ? p.slot_type[k] : type[j];
     if (ti < 0 || tj < 0 || ti >= table.ntypes || tj >= table.ntypes) continue;
     const T* d = p.rij + (row * p.nnei + k) * 3;
     const double x = d[0], y = d[1], z = d[2], r = std::sqrt(x * x + y * y + z * z);

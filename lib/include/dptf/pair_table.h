@@ -16,11 +16,12 @@ struct PairTable {
 };
 
 /// Slots: type [nf, nall], rij [nf, nloc, nnei, 3], nlist [nf, nloc, nnei] (-1: empty), scale [nf, nloc].
+/// Where center_type [nloc] and slot_type [nnei] are given, they stand for the types of atoms and neighbors.
 template <typename T>
 struct PairTableInput {
   int64_t nf = 0, nloc = 0, nall = 0;
   int nnei = 0;
-  const int *type = nullptr, *nlist = nullptr;
+  const int *type = nullptr, *nlist = nullptr, *center_type = nullptr, *slot_type = nullptr;
   const T *rij = nullptr, *scale = nullptr;
 };
 
