@@ -97,7 +97,7 @@ def _mpi():
             "pip install --force-reinstall mpi4py mpich",
         )
     launcher, own = shutil.which("mpirun"), Path(sysconfig.get_path("scripts")) / "mpirun"
-    text = f"mpi4py {_version('mpi4py')} on {run.stdout.strip()}; mpirun is {launcher or 'missing'}"
+    text = f"mpi4py {_version('mpi4py')} on {' '.join(run.stdout.replace('Version:', '').split())}; mpirun is {launcher or 'missing'}"
     if launcher is None:
         return NOTE, text, "pip install mpich, and put the environment's bin folder into PATH"
     if own.exists() and Path(launcher) != own:

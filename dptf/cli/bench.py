@@ -19,8 +19,9 @@ def run(args):
     from dptf.cli.model_files import model_file
 
     rows = []
-    print(f"{'atoms':>8s} {'us/atom/step':>13s} {'steps/s':>9s} {'memory [MB]':>12s} {'per atom [kB]':>14s}")
     for row in bench(model_file(args.MODEL), args.natoms, args.seconds):
+        if not rows:
+            print(f"{'atoms':>8s} {'us/atom/step':>13s} {'steps/s':>9s} {'memory [MB]':>12s} {'per atom [kB]':>14s}")
         rows.append(row)
         print(f"{row['atoms']:8d} {row['us_per_atom']:13.2f} {row['steps_per_s']:9.2f} {row['memory_mb']:12.0f} "
               f"{row['kb_per_atom']:14.1f}", flush=True)  # fmt: skip
