@@ -171,7 +171,7 @@ def _axis_product_grad_grad(op, z):
 
 def _fitting_attrs(op):
     lists = {k: list(op.get_attr(k)) for k in ("net_of", "residual", "timestep")}
-    return {**lists, "activation": op.get_attr("activation"), "gradient": op.get_attr("gradient")}
+    return {**lists, **{k: op.get_attr(k) for k in ("activation", "gradient", "linear_top")}}
 
 
 @tf.RegisterGradient("DptfFittingNet")
@@ -183,7 +183,15 @@ def _fitting_net_grad(op, dy, ddydx, *_):
     if first:
         ddydx = tf.zeros([0], x.dtype)
     dx, *dw = op_module.dptf_fitting_net_grad(dy, ddydx, pre, adjoint, x, counts, weights, **_fitting_attrs(op))
-    return [dy * dydx if first and op.get_attr("gradient") else dx, None, *(dw[0] if isinstance(dw[0], list) else dw)]
+    if first and op.get_attr("gradient"):
+        dx = op_module.dptf_scale_rows(dydx, dy)
+    return [dx, None, *(dw[0] if isinstance(dw[0], list) else dw)]
+
+
+@tf.RegisterGradient("DptfScaleRows")
+def _scale_rows_grad(op, dz):
+    x, factor = op.inputs
+    return [op_module.dptf_scale_rows(dz, factor), tf.reshape(tf.reduce_sum(dz * x, -1), tf.shape(factor))]
 
 
 @tf.RegisterGradient("DptfFittingNetGrad")

@@ -1,6 +1,8 @@
 // Fitting nets in training: values and derivatives of all types in one op; see dptf/fitting_net.h.
 #include "dptf/fitting_net.h"
 
+#include <algorithm>
+
 #include "op_utils.h"
 
 namespace dptf {
@@ -8,7 +10,8 @@ namespace {
 
 // x [frames, atoms, n_in]: atoms sorted by type, counts = natoms. weights: for every net and layer matrix and
 // bias, and idt where `timestep` says so. net_of[t]: net of type t, -1 for none; without
-// entries one net serves all atoms, in any order.
+// entries one net serves all atoms, in any order. Without linear_top the last layer has an activation as
+// well.
 #define DPTF_FITTING_ATTRS          \
   .Attr("T: {float, double}")       \
       .Attr("N: int")               \
@@ -16,7 +19,8 @@ namespace {
       .Attr("activation: int")      \
       .Attr("residual: list(bool)") \
       .Attr("timestep: list(bool)") \
-      .Attr("gradient: bool")
+      .Attr("gradient: bool")       \
+      .Attr("linear_top: bool = true")
 
 REGISTER_OP("DptfFittingNet")
     .Input("x: T")
@@ -58,6 +62,9 @@ class FittingOp : public OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("residual", &residual_));
     OP_REQUIRES_OK(context, context->GetAttr("timestep", &timestep_));
     OP_REQUIRES_OK(context, context->GetAttr("gradient", &gradient_));
+    OP_REQUIRES_OK(context, context->GetAttr("linear_top", &linear_top_));
+    OP_REQUIRES(context, linear_top_ || !gradient_,
+                invalid_argument("the gradient needs a linear last layer"));
     OP_REQUIRES(context, activation_ >= 0 && activation_ <= 7,
                 invalid_argument("unknown activation ", activation_));
     OP_REQUIRES(context, residual_.size() == timestep_.size(),
@@ -71,7 +78,6 @@ class FittingOp : public OpKernel {
   /// The nets on the rows of x; throws std::invalid_argument when something does not fit.
   FittingNets<T> nets(const Tensor& x, const Tensor& counts, const OpInputList& weights) const {
     if (x.dims() != 3) throw std::invalid_argument("x must be [frames, atoms, n_in]");
-    const size_t depth = residual_.size() + 1;
     std::vector<std::vector<FittingLayer<T>>> nets(n_nets_);
     int at = 0;
     const auto next = [&]() -> const Tensor& {
@@ -79,7 +85,7 @@ class FittingOp : public OpKernel {
       return weights[at++];
     };
     for (auto& net : nets)
-      for (size_t k = 0; k < depth; ++k) {
+      for (size_t k = 0; k < depth(); ++k) {
         FittingLayer<T> w;
         const Tensor &matrix = next(), &bias = next();
         if (matrix.dims() != 2) throw std::invalid_argument("a matrix of weights must have two dimensions");
@@ -88,7 +94,7 @@ class FittingOp : public OpKernel {
         if (bias.NumElements() != w.n_out) throw std::invalid_argument("a bias does not fit its matrix");
         w.w = matrix.flat<T>().data();
         w.b = bias.flat<T>().data();
-        if (k + 1 < depth) {
+        if (k < residual_.size()) {
           w.activation = activation_;
           w.residual = residual_[k];
           if (timestep_[k]) {
@@ -117,14 +123,16 @@ class FittingOp : public OpKernel {
           if (net_of_[t] >= 0) rows[net_of_[t]].push_back(row);
       }
     }
-    return FittingNets<T>(std::move(nets), std::move(rows));
+    return FittingNets<T>(std::move(nets), std::move(rows), linear_top_);
   }
 
   static int threads(OpKernelContext* context) {
     return context->device()->tensorflow_cpu_worker_threads()->num_threads;
   }
 
-  bool gradient_ = false;
+  size_t depth() const { return residual_.size() + linear_top_; }
+
+  bool gradient_ = false, linear_top_ = true;
   std::vector<bool> residual_, timestep_;
 
  private:
@@ -188,11 +196,12 @@ class FittingNetGradOp : public FittingOp<T> {
       OP_REQUIRES_OK(context, context->allocate_output(0, wanted ? x.shape() : TensorShape({0}), &dx));
       if (nets.n_rows() < x.dim_size(0) * x.dim_size(1)) dx->flat<T>().setZero();
       std::vector<std::vector<FittingLayerGrad<T>>> grads;
-      const size_t depth = this->residual_.size() + 1;
+      const size_t depth = this->depth();
       for (int at = 0; at < weights.size();) {
         grads.emplace_back(depth);
         for (size_t k = 0; k < depth; ++k)
-          for (int part = 0; part < (k + 1 < depth && this->timestep_[k] ? 3 : 2); ++part, ++at) {
+          for (int part = 0; part < (k < this->timestep_.size() && this->timestep_[k] ? 3 : 2);
+               ++part, ++at) {
             Tensor* out;
             OP_REQUIRES_OK(context, dweights.allocate(at, weights[at].shape(), &out));
             FittingLayerGrad<T>& g = grads.back()[k];
@@ -209,10 +218,41 @@ class FittingNetGradOp : public FittingOp<T> {
   }
 };
 
-#define DPTF_REGISTER(T)                                                                        \
-  REGISTER_KERNEL_BUILDER(Name("DptfFittingNet").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
-                          FittingNetOp<T>);                                                     \
-  REGISTER_KERNEL_BUILDER(Name("DptfFittingNetGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
+/// z = x with every row times its factor; x itself where all factors are one, as they are for the adjoint of
+/// an energy in a system without virtual atoms.
+REGISTER_OP("DptfScaleRows")
+    .Input("x: T")
+    .Input("factor: T")
+    .Output("z: T")
+    .Attr("T: {float, double}")
+    .SetShapeFn(UnchangedShape);
+
+template <typename T>
+class ScaleRowsOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+  void Compute(OpKernelContext* context) override {
+    const Tensor &x = context->input(0), &factor = context->input(1);
+    const int64_t rows = factor.NumElements(), width = rows ? x.NumElements() / rows : 0;
+    OP_REQUIRES(context, rows * width == x.NumElements(), invalid_argument("one factor per row of x"));
+    const T* f = factor.flat<T>().data();
+    if (std::all_of(f, f + rows, [](T value) { return value == T(1); })) return context->set_output(0, x);
+    Tensor* out;
+    OP_REQUIRES_OK(context, context->allocate_output(0, x.shape(), &out));
+    const T* from = x.flat<T>().data();
+    T* to = out->flat<T>().data();
+    intra_op_parallel(context)(rows, width / 4 + 1, [=](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        for (int64_t c = r * width; c < (r + 1) * width; ++c) to[c] = from[c] * f[r];
+    });
+  }
+};
+
+#define DPTF_REGISTER(T)                                                                                    \
+  REGISTER_KERNEL_BUILDER(Name("DptfFittingNet").Device(DEVICE_CPU).TypeConstraint<T>("T"),                 \
+                          FittingNetOp<T>);                                                                 \
+  REGISTER_KERNEL_BUILDER(Name("DptfScaleRows").Device(DEVICE_CPU).TypeConstraint<T>("T"), ScaleRowsOp<T>); \
+  REGISTER_KERNEL_BUILDER(Name("DptfFittingNetGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"),             \
                           FittingNetGradOp<T>);
 DPTF_REGISTER(float)
 DPTF_REGISTER(double)

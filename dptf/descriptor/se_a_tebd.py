@@ -67,9 +67,9 @@ class SeATebd(SeE2A):
         if tabulated is not None and self._additive(tebd):
             a, self.table_error = embed_contract(
                 env, tf.reshape(self.nlist, [-1, self.nnei]), loc_type, self._pair_nets(tebd, nets), self.activation,
-                sel=self.sel, net_of=self._net_of(self._net_keys()), spacing=tabulated,
+                sel=self.sel, net_of=self._net_of(self._net_keys()), spacing=tabulated, scale=1.0 / self.nnei,
             )  # fmt: skip
-            return self._products(a / self.nnei, fused=True)
+            return self._products(a, fused=True)
         rows = tf.reshape(env, [-1, self.nnei, 4])
         shape = tf.shape(rows)[:2]
         section = tf.constant(np.repeat(np.arange(self.ntypes), self.sel), tf.int32)

@@ -38,14 +38,14 @@ class SeE2A(SmoothDescriptor):
 
     def _features(self, env, loc_type, natoms, nets, tabulated):
         if tabulated is None:
-            a = self._contract_plain(env, loc_type, natoms, nets)
+            a = self._contract_plain(env, loc_type, natoms, nets) / self.nnei
         else:
             keys = list(nets)
             a, self.table_error = embed_contract(
                 env, tf.reshape(self.nlist, [-1, self.nnei]), loc_type, [nets[k] for k in keys], self.activation,
-                sel=self.sel, net_of=self._net_of(keys), spacing=tabulated,
+                sel=self.sel, net_of=self._net_of(keys), spacing=tabulated, scale=1.0 / self.nnei,
             )  # fmt: skip
-        return self._products(a / self.nnei, fused=tabulated is not None)
+        return self._products(a, fused=tabulated is not None)
 
     def _products(self, a, fused=False):
         """D of A (n, 4, M), and the rotation matrices; `fused` (in training) by an op of its own."""

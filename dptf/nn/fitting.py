@@ -8,7 +8,7 @@ from dptf.nn.parameters import lowered, normal
 from dptf.ops import op_module, tf
 
 #: The largest code of an activation that the fused op knows.
-_LARGEST_CODE = 7
+LARGEST_CODE = 7
 
 
 class FittingNet:
@@ -104,14 +104,19 @@ class FittingNet:
     def can_fuse(self):
         """Whether the fused op computes this net: ordinary precision, a plain activation, no doubling residual."""
         doubles = any(adds and w.shape[0] != w.shape[1] for w, _, _, adds in self._layers)
-        known = len(self._layers) > 1 and activation_code(self._activation)[0] <= _LARGEST_CODE
+        known = len(self._layers) > 1 and activation_code(self._activation)[0] <= LARGEST_CODE
         known = known and self._compute is None
         return known and not doubles and self._layers[0][0].dtype.base_dtype in (tf.float32, tf.float64)
 
 
+def plain_wanted():
+    """Whether DPTF_PLAIN asks for plain ops."""
+    return os.environ.get("DPTF_PLAIN", "0") not in ("", "0")
+
+
 def fusion_wanted(params):
-    """Whether a graph is one for training (a frozen one holds public ops), and DPTF_PLAIN does not ask for plain ops."""
-    return not params.constant and os.environ.get("DPTF_PLAIN", "0") in ("", "0")
+    """Whether a graph is one for training (a frozen one holds public ops), and nobody asks for plain ops."""
+    return not params.constant and not plain_wanted()
 
 
 def fused_nets(x, counts, nets, net_of, *, gradient):

@@ -8,7 +8,8 @@ the very polynomial, so energy and force stay consistent.
 
 import numpy as np
 
-from dptf.nn.activation import get_activation
+from dptf.nn.activation import activation_code, get_activation
+from dptf.nn.fitting import LARGEST_CODE, plain_wanted
 from dptf.ops import op_module, tf
 
 #: Names of the activations that are smooth enough to be interpolated.
@@ -58,7 +59,26 @@ def stacked_nets(x, nets, activation):
     return y
 
 
-def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=DEFAULT_SPACING, factor=None):
+def fused_stacked_nets(x, nets, activation):
+    """The same as :func:`stacked_nets`, by the op of the fitting nets where it has the activation."""
+    code = activation_code(activation)[0]
+    if code > LARGEST_CODE or x.dtype not in (tf.float32, tf.float64) or plain_wanted():
+        return stacked_nets(x, nets, activation)
+    n, width = tf.size(x), int(nets[0][-1][0].shape[1])
+    adds = [int(w.shape[1]) in (int(w.shape[0]), 2 * int(w.shape[0])) for w, *_ in nets[0]]
+    timestep = [add and idt is not None for add, (*_, idt) in zip(adds, nets[0])]
+    y, *_ = op_module.dptf_fitting_net(
+        tf.tile(x[None, :, None], [1, len(nets), 1]),
+        tf.concat([tf.zeros([2], tf.int32), tf.fill([len(nets)], n)], 0),
+        [a for net in nets for layer, scaled in zip(net, timestep) for a in (layer if scaled else layer[:2])],
+        net_of=list(range(len(nets))), activation=code, gradient=False, linear_top=False, residual=adds, timestep=timestep,
+    )  # fmt: skip
+    return tf.reshape(y, [len(nets), n, width])
+
+
+def embed_contract(
+    env, nlist, atype, nets, activation, *, sel, net_of, spacing=DEFAULT_SPACING, factor=None, scale=None
+):
     """Contract the environment matrix with tabulated nets: ``A[i] = sum_j R[i, j] (x) G(R[i, j, 0])``.
 
     Parameters
@@ -80,6 +100,8 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
         Mean distance of the nodes in units of ``env[..., 0]``.
     factor : tensor, shape (n_nets, M), optional
         ``nets`` holds one net; net k is that one times ``factor[k]``.
+    scale : float, optional
+        Factor of the result.
 
     Returns
     -------
@@ -91,11 +113,13 @@ def embed_contract(env, nlist, atype, nets, activation, *, sel, net_of, spacing=
     h = tf.cast(NODES * spacing, env.dtype)
     attrs = {"sel": list(sel), "net_of": list(net_of)}
     x0, x = op_module.dptf_embed_grid(tf.stop_gradient(env), nlist, atype, h, **attrs)
-    values = stacked_nets(x, nets, activation)
+    values = fused_stacked_nets(x, nets, activation)
     nodes = tf.reshape(values, [len(nets), -1, NODES, int(nets[0][-1][0].shape[1])])
     error = _table_error(x0, h, nodes, nets, activation)
     if factor is not None:
         nodes *= factor[:, None, None, :]
+    if scale is not None:
+        nodes *= scale  # fewer numbers than the result
     return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), error
 
 

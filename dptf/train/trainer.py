@@ -11,6 +11,7 @@ import threading
 import time
 
 from dptf.errors import UserError
+from dptf.kernels import keep_memory
 from dptf.nn.parameters import Parameters
 from dptf.nn.tabulated import DEFAULT_SPACING
 from dptf.ops import sel_overflow, tf
@@ -236,6 +237,7 @@ class Trainer:
         handlers = {s: signal.signal(s, lambda n, _: interrupted.append(n)) for s in _catchable()}
         # The graph is there to stay: the collector need not walk through its objects again and again.
         gc.freeze()
+        keep_memory()
         prefetch = Prefetcher(self.stream, self._data_state)
         self._report = _Report(self, prefetch, append) if self.world.chief else None
         try:

@@ -1,14 +1,35 @@
 #include <pybind11/pybind11.h>
 
+#include <cstdlib>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "dptf/cpu_isa.h"
 
 namespace py = pybind11;
+
+namespace {
+
+/// Keeps memory that was freed for the next step of a loop that asks for the same amounts again and again:
+/// giving it back means that the system has to clear every page anew. The environment has the last word.
+void keep_memory() {
+#ifdef __GLIBC__
+  if (std::getenv("MALLOC_TRIM_THRESHOLD_") || std::getenv("MALLOC_MMAP_THRESHOLD_")) return;
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that it takes
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
+}
+
+}  // namespace
 
 void register_neighbor_stat(py::module_& m);
 
 PYBIND11_MODULE(_kernels, m) {
   m.doc() = "Framework-free kernels of dptf.";
-  m.def("cpu_isa", [] { return dptf::cpu_isa_name(dptf::cpu_isa()); },
-        "Name of the instruction set that the hot kernels use on this machine.");
+  m.def(
+      "cpu_isa", [] { return dptf::cpu_isa_name(dptf::cpu_isa()); },
+      "Name of the instruction set that the hot kernels use on this machine.");
+  m.def("keep_memory", &keep_memory, "Keep freed memory of this process for the next time (glibc).");
   register_neighbor_stat(m);
 }

@@ -48,17 +48,17 @@ struct FittingNets<T>::Packed {
 
 template <typename T>
 FittingNets<T>::FittingNets(std::vector<std::vector<FittingLayer<T>>> nets,
-                            std::vector<std::vector<int64_t>> rows)
-    : nets_(std::move(nets)) {
+                            std::vector<std::vector<int64_t>> rows, bool linear_top)
+    : nets_(std::move(nets)), linear_top_(linear_top) {
   if (nets_.empty() || nets_.size() != rows.size())
     throw std::invalid_argument("one list of rows per fitting net");
   for (const auto& net : nets_) {
-    if (net.size() < 2 || net.size() != nets_[0].size())
+    if (net.size() < (linear_top ? 2 : 1) || net.size() != nets_[0].size())
       throw std::invalid_argument("fitting nets need a hidden layer and a last layer, all of the same depth");
     for (size_t k = 0; k < net.size(); ++k) {
       const FittingLayer<T>& w = net[k];
       if (w.n_in != (k ? net[k - 1].n_out : nets_[0][0].n_in) || w.n_out != nets_[0][k].n_out ||
-          w.n_out < 1 || (w.residual && w.n_in != w.n_out))
+          w.n_out < 1 || (w.residual && w.n_in != w.n_out && 2 * w.n_in != w.n_out))
         throw std::invalid_argument("fitting layer " + std::to_string(k) + " does not fit the one before it");
     }
   }
@@ -67,7 +67,8 @@ FittingNets<T>::FittingNets(std::vector<std::vector<FittingLayer<T>>> nets,
     order_.insert(order_.end(), list.begin(), list.end());
   }
   first_.push_back(n_rows());
-  for (size_t k = 0; k + 1 < nets_[0].size(); ++k) kept_ += fitting_stride(nets_[0][k].n_out);
+  for (size_t k = 0; k + linear_top < nets_[0].size(); ++k) kept_ += fitting_stride(nets_[0][k].n_out);
+  for (const FittingLayer<T>& w : nets_[0]) work_ += w.n_in * w.n_out;
 }
 
 /// Jobs of equal numbers of rows, the same for every thread, cut where one net ends and the next begins.
@@ -126,22 +127,22 @@ template <typename Body>
 void FittingNets<T>::each_block(const Packed& packed, int threads, const ParallelFor& parallel,
                                 const Body& body) const {
   const std::vector<std::vector<Block>> list = jobs(std::max(threads, 1));
-  parallel(static_cast<int64_t>(list.size()), kMostRows * kept_ * n_in() / 8,
-           [&](int64_t begin, int64_t end) {
-             Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
-             for (int64_t k = begin; k < end; ++k)
-               for (const Block& part : list[k]) {
-                 FittingBlock<T> b;
-                 b.layers = packed.views[part.net].data();
-                 b.n_layers = static_cast<int>(nets_[0].size());
-                 b.first = part.begin;
-                 b.rows = order_.data() + b.first;
-                 b.count = part.count;
-                 b.stride = kept_;
-                 b.scratch = scratch.data();
-                 body(b, part.net);
-               }
-           });
+  parallel(static_cast<int64_t>(list.size()), kMostRows * work_ / 10, [&](int64_t begin, int64_t end) {
+    Scratch<T> scratch(fitting_scratch(kMostRows, kept_, n_in(), n_out()));
+    for (int64_t k = begin; k < end; ++k)
+      for (const Block& part : list[k]) {
+        FittingBlock<T> b;
+        b.layers = packed.views[part.net].data();
+        b.n_layers = static_cast<int>(nets_[0].size());
+        b.linear_top = linear_top_;
+        b.first = part.begin;
+        b.rows = order_.data() + b.first;
+        b.count = part.count;
+        b.stride = kept_;
+        b.scratch = scratch.data();
+        body(b, part.net);
+      }
+  });
 }
 
 template <typename T>
@@ -197,9 +198,9 @@ void FittingNets<T>::gradient(const T* x, const T* pre, const T* adjoint, const 
       for (int net = 0; net < static_cast<int>(nets_.size()); ++net)  // side by side: nets differ in rows
         items.push_back(
             {net, k, std::min(c, nets_[0][k].n_in), std::min(c + kInputsPerItem, nets_[0][k].n_in)});
-  const int64_t flops = n_rows() * n_in() * nets_[0][0].n_out * (second ? 4 : 2);
+  const int64_t cost = n_rows() * work_ / (second ? 10 : 20);
   parallel(
-      static_cast<int64_t>(items.size()), flops / static_cast<int64_t>(items.size()) / 8 + 1,
+      static_cast<int64_t>(items.size()), cost / static_cast<int64_t>(items.size()) + 1,
       [&](int64_t begin, int64_t end) {
         for (int64_t k = begin; k < end; ++k) {
           const Item& item = items[k];

@@ -7,8 +7,12 @@ from dptf.ops import op_module, tf
 
 
 @pytest.mark.parametrize(
-    "shape, axis, dtype", [((5, 4, 13), 3, np.float64), ((3, 4, 16), 16, np.float32), ((0, 4, 8), 2, np.float64)]
-)
+    "shape, axis, dtype",
+    [
+        ((5, 4, 13), 3, np.float64), ((3, 4, 16), 16, np.float32), ((0, 4, 8), 2, np.float64), ((5, 4, 29), 16, np.float64),
+        ((2, 3, 35), 8, np.float64), ((2, 5, 37), 16, np.float32),
+    ],
+)  # fmt: skip
 def test_value_and_both_gradients(shape, axis, dtype):
     rng = np.random.default_rng(0)
     with tf.Graph().as_default(), tf.Session() as sess:

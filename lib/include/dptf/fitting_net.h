@@ -7,8 +7,9 @@
 
 namespace dptf {
 
-/// One layer y = phi(x W + b) idt (+ x) of a fitting net in training, row-major W [n_in, n_out]; idt may be
-/// null. Code of phi as in activation.h.
+/// One layer y = phi(x W + b) idt (+ x) of a net in training, row-major W [n_in, n_out]; idt may be null.
+/// Where a layer with a residual doubles the width, x is added to both halves. Code of phi as in
+/// activation.h.
 template <typename T>
 struct FittingLayer {
   int64_t n_in = 0, n_out = 0;
@@ -28,12 +29,13 @@ struct FittingLayerGrad {
 ///
 /// Rows are processed in blocks that stay in the caches, each with the whole chain of layers; sums over rows
 /// run in a fixed order, whatever the number of threads. The last layer of a net is linear, without idt and
-/// residual, and all nets have the same widths.
+/// residual, unless all layers are alike (embedding nets). All nets have the same widths.
 template <typename T>
 class FittingNets {
  public:
   /// rows[k]: rows of x of net k, in the order in which sums run over them.
-  FittingNets(std::vector<std::vector<FittingLayer<T>>> nets, std::vector<std::vector<int64_t>> rows);
+  FittingNets(std::vector<std::vector<FittingLayer<T>>> nets, std::vector<std::vector<int64_t>> rows,
+              bool linear_top = true);
 
   int64_t n_in() const { return nets_[0][0].n_in; }
   int64_t n_out() const { return nets_[0].back().n_out; }
@@ -46,7 +48,7 @@ class FittingNets {
 
   /// y [all rows of x, n_out] of the rows listed. pre [n_rows, n_kept] := arguments of the activations. With
   /// dydx [all rows of x, n_in] (needs n_out == 1): the derivative of y in x, and adjoint [n_rows, n_kept] :=
-  /// derivative of y in the results of the layers; otherwise both null.
+  /// derivative of y in the results of the layers (only under a linear layer); otherwise both null.
   void value(const T* x, T* y, T* pre, T* dydx, T* adjoint, int threads, const ParallelFor& parallel) const;
 
   /// Pull-back of dy (adjoint of y) and, with `adjoint`, of ddydx (adjoint of dydx, may be null) to dx and to
@@ -68,7 +70,8 @@ class FittingNets {
 
   std::vector<std::vector<FittingLayer<T>>> nets_;
   std::vector<int64_t> order_, first_;  // rows by net; first_[k]: where those of net k begin
-  int64_t kept_ = 0;
+  int64_t kept_ = 0, work_ = 0;         // numbers kept, and multiplications, per row
+  bool linear_top_;
 };
 
 }  // namespace dptf

@@ -27,6 +27,7 @@ template <typename T>
 struct FittingBlock {
   const FittingLayerView<T>* layers = nullptr;
   int n_layers = 0;
+  bool linear_top = true;
   const int64_t* rows = nullptr;
   int64_t count = 0, first = 0, stride = 0;
   const T *x = nullptr, *dy = nullptr, *ddydx = nullptr;

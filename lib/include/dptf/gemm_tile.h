@@ -34,36 +34,49 @@ struct Tile {
 };
 
 template <int R, int V, typename T>
+DPTF_INLINE void add_product(const typename Tile<T>::Product& p, Vec<T> (&acc)[R][V]) {
+  const T *a = p.a, *b = p.b;
+  for (int64_t k = 0; k < p.depth; ++k, a += p.a_depth, b += p.b_depth) {
+    Vec<T> bv[V];
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) bv[v] = load(b + v * kLanes<T>);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> av = splat(a[r * p.a_row]);
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) acc[r][v] += av * bv[v];
+    }
+  }
+}
+
+template <int R, int V, typename T>
 DPTF_INLINE void run_tile(const Tile<T>& p) {
   Vec<T> acc[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 3
     for (int v = 0; v < V; ++v) acc[r][v] = Vec<T>{};
-  const T *a = p.product.a, *b = p.product.b;
-  for (int64_t k = 0; k < p.product.depth; ++k, a += p.product.a_depth, b += p.product.b_depth) {
-    Vec<T> bv[V];
-#pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) bv[v] = load(b + v * kLanes<T>);
+  add_product<R, V, T>(p.product, acc);
+  if (p.columns == V * kLanes<T>) {
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const Vec<T> av = splat(a[r * p.product.a_row]);
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 3
-      for (int v = 0; v < V; ++v) acc[r][v] += av * bv[v];
-    }
+      for (int v = 0; v < V; ++v) {
+        T* to = p.c + r * p.c_row + v * kLanes<T>;
+        store(to, p.add ? acc[r][v] + load(to) : acc[r][v]);
+      }
+    return;
   }
-  const int64_t whole = p.columns / kLanes<T>;
+  // A copy, so that only this case takes the accumulators out of the registers.
+  alignas(64) T part[R][V * kLanes<T>];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) {
-      T* to = p.c + r * p.c_row + v * kLanes<T>;
-      if (v < whole) {
-        store(to, p.add ? acc[r][v] + load(to) : acc[r][v]);
-      } else {
-        for (int64_t k = v * kLanes<T>; k < p.columns; ++k)
-          p.c[r * p.c_row + k] = acc[r][v][k - v * kLanes<T>] + (p.add ? p.c[r * p.c_row + k] : T(0));
-      }
+    for (int v = 0; v < V; ++v) store(&part[r][v * kLanes<T>], acc[r][v]);
+  for (int r = 0; r < R; ++r)
+    for (int64_t k = 0; k < p.columns; ++k) {
+      T* to = p.c + r * p.c_row + k;
+      *to = part[r][k] + (p.add ? *to : T(0));
     }
 }
 

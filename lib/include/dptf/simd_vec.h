@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "dptf/inline.h"
 
@@ -44,6 +45,30 @@ DPTF_INLINE void store(T* p, Vec<T> v) {
 template <typename T>
 DPTF_INLINE Vec<T> splat(T x) {
   return x - Vec<T>{};  // exact for -0 as well, so no addition is left of it
+}
+/// Transposes as many vectors as they have lanes.
+template <typename T>
+DPTF_INLINE void transpose(Vec<T>* v) {
+  constexpr int n = kLanes<T>;
+  typedef typename std::conditional<sizeof(T) == 8, int64_t, int32_t>::type Index;
+  typedef Index Order __attribute__((vector_size(kVectorBytes)));
+#pragma GCC unroll 4
+  for (int half = n / 2; half >= 1; half /= 2) {
+    // Blocks of `half` numbers change places across the diagonal of blocks twice as large.
+    Order low, high;
+#pragma GCC unroll 16
+    for (int k = 0; k < n; ++k) {
+      low[k] = k & half ? n + k - half : k;
+      high[k] = k & half ? n + k : k + half;
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < n; ++k)
+      if (!(k & half)) {
+        const Vec<T> a = v[k], b = v[k + half];
+        v[k] = __builtin_shuffle(a, b, low);
+        v[k + half] = __builtin_shuffle(a, b, high);
+      }
+  }
 }
 template <typename T>
 DPTF_INLINE T sum(Vec<T> v) {

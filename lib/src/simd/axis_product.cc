@@ -43,7 +43,32 @@ DPTF_INLINE void four_gradients(const AxisProduct<T>& p, const T* d, const T* ro
   for (int r = 0; r < group; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) kept[r][v] = Vec<T>{};
-  for (int64_t m = 0; m < p.width; ++m) {
+  int64_t m = 0;
+  const T* rows[group];  // sums of rows beyond the last one are not used
+  for (int r = 0; r < group; ++r) rows[r] = row + (r < n ? r : 0) * p.width;
+  if constexpr (V != 0)
+    for (constexpr int n_lanes = kLanes<T>; m + n_lanes <= p.width; m += n_lanes) {
+      Vec<T> acc[group];
+#pragma GCC unroll 4
+      for (int r = 0; r < group; ++r) acc[r] = Vec<T>{};
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        Vec<T> t[n_lanes];
+#pragma GCC unroll 16
+        for (int i = 0; i < n_lanes; ++i) t[i] = load(d + (m + i) * p.axis + v * n_lanes);
+#pragma GCC unroll 4
+        for (int r = 0; r < group; ++r)
+#pragma GCC unroll 16
+          for (int i = 0; i < n_lanes; ++i) kept[r][v] += splat(rows[r][m + i]) * t[i];
+        transpose<T>(t);  // one vector per column of the axis, over m
+#pragma GCC unroll 16
+        for (int k = 0; k < n_lanes; ++k)
+#pragma GCC unroll 4
+          for (int r = 0; r < group; ++r) acc[r] += splat(side[(v * n_lanes + k) * group + r]) * t[k];
+      }
+      for (int r = 0; r < n; ++r) store(out + r * p.width + m, acc[r]);
+    }
+  for (; m < p.width; ++m) {
     const T* dm = d + m * p.axis;
     T acc[group] = {};
     for (int64_t k = 0; k < p.axis; ++k)
@@ -56,7 +81,7 @@ DPTF_INLINE void four_gradients(const AxisProduct<T>& p, const T* d, const T* ro
     } else {
 #pragma GCC unroll 4
       for (int r = 0; r < group; ++r) {
-        const Vec<T> w = splat(r < n ? row[r * p.width + m] : T(0));
+        const Vec<T> w = splat(rows[r][m]);
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) kept[r][v] += w * load(dm + v * kLanes<T>);
       }

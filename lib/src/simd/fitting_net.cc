@@ -184,6 +184,13 @@ void scatter(const FittingBlock<T>& block, const T* from, int64_t n, T* x) {
   for (int64_t r = 0; r < block.count; ++r) std::copy_n(from + r * n, n, x + block.rows[r] * n);
 }
 
+/// out += in, to both halves of a row twice as long.
+template <typename T>
+DPTF_INLINE void add_residual(const FittingLayer<T>& w, const T* __restrict in, T* __restrict out) {
+  for (int64_t half = 0; half < w.n_out; half += w.n_in)
+    for (int64_t c = 0; c < w.n_in; ++c) out[half + c] += in[c];
+}
+
 /// Adjoint of the input of a layer from the adjoint of its argument (and of its result, through the
 /// residual).
 template <typename T>
@@ -194,8 +201,9 @@ void step_back(int64_t rows, const FittingLayer<T>& w, const T* s, int64_t s_row
   for (int64_t r = 0; r < rows; ++r) {
     const T* __restrict g = result + r * result_row;
     T* __restrict o = out + r * out_row;
+    for (int64_t half = 0; half < w.n_out; half += w.n_in)
 #pragma omp simd
-    for (int64_t c = 0; c < w.n_in; ++c) o[c] += g[c];
+      for (int64_t c = 0; c < w.n_in; ++c) o[c] += g[half + c];
   }
 }
 
@@ -217,7 +225,7 @@ void fitting_pack(const FittingLayer<T>& w, int64_t panel, T* packed) {
 template <typename T>
 void fitting_value(const FittingBlock<T>& b) {
   const int64_t rows = b.count;
-  const int last = b.n_layers - 1;
+  const int last = b.n_layers - b.linear_top;
   Arena<T> arena{b.scratch};
   T *slopes = arena.take(rows * b.stride), *results = arena.take(rows * b.stride),
     *turned = arena.take((rows + kTileColumns<T>)*b.stride);
@@ -234,14 +242,17 @@ void fitting_value(const FittingBlock<T>& b) {
                         Functions<T>{rows, w.n_out, z, b.stride, h, slopes + at, nullptr, b.stride});
     for (int64_t r = 0; r < rows; ++r) {
       T* __restrict hr = h + r * b.stride;
-      const T* __restrict xr = in + r * in_row;
       if (w.idt)
         for (int64_t c = 0; c < w.n_out; ++c) hr[c] *= w.idt[c];
-      if (w.residual)
-        for (int64_t c = 0; c < w.n_out; ++c) hr[c] += xr[c];
+      if (w.residual) add_residual(w, in + r * in_row, hr);
     }
     in = h;
     in_row = b.stride;
+  }
+  if (!b.linear_top) {
+    const int64_t n = b.layers[last - 1].layer.n_out;
+    for (int64_t r = 0; r < rows; ++r) std::copy_n(in + r * in_row, n, b.y + b.rows[r] * n);
+    return;
   }
   const FittingLayer<T>& top = b.layers[last].layer;
   T* y = place(b, b.y, top.n_out, &arena);
@@ -274,8 +285,8 @@ void fitting_value(const FittingBlock<T>& b) {
 template <typename T>
 void fitting_gradient(const FittingBlock<T>& b) {
   const int64_t rows = b.count, stride = b.stride;
-  const int last = b.n_layers - 1;
-  const FittingLayer<T>& top = b.layers[last].layer;
+  const int last = b.n_layers - b.linear_top;
+  const FittingLayer<T>& top = b.layers[b.n_layers - 1].layer;
   const int64_t n_in = b.layers[0].layer.n_in, base = b.first * stride;
   const bool second = b.ddydx != nullptr;
   Arena<T> arena{b.scratch};
@@ -291,21 +302,34 @@ void fitting_gradient(const FittingBlock<T>& b) {
     T* h = b.h + base + at;
     dispatch_activation(w.activation, Functions<T>{rows, w.n_out, b.pre + base + at, stride, f0 + at, f1 + at,
                                                    second ? f2 + at : nullptr, stride});
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < w.n_out; ++c)
-        h[r * stride + c] =
-            f0[r * stride + at + c] * (w.idt ? w.idt[c] : T(1)) + (w.residual ? in[r * in_row + c] : T(0));
+    for (int64_t r = 0; r < rows; ++r) {
+      const T* __restrict value = f0 + r * stride + at;
+      T* __restrict hr = h + r * stride;
+      for (int64_t c = 0; c < w.n_out; ++c) hr[c] = value[c];
+      if (w.idt)
+        for (int64_t c = 0; c < w.n_out; ++c) hr[c] *= w.idt[c];
+      if (w.residual) add_residual(w, in + r * in_row, hr);
+    }
     if (second) {
       T *t = b.t + base + at, *g = turned, *ut = u + at;
       const T* kept = b.adjoint + base + at;
       multiply(rows, b.layers[k], tangent, in_row, ut, stride);
       for (int64_t r = 0; r < rows; ++r) {
         const T* __restrict slope = f1 + r * stride + at;
+        const T* __restrict kr = kept + r * stride;
+        const T* __restrict ur = ut + r * stride;
+        T* __restrict gr = g + r * stride;
+        T* __restrict tr = t + r * stride;
         for (int64_t c = 0; c < w.n_out; ++c) {
-          const T d = slope[c] * (w.idt ? w.idt[c] : T(1));
-          g[r * stride + c] = d * kept[r * stride + c];
-          t[r * stride + c] = d * ut[r * stride + c] + (w.residual ? tangent[r * in_row + c] : T(0));
+          gr[c] = slope[c] * kr[c];
+          tr[c] = slope[c] * ur[c];
         }
+        if (w.idt)
+          for (int64_t c = 0; c < w.n_out; ++c) {
+            gr[c] *= w.idt[c];
+            tr[c] *= w.idt[c];
+          }
+        if (w.residual) add_residual(w, tangent + r * in_row, tr);
       }
       to_panels(b, b.layers[k], g, stride, b.g);
       tangent = t;
@@ -315,13 +339,16 @@ void fitting_gradient(const FittingBlock<T>& b) {
   }
   // Adjoint of the last hidden result.
   const T* dy = gather(b, b.dy, top.n_out, &arena);
-  to_panels(b, b.layers[last], dy, top.n_out, b.s);
+  if (b.linear_top) to_panels(b, b.layers[last], dy, top.n_out, b.s);
   if (second) {
     std::fill_n(turned, rows, T(1));
     to_panels(b, b.layers[last], turned, 1, b.g);
   }
   const bool known = b.adjoint && !second;  // then the chain of adjoints is dy times the one that was kept
-  if (top.n_out == 1)
+  if (!b.linear_top)
+    for (int64_t r = 0; r < rows; ++r)
+      std::copy_n(dy + r * top.n_out, top.n_out, a + r * stride + b.layers[last - 1].at);
+  else if (top.n_out == 1)
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < top.n_in; ++c) a[r * stride + b.layers[last - 1].at + c] = dy[r] * top.w[c];
   else
