@@ -80,12 +80,15 @@ class CheckpointWriter:
         """Write checkpoint `step`; returns its path."""
         target = Path(f"{self.prefix}-{step}")
         temporary = target.with_name(f".{target.name}.tmp")
-        self._saver.save(session, str(temporary), write_meta_graph=False, write_state=False)
-        Path(f"{temporary}.meta").write_bytes(self._meta)
-        text = json.dumps({**state, "meta_sha256": _sha256(self._meta)}, default=_encode)
-        Path(f"{temporary}.state").write_text(f"{text}\n{_sha256(text.encode())}\n")
-        for suffix in _SUFFIXES:
-            _sync(f"{temporary}{suffix}")
+        try:
+            self._write(session, temporary, state)
+        except (OSError, tf.errors.OpError) as err:
+            for path in target.parent.glob(f"{temporary.name}*"):
+                path.unlink()
+            raise UserError(
+                f"the checkpoint cannot be written ({getattr(err, 'strerror', None) or str(err).splitlines()[0]})",
+                str(target), "make room there; the checkpoints before it are as they were",
+            ) from None  # fmt: skip
         for suffix in _SUFFIXES:
             os.replace(f"{temporary}{suffix}", f"{target}{suffix}")
         self.saved_step = step
@@ -95,6 +98,14 @@ class CheckpointWriter:
         if self._announce:
             self._write_state_file(kept, target.name)
         return str(target)
+
+    def _write(self, session, temporary, state):
+        self._saver.save(session, str(temporary), write_meta_graph=False, write_state=False)
+        Path(f"{temporary}.meta").write_bytes(self._meta)
+        text = json.dumps({**state, "meta_sha256": _sha256(self._meta)}, default=_encode)
+        Path(f"{temporary}.state").write_text(f"{text}\n{_sha256(text.encode())}\n")
+        for suffix in _SUFFIXES:
+            _sync(f"{temporary}{suffix}")
 
     def remove(self, step):
         """Delete a checkpoint."""

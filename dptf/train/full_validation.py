@@ -1,11 +1,14 @@
 """Errors over all validation data while training, and the checkpoints with the smallest ones."""
 
+import logging
 import os
 
 import numpy as np
 
 from dptf.errors import UserError
 from dptf.train.checkpoint import CheckpointWriter
+
+log = logging.getLogger(__name__)
 
 #: Letter, output and label, components, and whether the numbers are divided by the atoms of a frame.
 _QUANTITIES = (("E", "energy", 1, True), ("F", "force", 3, False), ("V", "virial", 9, True))
@@ -66,7 +69,9 @@ class FullValidation:
         self._file.write(f"{t.step:>9d} " + " ".join(f"{v:12.4e}" for v in errors.values()) + "\n")
         value = float(np.mean([errors[self._metric + b.label] for b in t.branches]))
         best, keep = t.best, self._section["max_best_ckpt"]
-        if self._writer is None or not np.isfinite(value) or (len(best) >= keep and value >= best[-1][0]):
+        kept = self._writer is not None and np.isfinite(value) and (len(best) < keep or value < best[-1][0])
+        log.info("full validation at step %d: %s = %.4e%s", t.step, self._metric, value, ", kept" if kept else "")
+        if not kept:
             return
         best.append([value, t.step])
         best.sort()

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from toy import write_input, write_system
 
 from dptf.cli.main import main
+from dptf.errors import UserError
 from dptf.train.checkpoint import Checkpoint
 
 
@@ -170,6 +171,26 @@ def test_damaged_checkpoint(full_run, folder, capsys, damage, message):
     assert "missing" in message or "the newest intact one is model.ckpt-10" in err
     if (folder / "model.ckpt-20.meta").read_bytes() == (full_run / "model.ckpt-20.meta").read_bytes():
         assert (folder / "lcurve.out").read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_checkpoints_before(folder, monkeypatch):
+    from dptf.ops import tf
+    from dptf.train import checkpoint
+
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        session.run(tf.get_variable("w", initializer=np.arange(3.0), use_resource=False).initializer)
+        writer = checkpoint.CheckpointWriter("m", 2)
+        writer.attach(graph)
+        writer.save(session, 1, {})
+        before = sorted(p.name for p in folder.iterdir())
+
+        def full(path):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(checkpoint, "_sync", full)
+        with pytest.raises(UserError, match=r"m-2: the checkpoint cannot be written \(No space left on device\)"):
+            writer.save(session, 2, {})
+    assert sorted(p.name for p in folder.iterdir()) == before and Checkpoint("m").values()["w"].tolist() == [0, 1, 2]
 
 
 def test_checkpoint_of_another_network(full_run, folder, systems, capsys):
