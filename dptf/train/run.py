@@ -77,12 +77,12 @@ class _Origin:
     def look(self):
         """Miss a file before anything is done or written."""
         for path, kind, fix in (
-            (self.prefix, "checkpoint", "check the path; a checkpoint PREFIX is the files PREFIX.index and PREFIX.data-*"),
+            (self.prefix, "checkpoint", "check the path; a checkpoint has the files PREFIX.index and PREFIX.data-…"),
             (self.frozen, "model file", "check the path, or freeze a model with 'dp freeze'"),
             (self.finetune, "model file or checkpoint", "check the path"),
         ):  # fmt: skip
             if path and not any(os.path.exists(str(path) + end) for end in ("", ".index", ".pb")):
-                raise UserError(f"no such {kind}", str(path), fix)
+                raise UserError(f"no such {kind}", f"{path}.index" if path == self.prefix else str(path), fix)
 
     def rewrite(self, data):
         """Input with the model section that the origin prescribes."""
