@@ -41,16 +41,17 @@ class GatedAttention:
     def weights(self, params, suffix, dtype, seeder, *, trainable, trainable_ln):
         """One dict of weights per layer, with the public names."""
         out = []
+        # Seeds as in the public package: one further with every map, and once more after a layer.
+        options = {"trainable": trainable, "step": 1}
         for k in range(self.layers):
             scope = f"attention_layer_{k}{suffix}"
             widths = {"c_query": self.hidden, "c_key": self.hidden, "c_value": self.hidden}
             layer = {
-                name: linear(params, f"{scope}/{name}", self.width, n, dtype, seeder, trainable=trainable)
+                name: linear(params, f"{scope}/{name}", self.width, n, dtype, seeder, **options)
                 for name, n in widths.items()
             }
-            layer["c_out"] = linear(
-                params, f"{scope}/c_out", self.hidden, self.width, dtype, seeder, trainable=trainable
-            )
+            layer["c_out"] = linear(params, f"{scope}/c_out", self.hidden, self.width, dtype, seeder, **options)
+            seeder.advance(1)
             layer["norm"] = layer_norm(
                 params, f"{scope}/layer_normalization", self.width, dtype, trainable and trainable_ln
             )

@@ -109,7 +109,7 @@ class DPA2(MixedDescriptor):
         if self.hosts is not None:
             self._positions = self.hosts.of_atoms(self._positions)
         # Training reads no atomic virials; without messages in them (the sum is the same) its graph is half as large.
-        self._split_virial = params.constant
+        self._split_virial = params.portable
         g1 = self._initial_features(tebd, atype, params, suffix, dtype, seeder)
         g1 = self._message_passing(g1, mesh, params, suffix, dtype, seeder)
         if self.concat_output_tebd:

@@ -75,6 +75,20 @@ def frozen_graph(script, values, *, min_nbor_dist=None):
         return tf.graph_util.extract_sub_graph(graph.as_graph_def(), wanted)
 
 
+def variable_graph(script, *, min_nbor_dist=None):
+    """Graph of a model with variables and no training ops: with it the public package can freeze a checkpoint, or go on from it.
+
+    Parameters as those of :func:`frozen_graph`.
+    """
+    mixed = (script.get("training") or {}).get("mixed_precision")
+    model = build_model(script["model"], min_nbor_dist=min_nbor_dist, mixed_precision=mixed)
+    with tf.Graph().as_default() as graph:
+        model.constants(json.dumps(script, separators=(",", ":")))
+        model.build(model.placeholders(), Parameters(portable=True))
+        tf.train.get_or_create_global_step()
+    return graph
+
+
 def freeze(checkpoint=".", output="frozen_model.pb", node_names=None, *, head="", averaged=False):
     """``dp freeze``: checkpoint prefix or folder to a ``.pb`` file; returns its path.
 

@@ -27,7 +27,7 @@ class EnergyComparison:
         ev, force, stress = "eV", "eV/Å", "eV/Å³"
         forces = both("Force  {}", "f", force)
         if model.has_spin:
-            forces = [*both("Force atom {}", "fr", force), *both("Force spin {}", "fm", "eV/uB")]
+            forces = [*both("Force atom {}", "fr", force, 20), *both("Force spin {}", "fm", "eV/uB", 20)]
         self.lines = [
             *both("Energy {}", "e", ev),
             *both("Energy {}/Natoms", "e_atom", ev),
@@ -84,7 +84,8 @@ class EnergyComparison:
                 files.write(suffix, f"{name}{unit}: {columns}", (data / scale)[here], (virial / scale)[here])
         if self.atomic:
             data, here = system.label("atom_ener", index, 1, atomic=True, must=True)
-            sums.add("ae", (rest[0] - data)[real & here[:, None]])
+            n = rest[0].shape[1]  # virtual atoms, which come last, may have no energies
+            sums.add("ae", (rest[0] - data[:, :n])[(real & here[:, None])[:, :n]])
         return sums
 
     def _spin_forces(self, sums, system, index, forces, args, magnetic, files):

@@ -116,7 +116,7 @@ def plain_wanted():
 
 def fusion_wanted(params):
     """Whether a graph is one for training (a frozen one holds public ops), and nobody asks for plain ops."""
-    return not params.constant and not plain_wanted()
+    return not params.portable and not plain_wanted()
 
 
 def fused_nets(x, counts, nets, net_of, *, gradient):

@@ -8,13 +8,13 @@ from dptf.nn.parameters import normal
 from dptf.ops import tf
 
 
-def linear(params, name, n_in, n_out, dtype, seeder, *, bias=True, trainable=True):
-    """Weights of a linear map as (matrix, bias), bias None where there is none."""
+def linear(params, name, n_in, n_out, dtype, seeder, *, bias=True, trainable=True, step=3):
+    """Weights of a linear map as (matrix, bias), bias None where there is none; the next map has seeds `step` further."""
     w = params.get(
         f"{name}/matrix", [n_in, n_out], normal(1.0 / math.sqrt(n_in + n_out), seed=seeder.layer(0)), dtype, trainable
     )
     b = params.get(f"{name}/bias", [n_out], normal(1.0, seed=seeder.layer(1)), dtype, trainable) if bias else None
-    seeder.advance(3)
+    seeder.advance(step)
     return w, b
 
 

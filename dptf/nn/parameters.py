@@ -43,10 +43,13 @@ class Parameters:
         Known values by full name. Names that are absent are initialised (variables) or refused (constants).
     constant : bool
         Make constants ``<name>`` followed by ``<name>/read``, as a frozen graph has them, instead of variables.
+    portable : bool
+        The graph is for others too, constant or not: no op that only training has.
     """
 
-    def __init__(self, values=None, constant=False):
+    def __init__(self, values=None, constant=False, portable=None):
         self.values, self.constant = dict(values or {}), constant
+        self.portable = constant if portable is None else portable
         self.used = set()
         self._made = {}
 

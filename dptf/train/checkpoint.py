@@ -66,11 +66,7 @@ class CheckpointWriter:
         """Use the variables of this graph from now on, and store `meta` (bytes) instead of the graph itself if given."""
         with graph.as_default():
             self._saver = tf.train.Saver(max_to_keep=0, save_relative_paths=True)
-            if meta is None:
-                # With the nodes given; otherwise TensorFlow collects them in a time that grows with the square of their number.
-                nodes = graph.as_graph_def(add_shapes=True)
-                meta = tf.train.export_meta_graph(graph_def=nodes, clear_devices=True).SerializeToString()
-            self._meta = meta
+        self._meta = meta_graph(graph) if meta is None else meta
 
     def share(self, other):
         """Use the variables that another writer uses."""
@@ -284,6 +280,14 @@ class Checkpoint:
         if script is None:
             raise UserError("the checkpoint does not hold its training script", self.prefix + ".meta")
         return json.loads(script.item())
+
+
+def meta_graph(graph):
+    """MetaGraphDef of a graph, as bytes."""
+    with graph.as_default():
+        # With the nodes given; otherwise TensorFlow collects them in a time that grows with the square of their number.
+        nodes = graph.as_graph_def(add_shapes=True)
+        return tf.train.export_meta_graph(graph_def=nodes, clear_devices=True).SerializeToString()
 
 
 def write_values(source, values, prefix):

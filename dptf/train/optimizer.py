@@ -37,7 +37,7 @@ class FusedAdam(tf.train.AdamOptimizer):
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
         """The update as an operation; every gradient is a dense tensor."""
         pairs = list(grads_and_vars)
-        if any(not v.dtype._is_ref_dtype for _, v in pairs):
+        if any(not v.dtype._is_ref_dtype or v.dtype.base_dtype not in (tf.float32, tf.float64) for _, v in pairs):
             return super().apply_gradients(pairs, global_step, name)
         self._create_slots([v for _, v in pairs])
         self._prepare()

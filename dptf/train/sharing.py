@@ -105,7 +105,7 @@ class TaskParameters:
 
     def __init__(self, params, sharing, task):
         self._params, self._sharing, self._task = params, sharing, task
-        self.constant, self.used = params.constant, set()
+        self.constant, self.portable, self.used = params.constant, params.portable, set()
 
     @property
     def values(self):

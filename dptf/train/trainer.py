@@ -11,13 +11,15 @@ import threading
 import time
 
 from dptf.errors import UserError
+from dptf.graph.freeze import variable_graph
 from dptf.kernels import keep_memory
 from dptf.nn.parameters import Parameters
+from dptf.nn.table import is_compressed
 from dptf.nn.tabulated import DEFAULT_SPACING
 from dptf.ops import sel_overflow, tf
 from dptf.parallel.world import Solo
 from dptf.session import new_session
-from dptf.train.checkpoint import CheckpointWriter
+from dptf.train.checkpoint import CheckpointWriter, meta_graph
 from dptf.train.ema import MovingAverage
 from dptf.train.full_validation import FullValidation
 from dptf.train.optimizer import make_optimizer, scaled_rate
@@ -59,7 +61,7 @@ class Trainer:
         self._gpu = self.world.gpu()
         self._build()
         self.writer = CheckpointWriter(self.options["save_ckpt"], self.options["max_ckpt_keep"])
-        self.writer.attach(self.graph)
+        self.writer.attach(self.graph, self._portable_meta())
         self.graph.finalize()
 
     def _build(self):
@@ -211,6 +213,13 @@ class Trainer:
     def _table_error(self, branch, args):
         return max(self.world.gather(float(branch.check_table(*args[:-1], branch.spacing))))
 
+    def _portable_meta(self):
+        """Meta graph of a single model without this package's training ops; None where there is no such graph."""
+        (branch, *others), given = self.branches, self._values or {}
+        if others or is_compressed(given) or self.config["model"].get("modifier"):
+            return None
+        return meta_graph(variable_graph(self.config, min_nbor_dist=branch.model.min_nbor_dist))
+
     def _rebuild(self, *, exact):
         """Build the graph anew, with one branch evaluated exactly."""
         kept = dict(zip([v.op.name for v in self.variables], self.session.run(self.variables)))
@@ -219,7 +228,7 @@ class Trainer:
         self._build()
         for v in self.variables:
             v.load(kept[v.op.name], self.session)
-        self.writer.attach(self.graph)
+        self.writer.attach(self.graph, self._portable_meta())
         self.graph.finalize()
 
     def run(self, *, append=False):

@@ -149,7 +149,7 @@ def test_command_test(trained, tmp_path, capfd):
         assert "data_fmx" in Path(f"{prefix}.fm.out").read_text() and not Path(f"{prefix}.f.out").exists()
         np.testing.assert_allclose(fm[:, :3], mag[:, chosen].reshape(-1, 3))
         rmse = np.sqrt(np.mean((fm[:, :3] - fm[:, 3:]) ** 2))
-        assert any(f"Force spin RMSE    : {rmse:e} eV/uB" in line for line in lines[-1])
+        assert any(f"Force spin RMSE     : {rmse:e} eV/uB" in line for line in lines[-1])
     assert lines[0] == lines[1] and any("Force atom MAE" in line for line in lines[0])
 
 

@@ -14,6 +14,7 @@ from toy import write_input, write_system
 
 from dptf.cli.main import main
 from dptf.errors import UserError
+from dptf.ops import tf
 from dptf.train.checkpoint import Checkpoint
 
 
@@ -87,6 +88,16 @@ def test_restart_gives_the_same_bits(full_run, folder):
         np.testing.assert_array_equal(value, resumed[name], err_msg=name)
     rows = [r for r in (folder / "lcurve.out").read_text().splitlines() if r.startswith("#")]
     assert len(rows) == 4  # the header is repeated
+
+
+def test_the_public_package_can_read_checkpoints(full_run):
+    """Their graph has none of the ops that are made for training here, and no variable that the data lack."""
+    meta = tf.MetaGraphDef()
+    meta.ParseFromString((full_run / "model.ckpt-20.meta").read_bytes())
+    ops = {node.op for node in meta.graph_def.node}
+    assert "ProdEnvMatA" in ops and not [op for op in ops if op.startswith("Dptf")]
+    names = {node.name for node in meta.graph_def.node if node.op == "VariableV2"}
+    assert names and names <= Checkpoint(full_run / "model.ckpt-20").values().keys()
 
 
 def test_restart_of_a_finished_run_says_so(full_run, folder, caplog):
