@@ -157,6 +157,16 @@ def _embed_contract_grad_env_grad(op, z):
     return [dda, denv, None, None, dnodes, None, None]
 
 
+@tf.RegisterGradient("DptfActivation")
+def _activation_grad(op, g):
+    x, *factors = op.inputs
+    if len(factors) > 1:
+        raise LookupError(f"{op.name}: third derivatives of a fused activation are not available")
+    attrs = {k: op.get_attr(k) for k in ("activation", "threshold")}
+    of_factors = [op_module.dptf_activation(x, [g], **attrs)] if factors else []
+    return [op_module.dptf_activation(x, [*factors, g], **attrs), *of_factors]
+
+
 @tf.RegisterGradient("DptfAxisProduct")
 def _axis_product_grad(op, dd):
     return op_module.dptf_axis_product_grad(dd, op.inputs[0], axis=op.get_attr("axis"))

@@ -1,6 +1,7 @@
 // The Gelu family, and the Unaggregated* ops that carry derivatives through a layer.
 #include "dptf/activation.h"
 
+#include "dptf/activate.h"
 #include "dptf/layer_derivative.h"
 #include "op_utils.h"
 
@@ -49,6 +50,53 @@ DPTF_T.Input("z: T")
     .Input("functype: int32")
     .Output("dz2_dx: T")
     .SetShapeFn(UnknownShape);
+
+// phi^(N)(x) times the N factors, N <= 2: value, derivative and second derivative of an activation.
+REGISTER_OP("DptfActivation")
+    .Input("x: T")
+    .Input("factors: N * T")
+    .Output("y: T")
+    .Attr("T: {float, double}")
+    .Attr("N: int >= 0")
+    .Attr("activation: int")
+    .Attr("threshold: list(float) = []")
+    .SetShapeFn(UnchangedShape);
+
+template <typename T>
+class ActivationOp : public OpKernel {
+ public:
+  explicit ActivationOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("N", &order_));
+    OP_REQUIRES_OK(context, context->GetAttr("activation", &activation_));
+    std::vector<float> parts;
+    OP_REQUIRES_OK(context, context->GetAttr("threshold", &parts));
+    for (float part : parts) threshold_ += part;
+    OP_REQUIRES(context, order_ <= 2, invalid_argument("third derivatives of activations are not offered"));
+    OP_REQUIRES(context, activation_ >= 0 && activation_ <= 8,
+                invalid_argument("activation ", activation_, " is not known"));
+  }
+  void Compute(OpKernelContext* context) override {
+    const Tensor& x = context->input(0);
+    const T* factors[2] = {nullptr, nullptr};
+    std::vector<int> inputs{0};
+    for (int k = 0; k < order_; ++k) {
+      const Tensor& factor = context->input(k + 1);
+      OP_REQUIRES(context, factor.NumElements() == x.NumElements(),
+                  invalid_argument("factor ", factor.shape().DebugString(), " and x ",
+                                   x.shape().DebugString(), " differ in size"));
+      factors[k] = factor.flat<T>().data();
+      inputs.push_back(k + 1);
+    }
+    Tensor* y;
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(inputs, 0, x.shape(), &y));
+    activate(activation_, static_cast<T>(threshold_), order_, x.NumElements(), x.flat<T>().data(), factors[0],
+             factors[1], y->flat<T>().data(), intra_op_parallel(context));
+  }
+
+ private:
+  int order_ = 0, activation_ = 0;
+  double threshold_ = 0;
+};
 
 /// gelu^(ORDER)(x), the last input, times the others.
 template <typename T, int ORDER>
@@ -116,6 +164,7 @@ class LayerOp : public OpKernel {
 #define DPTF_KERNEL(NAME, T, ...) \
   REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
 #define DPTF_KERNELS(T)                                         \
+  DPTF_KERNEL("DptfActivation", T, ActivationOp<T>);            \
   DPTF_KERNEL("Gelu", T, GeluOp<T, 0>);                         \
   DPTF_KERNEL("GeluCustom", T, GeluOp<T, 0>);                   \
   DPTF_KERNEL("GeluGrad", T, GeluOp<T, 1>);                     \

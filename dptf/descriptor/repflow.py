@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dptf.errors import UserError
-from dptf.nn.activation import get_activation
 from dptf.nn.parameters import normal
 from dptf.ops import tf
 
@@ -202,8 +201,7 @@ class RepFlowLayer:
     """
 
     def __init__(self, options, activation, params, scope, dtype, seeder, trainable):
-        self.o, self.activation, self.phi = options, activation, get_activation(activation)
-        self.dtype = dtype
+        self.o, self.activation, self.dtype = options, activation, dtype
         self._maps, self._rho = {}, {}
         for name, n_in, n_out, bias in options.linear_maps():
             std = 1.0 / math.sqrt(n_in + n_out)
@@ -311,22 +309,22 @@ class RepFlowLayer:
         rho = self._combination("e_residual", self.o.e_dim, 2)[1][1]  # what is skipped went into `updated`
         if self.o.smooth_edge_update:
             # Without angles the message is zero, and the update the same for all such edges.
-            constant = self.phi(self._maps["edge_angle_linear2"][1])
-            new = self.phi(self._linear("edge_angle_linear2", message)) - constant
+            constant = edges.activate(self._maps["edge_angle_linear2"][1], self.activation)
+            new = edges.activate(self._linear("edge_angle_linear2", message), self.activation) - constant
             shift = rho * constant if shift is None else shift + rho * constant
             return edges.add_angle_edges(updated, rho * new), shift
         message = edges.add_angle_edges(before, message - edges.of_angle_edges(before))
-        return updated + rho * self.phi(self._linear("edge_angle_linear2", message)), shift
+        return updated + rho * edges.activate(self._linear("edge_angle_linear2", message), self.activation), shift
 
     def _node_update(self, edges, node, node_all, state, message, geometry):
         o = self.o
-        new = [self.phi(self._linear("node_self_mlp", node))]
+        new = [edges.activate(self._linear("node_self_mlp", node), self.activation)]
         moments = [
             edge_moments(edges, geometry, state),
             edges.moments(geometry.moment, node_all, of_neighbors=True),
         ]
         symmetric = tf.concat([self._symmetrised(h) for h in moments], axis=1)
-        new.append(self.phi(self._linear("node_sym_linear", symmetric)))
+        new.append(edges.activate(self._linear("node_sym_linear", symmetric), self.activation))
         new += tf.split(message, o.n_multi_edge_message, axis=1) if o.n_multi_edge_message > 1 else [message]
         skip, rho = self._combination("n_residual", o.n_dim, len(new))
         return skip * node + tf.add_n([r * x for r, x in zip(rho, new)])

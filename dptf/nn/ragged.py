@@ -4,7 +4,7 @@ Every operation has two forms that agree to rounding: one of the package's own f
 (``fused=False``), which shows the mathematics and serves as the reference in tests.
 """
 
-from dptf.nn.activation import activation_code, get_activation
+from dptf.nn.activation import activation_code, get_activation, get_fused_activation
 from dptf.ops import op_module, tf
 
 
@@ -66,6 +66,10 @@ class Edges:
     def _owners(self, start):
         """Owner of every row."""
         return tf.searchsorted(start[1:], tf.range(start[-1]), side="right")
+
+    def activate(self, x, activation):
+        """The activation of a name, of all numbers of x."""
+        return (get_fused_activation if self.fused else get_activation)(activation)(x)
 
     # -- sums -------------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,13 @@
 
 #include <cstdint>
 #include <type_traits>
+#if defined(__x86_64__)
+// GCC 12 takes the undefined operands of its own masked intrinsics for a mistake.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
 
 #include "dptf/inline.h"
 
@@ -72,6 +79,12 @@ DPTF_INLINE void transpose(Vec<T>* v) {
 }
 template <typename T>
 DPTF_INLINE T sum(Vec<T> v) {
+#if defined(DPTF_ISA_avx512)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_reduce_add_ps(v);
+  else
+    return _mm512_reduce_add_pd(v);
+#endif
   T out = 0;
   for (int k = 0; k < kLanes<T>; ++k) out += v[k];
   return out;

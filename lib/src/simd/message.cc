@@ -208,9 +208,10 @@ struct Backward {
     const int64_t m = p.m, kept = p.kept, columns = m + kept, k = p.k, k_rows = round_up(k, kRows);
     const MessageGrad<T> d = chunk.d;
     const Buffers<T> buffer(chunk.scratch, k_rows, w);
-    const RowTotals<T> dot{buffer.dot};
+    // With one column the gradient of x is a number for each row, which is summed up on the way.
+    const RowTotals<T> dot{buffer.dot}, dx_one{buffer.gx};
     const VTerms<T> dv(p, chunk);
-    const bool wide = k > 1 || kept == 1;
+    const bool wide = k > 1 || kept == 1, one = k == 1;
     for (int64_t i = chunk.begin * columns; i < chunk.end * columns; ++i) d.u[i] = 0;
     Runs runs{p.start, chunk.begin};
     const int64_t r_end = p.start[chunk.end];
@@ -219,6 +220,7 @@ struct Backward {
       const XTile<T> x(p.x, k, r0, n, buffer.x);
       multiply(padded, k, x.data, x.ld, int64_t(1), w.w, w.c_pad, buffer.a, w.c_pad, w.c_pad, false);
       dot.clear(n);
+      if (one) dx_one.clear(n);
       runs(r0, n, [&](int64_t o, int64_t t0, int64_t t1) __attribute__((always_inline)) {
         const T* u = p.u + o * columns;
         T* du = d.u + o * columns;
@@ -232,6 +234,7 @@ struct Backward {
           const V g = g_of(f);
           put<V>(z, c, g);
           dv.add(r0 + t, c, g);
+          if (one) dx_one.add(t, g * get<V>(w.w, c));
           return g;
         };
         for_columns<T, Act::kVector>(m, [&](auto zero, int64_t c) __attribute__((always_inline)) {
@@ -247,10 +250,11 @@ struct Backward {
         });
         for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
-          const V rho = get<V>(p.rho, c);
+          const V rho = get<V>(p.rho, c), skip = get<V>(p.skip, c);
           V total = get<V>(du, m + c), d_rho = {}, d_skip = {};
           for (int64_t t = t0; t < t1; ++t) {
             const V gc = get<V>(g_y + (r0 + t) * kept, c);
+            if (one) dx_one.add(t, skip * gc);
             total += back(zero, t, m + c, [&](const V* f) __attribute__((always_inline)) {
               if constexpr (WEIGHTS) {
                 const T* xr = p.x + (r0 + t) * k;
@@ -268,18 +272,21 @@ struct Backward {
         });
       });
       for (int64_t t = 0; t < n; ++t) d.w[r0 + t] = dot.value(t);
-      multiply(padded, columns, buffer.a, w.c_pad, int64_t(1), w.wt, w.k_pad, buffer.gx, w.k_pad, w.k_pad,
-               false);
-      for (int64_t t = 0; t < n && d.x; ++t) {
-        const T* g = buffer.gx + t * w.k_pad;
-        const T* gy = g_y + (r0 + t) * kept;
-        T* dx = d.x + (r0 + t) * k;
-        if (wide && kept) {
+      if (d.x && one) {
+        for (int64_t t = 0; t < n; ++t) d.x[r0 + t] = dx_one.value(t);
+      } else if (d.x) {
+        multiply(padded, columns, buffer.a, w.c_pad, int64_t(1), w.wt, w.k_pad, buffer.gx, w.k_pad, w.k_pad,
+                 false);
+        for (int64_t t = 0; t < n; ++t) {
+          const T* g = buffer.gx + t * w.k_pad;
+          const T* gy = g_y + (r0 + t) * kept;
+          T* dx = d.x + (r0 + t) * k;
+          if (kept) {
 #pragma omp simd
-          for (int64_t c = 0; c < k; ++c) dx[c] = g[c] + p.skip[c] * gy[c];
-        } else {
-          for (int64_t c = 0; c < k; ++c) dx[c] = g[c];
-          for (int64_t c = 0; c < kept; ++c) dx[0] += p.skip[c] * gy[c];
+            for (int64_t c = 0; c < k; ++c) dx[c] = g[c] + p.skip[c] * gy[c];
+          } else {
+            for (int64_t c = 0; c < k; ++c) dx[c] = g[c];
+          }
         }
       }
       if constexpr (WEIGHTS)
