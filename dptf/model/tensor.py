@@ -40,13 +40,25 @@ class TensorModel(StandardModel):
         total = tf.reduce_sum(tf.cast(rows, tf.float64), axis=1, name=f"o_global_{name}{suffix}")
         if not self.derivatives:
             return {name: flat, f"global_{name}": total}
-        parts = [self.descriptor.force_and_virial(tf.reduce_sum(rows[:, :, k]), suffix) for k in range(width)]
+        of_atoms = self._at_their_atoms(rows, natoms, types)
+        parts = [
+            self.descriptor.force_and_virial(tf.reduce_sum(rows[:, :, k]), suffix, atomic=of_atoms[:, :, k])
+            for k in range(width)
+        ]
         shapes = zip(("force", "virial", "atom_virial"), (3 * natoms[1], 9, 9 * natoms[1]), zip(*parts))
         derivatives = {
             key: tf.concat([tf.reshape(p, [-1, size]) for p in terms], axis=1, name=f"o_{key}{suffix}")
             for key, size, terms in shapes
         }
         return {name: flat, f"global_{name}": total, **derivatives}
+
+    def _at_their_atoms(self, rows, natoms, types):
+        """Tensors (nf, nloc, m) of all local atoms: rows (nf, nsel, m) of the selected ones, zeros for the others."""
+        nf, nloc = tf.shape(types)[0], natoms[0]
+        atom = self.fitting.select(tf.tile(tf.range(nloc)[None], [nf, 1]), natoms, types)
+        frame = tf.tile(tf.range(nf)[:, None], [1, tf.shape(atom)[1]])
+        shape = tf.stack([nf, nloc, tf.shape(rows)[2]])
+        return tf.scatter_nd(tf.stack([frame, atom], axis=2), tf.cast(rows, global_dtype()), shape)
 
     def _shift(self, atomic, types, params, suffix):
         """Imported polarizabilities with shifted diagonal: the mean diagonal of the output bias, times the scale, is added."""
