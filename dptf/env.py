@@ -23,10 +23,11 @@ GLOBAL_NP_FLOAT = np.float64 if _PREC == "high" else np.float32
 ENER_NP_FLOAT = np.float64
 
 
-def threads():
+def threads(inter_default=None):
     """Return ``(intra, inter)`` op thread numbers for TensorFlow sessions; 0 lets TensorFlow decide.
 
-    Ranks that share a machine share its cores, unless the environment says how many threads each may use.
+    Ranks that share a machine share its cores, unless the environment says how many threads each may use. `inter_default`
+    holds where the environment does not name the second number.
     """
 
     def read(kind):
@@ -36,7 +37,7 @@ def threads():
                 return int(value)
         return 0
 
-    intra, inter = read("INTRA"), read("INTER")
+    intra, inter = read("INTRA"), read("INTER") or inter_default or 0
     if local_size() > 1:
         intra = intra or cores_per_rank()
         inter = inter or intra

@@ -8,16 +8,19 @@ from dptf.env import threads
 from dptf.ops import tf
 
 
-def session_config(gpu=None):
-    """Options of a session: threads as the environment says, and one GPU by its index (None: TensorFlow chooses)."""
-    intra, inter = threads()
+def session_config(gpu=None, inter_default=None):
+    """Options of a session: threads as the environment says, and one GPU by its index (None: TensorFlow chooses).
+
+    A session with a default of its own for the threads between ops has them for itself; others share those of the first.
+    """
+    intra, inter = threads(inter_default)
     options = tf.GPUOptions(allow_growth=True, visible_device_list=None if gpu is None else str(gpu))
     return tf.ConfigProto(
         intra_op_parallelism_threads=intra, inter_op_parallelism_threads=inter, allow_soft_placement=True,
-        gpu_options=options,
+        gpu_options=options, use_per_session_threads=inter_default is not None,
     )  # fmt: skip
 
 
-def new_session(graph=None, gpu=None):
-    """A session of a graph, the default graph if there is none."""
-    return tf.Session(graph=graph, config=session_config(gpu))
+def new_session(graph=None, gpu=None, inter_default=None):
+    """A session of a graph, the default graph if there is none; other arguments as `session_config` has them."""
+    return tf.Session(graph=graph, config=session_config(gpu, inter_default))

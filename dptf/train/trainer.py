@@ -94,7 +94,9 @@ class Trainer:
                 updates = [self._average.after(update) for update in updates]
             init = tf.global_variables_initializer()
             self.variables = tf.global_variables()
-        self.session = new_session(self.graph, self._gpu)
+        # Nearly all work of a tabulated graph is in ops that use all threads; a second op beside them would take a core from them.
+        fused = all(b.spacing is not None for b in self.branches)
+        self.session = new_session(self.graph, self._gpu, inter_default=1 if fused else None)
         self.session.run(init)
         optimizer.initialise(self.session)
         self._train = []

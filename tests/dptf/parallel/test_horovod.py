@@ -56,7 +56,8 @@ def test_two_ranks_with_half_the_batch_equal_one_rank(run, launcher):
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = Checkpoint(run.root / "one/m-10").values(), Checkpoint(run.root / "model.ckpt-10").values()
     for key, value in one.items():
-        np.testing.assert_allclose(two[key], value, rtol=0, atol=1e-12, err_msg=key)
+        moment = "/Adam" in key  # sums of squares of gradients, far above 1
+        np.testing.assert_allclose(two[key], value, rtol=1e-12 if moment else 0, atol=1e-12, err_msg=key)
     # Validation is evaluated once, by rank 0: the column is that of the run on one rank.
     curves = [np.genfromtxt(run.root / f, names=True) for f in ("one.out", "lcurve.out")]
     assert curves[0]["rmse_f_val"].tolist() == curves[1]["rmse_f_val"].tolist()
