@@ -46,14 +46,15 @@ REGISTER_OP("DptfPairTable")
 /// Types of consecutive places: counts[t] of type t; -1 after the last.
 std::vector<int> in_blocks(const std::vector<int>& counts, int64_t places) {
   std::vector<int> types;
-  for (size_t t = 0; t < counts.size(); ++t) types.insert(types.end(), std::max(counts[t], 0), static_cast<int>(t));
+  for (size_t t = 0; t < counts.size(); ++t)
+    types.insert(types.end(), std::max(counts[t], 0), static_cast<int>(t));
   types.resize(places, -1);
   return types;
 }
 
-/// SLOPES: DptfPairTable, otherwise PairTab. That one takes the types of atoms from natoms and those of neighbors
-/// from the blocks of slots, as old graphs rely on: with one block for all types, every neighbor counts as the
-/// first type.
+/// SLOPES: DptfPairTable, otherwise PairTab. That one takes the types of atoms from natoms and those of
+/// neighbors from the blocks of slots, as old graphs rely on: with one block for all types, every neighbor
+/// counts as the first type.
 template <typename T, bool SLOPES>
 class PairTableOp : public OpKernel {
  public:

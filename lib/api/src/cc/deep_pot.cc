@@ -104,7 +104,8 @@ struct Call {
     model.compute_raw(static_cast<int>(nframes), static_cast<int>(natoms), coord.data(), atype.data(),
                       box.empty() ? nullptr : box.data(), nghost, list, ago, fparam, aparam, mixed_frames > 0,
                       energies(ener, nframes), room(&force, nframes * natoms * 3), room(&virial, nframes * 9),
-                      room(atom_energy, nframes * natoms), room(atom_virial, nframes * natoms * 9), charge_spin);
+                      room(atom_energy, nframes * natoms), room(atom_virial, nframes * natoms * 9),
+                      charge_spin);
   }
 };
 
