@@ -528,7 +528,7 @@ double PairDeepMD::fparam_derivative(double fparam, double delta) {
 void PairDeepMD::uncertainty(double* out) {
   gather_atoms();
   std::vector<double> variance(in_.nall, 0.0);
-  double rule[4];
+  double rule[5];
   try {
     models_[0]->uncertainty_rule(rule);
     if (takes_part()) models_[0]->variance(in_, variance);
@@ -536,6 +536,10 @@ void PairDeepMD::uncertainty(double* out) {
     error->one(FLERR, "pair_style deepmd: {}", e.what());
   }
   forward_rows(this, variance.data(), 1);
+  // Forces of the last step; deviations of several models have summed those of ghosts already.
+  std::vector<double> force = out_[0].force;
+  force.resize(3 * static_cast<size_t>(in_.nall));
+  if (!forces_summed_) reverse_rows(this, force.data(), 3);
   const double unit = scale_[1][1] * energy_unit_ / length_unit_, reach2 = rule[2] * rule[2];
   std::fill(out, out + atom->nlocal, 0.0);
   for (int k = 0; k < list->inum; ++k) {
@@ -556,7 +560,12 @@ void PairDeepMD::uncertainty(double* out) {
       sum += w * variance[j];
       weights += w;
     }
-    out[i] = unit * std::sqrt(rule[0] * rule[0] * sum / weights + rule[1] * rule[1]);
+    double square = rule[0] * rule[0] * sum / weights + rule[1] * rule[1];
+    for (int d = 0; d < 3; ++d) {
+      const double part = rule[4] * force[3 * static_cast<size_t>(i) + d];
+      square += part * part;
+    }
+    out[i] = unit * std::sqrt(square);
   }
 }
 
@@ -589,6 +598,7 @@ void PairDeepMD::compute(int eflag, int vflag) {
   }
   tally(out_[0], eflag, vflag);
   if (deviation) write_deviation();
+  forces_summed_ = deviation;
   fparam_.announce(update->ntimestep + 1);
   aparam_.announce(update->ntimestep + 1);
 }

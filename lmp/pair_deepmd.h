@@ -73,6 +73,7 @@ class PairDeepMD : public Pair {
   double* rows_ = nullptr;
   std::vector<int> owner_;
 
+  bool forces_summed_ = false;  // those of ghosts are with their owners
   int out_freq_ = 100;
   std::string out_file_ = "model_devi.out";
   bool out_atomic_ = false, relative_ = false, relative_v_ = false, append_ = false;

@@ -12,7 +12,8 @@ namespace {
 // embed: for each net and layer matrix, bias, idt (empty without), or with embed_layers = 0 for each net its
 // table and table_info; fit: matrix, bias, idt for each type and layer. davg, dstd: [ntypes, ntypes, 4]
 // (center, neighbor). affine: [3, ntypes], E_i = (net + bias) scale + shift. fparam, aparam: [2, dim],
-// average and inverse deviation. Stateful only so that one kernel serves all fetches of a session.
+// average and inverse deviation. factors: [ntypes, features, features] or empty, see SeaModel. Stateful only
+// so that one kernel serves all fetches of a session.
 REGISTER_OP("DptfFusedSea")
     .Attr("T: {float, double}")
     .Attr("compute: {float, double}")
@@ -32,6 +33,9 @@ REGISTER_OP("DptfFusedSea")
     .Attr("affine: tensor")
     .Attr("fparam_stat: tensor")
     .Attr("aparam_stat: tensor")
+    .Attr("factors: tensor")
+    .Attr("reach: float")
+    .Attr("exponent: float")
     .Attr("min_distance: float")
     .Input("coord: T")
     .Input("type: int32")
@@ -46,6 +50,8 @@ REGISTER_OP("DptfFusedSea")
     .Output("atom_energy: T")
     .Output("atom_virial: T")
     .Output("features: double")
+    .Output("variance: double")
+    .Output("mean_variance: double")
     .SetIsStateful()
     .SetShapeFn(UnknownShape);
 
@@ -60,10 +66,10 @@ std::vector<double> numbers(const Tensor& t) {
 
 absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   std::vector<int> net_of;
-  Tensor davg, dstd, affine, fparam, aparam;
+  Tensor davg, dstd, affine, fparam, aparam, factors;
   std::vector<Tensor> embed, fit;
   int embed_layers = 0, fit_layers = 0, embed_activation = 0, fit_activation = 0;
-  float min_distance = 0;
+  float min_distance = 0, reach = 0, exponent = 1;
   TF_RETURN_IF_ERROR(c->GetAttr("rcut", &m->rcut));
   TF_RETURN_IF_ERROR(c->GetAttr("rcut_smth", &m->rcut_smth));
   TF_RETURN_IF_ERROR(c->GetAttr("sel", &m->sel));
@@ -80,9 +86,15 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   TF_RETURN_IF_ERROR(c->GetAttr("affine", &affine));
   TF_RETURN_IF_ERROR(c->GetAttr("fparam_stat", &fparam));
   TF_RETURN_IF_ERROR(c->GetAttr("aparam_stat", &aparam));
+  TF_RETURN_IF_ERROR(c->GetAttr("factors", &factors));
+  TF_RETURN_IF_ERROR(c->GetAttr("reach", &reach));
+  TF_RETURN_IF_ERROR(c->GetAttr("exponent", &exponent));
   TF_RETURN_IF_ERROR(c->GetAttr("min_distance", &min_distance));
   const int nt = m->ntypes = static_cast<int>(m->sel.size());
   m->min_distance = min_distance;
+  m->factors = numbers(factors);
+  m->reach = reach;
+  m->exponent = exponent;
   m->davg = numbers(davg);
   m->dstd = numbers(dstd);
   const auto a = numbers(affine), f = numbers(fparam), p = numbers(aparam);
@@ -218,6 +230,13 @@ class FusedSeaOp : public OpKernel {
     OP_REQUIRES_OK(context, context->allocate_output(
                                 5, TensorShape({features ? in.nf : 0, in.nloc, model_->n_features()}), &t));
     if (features) out.features = t->flat<double>().data();
+    double** const spread[2] = {&out.variance, &out.mean_variance};
+    for (int k = 0; k < 2; ++k) {
+      const bool wanted = model_->has_variance() && context->output_required(6 + k);
+      OP_REQUIRES_OK(context,
+                     context->allocate_output(6 + k, TensorShape({wanted ? in.nf : 0, in.nloc}), &t));
+      if (wanted) *spread[k] = t->flat<double>().data();
+    }
     const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
     try {
       sel_overflow_count += model_->evaluate(in, out, threads, intra_op_parallel(context));

@@ -360,6 +360,13 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
   if (const auto d = g.constant("train_attr/min_nbor_dist"))
     if (d->size() == 1 && d->values[0] > 0.1) closest = std::min(std::max(0.7 * d->values[0], 0.3), 1.5);
   attr["min_distance"].set_f(static_cast<float>(closest));
+  // Variances (dp uncertainty).
+  const auto factors = g.constant("uncertainty_attr/factors");
+  set_tensor(&node, "factors", tensor_of(factors ? factors->values : std::vector<double>()));
+  const auto reach = g.constant("uncertainty_attr/cutoff"),
+             exponent = g.constant("uncertainty_attr/exponent");
+  attr["reach"].set_f(factors && reach ? static_cast<float>(reach->values[0]) : 0.0f);
+  attr["exponent"].set_f(factors && exponent ? static_cast<float>(exponent->values[0]) : 1.0f);
   for (const char* input : {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh"}) node.add_input(input);
   node.add_input(dfparam ? "t_fparam" : "dptf_none");
   node.add_input(daparam ? "t_aparam" : "dptf_none");

@@ -45,8 +45,8 @@ def run(args):
     report = systems(args.report_data, "valid_json") if args.report_data else None
     result = fit_uncertainty(model_file(args.model), output, training, validation, report)
     log.info("wrote %s", output)
-    log.info("calibration on %d atoms: deviation = sqrt((%.4g std)^2 + %.4g^2) eV/Å; ridge %g, exponent %g within %g Å",
-             result["atoms"], result["scale"], result["floor"], result["ridge"], result["exponent"], result["cutoff"])  # fmt: skip
+    log.info("calibration on %d atoms: deviation = sqrt((%.4g std)^2 + %.4g^2 + (%.4g force)^2) eV/Å; ridge %g, exponent %g "
+             "within %g Å", *(result[k] for k in ("atoms", "scale", "floor", "share", "ridge", "exponent", "cutoff")))  # fmt: skip
     log.info("on the %d atoms held out:", result["atoms_held_out"])
     log.info("negative log-likelihood per force component: %.4f (one deviation for all: %.4f)", result["nll"],
              result["nll_constant"])  # fmt: skip

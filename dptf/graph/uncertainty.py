@@ -2,7 +2,8 @@
 
 The variance of an atom is phi C^-1 phi, with phi what enters the last layer and C the sum of phi phi^T over the atoms of the
 training data, per type. A force depends on the energies of all neighbors, so its variance is the mean of theirs, weighted by
-(1 - (r / cutoff)^2)^exponent, the atom itself included. Two numbers, fitted on validation data, make it eV/Å.
+(1 - (r / cutoff)^2)^exponent, the atom itself included. A number makes it eV/Å; a constant part, and one that grows with the
+force, stand for what the net cannot fit. The three are fitted on validation data.
 """
 
 import re
@@ -13,9 +14,9 @@ import numpy as np
 from dptf.errors import UserError
 from dptf.ops import tf
 
-#: What enters the last layer (nf, nloc, width), variance of every atom, and expected error of every force. The fused kernels
-#: know the first and serve all three.
-FEATURES, VARIANCE, OUTPUT = "o_last_layer_features", "o_atom_variance", "o_atom_uncertainty"
+#: What enters the last layer (nf, nloc, width), variance of every atom, its mean over neighbors (nf, nloc), and expected error of
+#: every force. The fused kernels give the first three.
+FEATURES, VARIANCE, MEAN, OUTPUT = "o_last_layer_features", "o_atom_variance", "o_mean_variance", "o_atom_uncertainty"
 _ENV = {"ProdEnvMatA": "rcut_r", "DescrptSeA": "rcut_r", "DescrptNorot": "rcut_r", "ProdEnvMatAMix": "rcut_r",
         "ProdEnvMatR": "rcut", "DescrptSeR": "rcut"}  # fmt: skip
 
@@ -162,8 +163,34 @@ def with_candidates(graph_def, covariances, rules):
         return tf.graph_util.extract_sub_graph(graph.as_graph_def(), [*_outputs(graph_def), OUTPUT])
 
 
-def with_uncertainty(graph_def, covariances, rule, scale, floor):
-    """The graph with :data:`VARIANCE`, :data:`OUTPUT` (sqrt((scale std)^2 + floor^2) of every local atom) and its constants.
+class Calibration(NamedTuple):
+    """Expected error of a force component: sqrt(scale^2 mean variance + floor^2 + share^2 |force|^2).
+
+    Attributes
+    ----------
+    scale, floor : float
+        eV/Å.
+    share : float
+        0: without the force, which then need not be evaluated.
+    """
+
+    scale: float
+    floor: float
+    share: float = 0.0
+
+    def std(self, root, force):
+        """Expected errors from roots of mean variances and lengths of forces [eV/Å], arrays of one shape."""
+        return np.sqrt((self.scale * root) ** 2 + self.floor**2 + (self.share * force) ** 2)
+
+
+def _square_force(graph, nframes, natoms):
+    """Squares of the forces on the local atoms, (nf, nloc)."""
+    force = tf.reshape(tf.cast(graph.get_tensor_by_name("o_force:0"), tf.float64), [nframes, natoms[1], 3])
+    return tf.reduce_sum(tf.square(force[:, : natoms[0]]), axis=-1)
+
+
+def with_uncertainty(graph_def, covariances, rule, calibration):
+    """The graph with :data:`VARIANCE`, :data:`MEAN`, :data:`OUTPUT` (of every local atom) and its constants.
 
     Parameters
     ----------
@@ -171,8 +198,7 @@ def with_uncertainty(graph_def, covariances, rule, scale, floor):
     covariances : list of arrays
         Per type.
     rule : Rule
-    scale, floor : float
-        Calibration, eV/Å.
+    calibration : Calibration
     """
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")
@@ -183,10 +209,13 @@ def with_uncertainty(graph_def, covariances, rule, scale, floor):
         tf.identity(tf.cast(variance, graph.get_tensor_by_name("t_coord:0").dtype), name=VARIANCE)
         if model_cutoff(graph_def) == 0:
             rule = rule._replace(cutoff=0.0)
-        variance = _neighbor_mean(graph, variance, nframes, natoms, rule)
-        numbers = {"scale": scale, "floor": floor, **rule._asdict()}
+        mean = tf.identity(_neighbor_mean(graph, variance, nframes, natoms, rule), name=MEAN)
+        numbers = {**rule._asdict(), **calibration._asdict()}
         attributes = {k: tf.constant(v, tf.float64, name=f"uncertainty_attr/{k}") for k, v in numbers.items()}
-        a, b = attributes["scale"], attributes["floor"]
-        tf.sqrt(a * a * variance + b * b, name=OUTPUT)
-        names = [*_outputs(graph_def), FEATURES, VARIANCE, OUTPUT, *(c.op.name for c in attributes.values())]
+        a, b, c = (attributes[k] for k in calibration._fields)
+        square = a * a * mean + b * b
+        if calibration.share:
+            square += c * c * _square_force(graph, nframes, natoms)
+        tf.sqrt(square, name=OUTPUT)
+        names = [*_outputs(graph_def), FEATURES, VARIANCE, MEAN, OUTPUT, *(c.op.name for c in attributes.values())]
         return tf.graph_util.extract_sub_graph(graph.as_graph_def(), names)

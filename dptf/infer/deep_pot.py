@@ -29,6 +29,7 @@ class DeepPot(DeepEval):
         efield=None,
         spin=None,
         charge_spin=None,
+        uncertainty=False,
         **kwargs,
     ):
         """Evaluate frames.
@@ -58,6 +59,8 @@ class DeepPot(DeepEval):
         charge_spin : array_like, optional
             nf*2 numbers, total charge and spin multiplicity of the frames, or 2 for all, for models that take them
             (``add_chg_spin_ebd``); without them, those of ``default_chg_spin``.
+        uncertainty : bool, optional
+            Also return expected errors of the forces (`eval_uncertainty`), from the same evaluation.
 
         Returns
         -------
@@ -75,15 +78,22 @@ class DeepPot(DeepEval):
             Minus the derivative in the spins [eV per unit of spin]; only if ``spin`` is given.
         mask_mag : (nf, n, 1) bool array
             Which atoms have a spin; only if ``spin`` is given.
+        std : (nf, n) array
+            Standard deviation of a force component [eV/Å]; only if ``uncertainty``.
         """
+        if uncertainty:
+            self._check_uncertainty(spin)
         if spin is not None:
             return self._eval_spin(coords, cells, atom_types, spin, atomic, fparam, aparam, mixed_type, charge_spin)
         names = ["o_energy", "o_force", "o_virial"] + (["o_atom_energy", "o_atom_virial"] if atomic else [])
+        names += ["o_atom_uncertainty"] if uncertainty else []
         out = self.deep_eval.evaluate(names, coords, cells, atom_types, fparam, aparam, efield, mixed_type, charge_spin)
         energy = out["o_energy"].reshape(-1, 1)
         result = [energy, out["o_force"][:, 0], out["o_virial"]]
         if atomic:
             result += [out["o_atom_energy"], out["o_atom_virial"][:, 0]]
+        if uncertainty:
+            result.append(out["o_atom_uncertainty"][..., 0])
         return tuple(np.ascontiguousarray(r) for r in result)
 
     @property
@@ -99,12 +109,18 @@ class DeepPot(DeepEval):
         (nf, n) array
             Standard deviation [eV/Å].
         """
+        self._check_uncertainty()
+        out = self.eval_output("o_atom_uncertainty", coords, cells, atom_types, fparam, aparam, mixed_type)
+        return out[..., 0]
+
+    def _check_uncertainty(self, spin=None):
+        """Refuse where there are no uncertainties."""
         if not self.has_uncertainty:
             raise UserError("carries no uncertainties", self.deep_eval.model_file, "make them with dp uncertainty")
         if self.deep_eval.neighbor_list is not None:
             raise UserError("needs the model's own neighbor list", "neighbor_list", "leave it out")
-        out = self.eval_output("o_atom_uncertainty", coords, cells, atom_types, fparam, aparam, mixed_type)
-        return out[..., 0]
+        if spin is not None:
+            raise UserError("is not known for models with spins", "uncertainty", "leave it out")
 
     def eval_output(self, name, coords, cells, atom_types, fparam=None, aparam=None, mixed_type=False, **kwargs):
         """A node of the graph, (nf, n, width), in the order of the given atoms."""

@@ -3,6 +3,7 @@
 import logging
 import os
 import tempfile
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from dptf.graph.load import load_graph_def, write_graph_def
 from dptf.graph.uncertainty import (
     FEATURES,
     OUTPUT,
+    Calibration,
     Rule,
     model_cutoff,
     with_candidates,
@@ -22,6 +24,8 @@ from dptf.infer.labelled import LabelledSystem
 log = logging.getLogger(__name__)
 
 _CHUNK_ATOMS = 20_000
+#: Gain of log-likelihood per component from which the length of the force is taken into account.
+_GAIN = 1e-3
 #: Ridges and weightings from which calibration data choose.
 _RIDGES, _EXPONENTS = (1e-13, 1e-11, 1e-9, 1e-7, 1e-5), (1.0, 2.0, 4.0, 8.0)
 
@@ -60,13 +64,40 @@ def _candidates(graph_def):
     return [Rule(ridge, *kind) for ridge in _RIDGES for kind in kinds]
 
 
+class Errors(NamedTuple):
+    """What atoms of labelled frames say about the errors of forces.
+
+    Attributes
+    ----------
+    root : array, shape (n,) or (n, rules)
+        Roots of mean variances.
+    force : array, shape (n,)
+        Lengths of the predicted forces [eV/Å].
+    errors : array, shape (n, 3)
+        [eV/Å]
+    """
+
+    root: np.ndarray
+    force: np.ndarray
+    errors: np.ndarray
+
+    def part(self, chosen):
+        """The same of some of the atoms."""
+        return Errors(*(a[chosen] for a in self))
+
+
+def for_calibration(frames, count):
+    """Whether frames (indices of `count`) are for the calibration: every second tenth of a system, so both parts see all of it."""
+    return np.asarray(frames) * min(10, count) // count % 2 == 0
+
+
 def _raw(graph_def, covariances, rules, paths, folder):
-    """Uncalibrated deviations (n, rules), force errors (n, 3), and whether the frame is in the first half of its system."""
+    """Errors of all atoms of systems, (n, rules), and whether their frames are for the calibration."""
     from dptf.infer import DeepPot
 
     file = os.path.join(folder, "raw.pb")
     write_graph_def(with_candidates(graph_def, covariances, rules), file)
-    std, errors, early = [], [], []
+    found, fitted = [], []
     with DeepPot(file) as model:
         for system, args, index in _frames(model, paths):
             label, present = system.label("force", index, 3, atomic=True)
@@ -74,47 +105,59 @@ def _raw(graph_def, covariances, rules, paths, folder):
                 raise UserError("has no forces", system.name, "calibrate on data with force labels")
             force = model.eval(**args)[1]
             there = np.broadcast_to(np.asarray(args["atom_types"]) >= 0, force.shape[:2])
-            std.append(np.sqrt(model.eval_output(OUTPUT, **args).reshape(*there.shape, -1)[there]))
-            errors.append((force - label)[there])
-            first = np.asarray(index) < (len(system.select()) + 1) // 2
-            early.append(np.broadcast_to(first[:, None], there.shape)[there])
-    return np.concatenate(std), np.concatenate(errors), np.concatenate(early)
+            root = np.sqrt(model.eval_output(OUTPUT, **args).reshape(*there.shape, -1)[there])
+            found.append(Errors(root, np.linalg.norm(force, axis=-1)[there], (force - label)[there]))
+            part = for_calibration(index, len(system.select()))
+            fitted.append(np.broadcast_to(part[:, None], there.shape)[there])
+    return Errors(*(np.concatenate(part) for part in zip(*found))), np.concatenate(fitted)
 
 
-def calibrate(std, errors):
-    """Scale and floor (eV/Å) that make sqrt((scale std)^2 + floor^2) the likeliest deviation of the errors.
+def calibrate(data):
+    """The likeliest calibrations for errors, those of kinds of variance each for itself.
+
+    A share of the force is left out where it does not make a component likelier by :data:`_GAIN`.
 
     Parameters
     ----------
-    std : array, shape (n,) or (n, k)
-        k kinds of deviation, each of which is calibrated for itself.
-    errors : array, shape (n, 3)
+    data : Errors
 
     Returns
     -------
-    scale, floor, nll : floats or arrays of shape (k,)
-        ``nll`` is the negative log-likelihood per component.
+    list of Calibration
+    nll : array, shape (rules,)
+        Negative log-likelihood per component.
     """
+    rows = data.root.reshape(len(data.errors), -1).T
+    scale = np.sqrt(np.mean(data.errors**2))
+    unit = np.array(
+        [[scale / np.sqrt(np.mean(row**2)), scale, scale / max(np.sqrt(np.mean(data.force**2)), 1e-12)] for row in rows]
+    )
+    terms = [np.stack([r * u[0], np.full(len(r), u[1]), data.force * u[2]]) for r, u in zip(rows, unit)]
+    with_share, nll = _likeliest(np.array(terms) ** 2, data.errors)
+    without, plain = _likeliest(np.array(terms)[:, :2] ** 2, data.errors)
+    gains = plain - nll > _GAIN
+    factors = np.where(gains[:, None], with_share, np.pad(without, ((0, 0), (0, 1))))
+    return [Calibration(*map(float, row)) for row in factors * unit], np.where(gains, nll, plain)
+
+
+def _likeliest(terms, errors):
+    """Roots of the factors >= 0 of the terms (k, m, n) of variances that make errors (n, 3) likeliest, (k, m), and the likelihood."""
     import tensorflow_probability as tfp
 
     from dptf.ops import tf
     from dptf.session import new_session
 
-    rows = std.reshape(len(std), -1).T
-    ratio = np.sqrt(np.mean(errors**2)) / np.sqrt(np.mean(rows**2, axis=1))
     with tf.Graph().as_default(), new_session() as session:
-        s, e = tf.constant((ratio[:, None] * rows)[..., None]), tf.constant(errors[None])
+        t, e = tf.constant(terms), tf.constant(errors[None])
 
         def nll(x):
-            square = tf.exp(2 * x)[:, :, None, None]
-            scale = tf.sqrt(square[:, 0] * s**2 + square[:, 1])
-            return -tf.reduce_mean(tfp.distributions.Normal(tf.zeros([], tf.float64), scale).log_prob(e), axis=[1, 2])
+            std = tf.sqrt(tf.reduce_sum(tf.exp(2 * x)[..., None] * t, axis=1))[..., None]
+            return -tf.reduce_mean(tfp.distributions.Normal(tf.zeros([], tf.float64), std).log_prob(e), axis=[1, 2])
 
-        start = np.tile([-0.5, np.log(np.std(errors)) - 1.0], (len(rows), 1))
+        start = np.tile([-0.5, -1.0, -1.0][: terms.shape[1]], (len(terms), 1))
         found = tfp.optimizer.lbfgs_minimize(lambda x: tfp.math.value_and_gradient(nll, x), tf.constant(start))
         x, value = session.run([found.position, found.objective_value])
-    out = ratio * np.exp(x[:, 0]), np.exp(x[:, 1]), value
-    return out if std.ndim > 1 else tuple(float(v[0]) for v in out)
+    return np.exp(x), value
 
 
 def quality(std, errors):
@@ -136,21 +179,21 @@ def quality(std, errors):
     }
 
 
-def choose(rules, std, errors):
-    """The rule whose calibrated deviations make the errors likeliest, with its scale and floor.
+def choose(rules, data):
+    """The rule whose calibrated deviations make the errors likeliest, with its calibration.
 
     Parameters
     ----------
     rules : list of Rule
-    std : array, shape (n, rules)
-    errors : array, shape (n, 3)
+    data : Errors
+        Roots of shape (n, rules).
     """
-    usable = [k for k, column in enumerate(std.T) if np.isfinite(column).all() and np.ptp(column) > 0]
+    usable = [k for k, column in enumerate(data.root.T) if np.isfinite(column).all() and np.ptp(column) > 0]
     if not usable:
         raise UserError("say nothing: all atoms of the calibration data have the same variance", "-c/--valid-data")
-    scale, floor, nll = calibrate(std[:, usable], errors)
+    found, nll = calibrate(data._replace(root=data.root[:, usable]))
     best = int(np.nanargmin(nll))
-    return rules[usable[best]], float(scale[best]), float(floor[best])
+    return rules[usable[best]], found[best]
 
 
 def fit_uncertainty(path, output, training, validation, report=None):
@@ -163,7 +206,7 @@ def fit_uncertainty(path, output, training, validation, report=None):
     training, validation : list of str
         Systems.
     report : list of str, optional
-        Systems on which the quality is told; by default the second half of the frames of every validation system is left for it.
+        Systems on which the quality is told; by default every second tenth of every validation system is left for it.
     """
     graph_def = load_graph_def(path)
     if any(n.name == OUTPUT for n in graph_def.node):
@@ -171,21 +214,21 @@ def fit_uncertainty(path, output, training, validation, report=None):
     rules = _candidates(graph_def)
     with tempfile.TemporaryDirectory(prefix="dptf-") as folder:
         covariances = _covariances(graph_def, training, folder)
-        std, errors, fitted = _raw(graph_def, covariances, rules, validation, folder)
+        data, fitted = _raw(graph_def, covariances, rules, validation, folder)
         if report:
             fitted[:] = True
-            held_out = _raw(graph_def, covariances, rules, report, folder)[:2]
+            held_out = _raw(graph_def, covariances, rules, report, folder)[0]
         elif fitted.all():
             log.warning("one frame of validation data: the quality is told on the frame of the calibration")
-            held_out = std, errors
+            held_out = data
         else:
-            held_out = std[~fitted], errors[~fitted]
-    rule, scale, floor = choose(rules, std[fitted], errors[fitted])
-    write_graph_def(with_uncertainty(graph_def, covariances, rule, scale, floor), output)
-    column = held_out[0][:, rules.index(rule)]
-    result = quality(np.sqrt((scale * column) ** 2 + floor**2), held_out[1])
+            held_out = data.part(~fitted)
+    rule, calibration = choose(rules, data.part(fitted))
+    write_graph_def(with_uncertainty(graph_def, covariances, rule, calibration), output)
+    column = held_out.root[:, rules.index(rule)]
+    result = quality(calibration.std(column, held_out.force), held_out.errors)
     return {
-        "scale": scale, "floor": floor, **rule._asdict(), "atoms": int(fitted.sum()), "atoms_held_out": len(column), **result,
+        **calibration._asdict(), **rule._asdict(), "atoms": int(fitted.sum()), "atoms_held_out": len(column), **result,
     }  # fmt: skip
 
 

@@ -87,6 +87,8 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
   w.groups.clear();
   w.n_exact = 0;
   w.first_group.assign(1, 0);
+  w.near.clear();
+  w.first_near.assign(1, 0);
 
   SeaScratch<C> scratch;
   const auto make_group = [&](const typename Worker::Group& g) {
@@ -113,6 +115,7 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
     const int i = atoms[b];
     const int64_t g0 = static_cast<int64_t>(w.groups.size()), base = w.kept.n;
     gather(frame, i, ti, visit, w);
+    if (frame.weights) weigh_neighbors(frame.target, frame.nloc, frame.weights + i, w);
     const int64_t n_groups = static_cast<int64_t>(w.groups.size()) - g0;
     w.first_group.push_back(g0 + n_groups);
     grow(w.moments, n_groups * 4 * kBasis);
@@ -155,6 +158,7 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
       const C* h = net.last_input(b, n, w.dense);
       std::copy(h, h + net.features(), frame.features + atoms[b] * n_features());
     }
+  if (frame.variance) add_variances(ti, atoms, n, frame.variance, frame.weights != nullptr, w);
   for (int b = 0; b < n; ++b) {
     const double e = (static_cast<double>(w.y[b]) + m_.bias[ti]) * m_.scale[ti] + m_.shift[ti];
     (*frame.energies)[atoms[b]] = e;
@@ -230,6 +234,12 @@ void FusedSea<C>::sum_parts(const SeaInput<T>& in, const SeaOutput<T>& out, int6
       }
     });
   };
+  if (out.mean_variance)
+    for (int64_t i = 0; i < in.nloc; ++i) {
+      double s = 0;
+      for (auto& w : workers) s += w->mean[i];
+      out.mean_variance[f * in.nloc + i] = s / (1 + workers[0]->weights[i]);
+    }
   if (out.force)
     reduce(3 * in.nall, out.force + f * 3 * in.nall, [](const Worker& w) { return w.force.data(); });
   if (out.virial) {
@@ -267,6 +277,18 @@ int64_t FusedSea<C>::evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& o
     std::fill(frame.features, frame.features + in.nloc * n_features(), 0.0);
   }
 
+  if (out.variance || out.mean_variance) {
+    // Atoms that take no part have none.
+    workers[0]->variances.assign(out.variance ? 0 : in.nloc, 0.0);
+    frame.variance = out.variance ? out.variance + f * in.nloc : workers[0]->variances.data();
+    std::fill(frame.variance, frame.variance + in.nloc, 0.0);
+  }
+  if (out.mean_variance) {
+    workers[0]->weights.assign(in.nloc, 0.0);
+    frame.weights = workers[0]->weights.data();
+    frame.nloc = in.nloc;
+  }
+
   const T* coord = in.coord + f * in.nall * 3;
   const int* type = in.type + f * in.nall;
   ExtendedFrame ext;
@@ -298,6 +320,7 @@ int64_t FusedSea<C>::evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& o
     w->lost = 0;
     w->bad = -1;
     std::fill(w->virial, w->virial + 9, 0.0);
+    w->mean.assign(frame.weights ? in.nloc : 0, 0.0);
     w->force.assign(frame.want_force ? 3 * in.nall : 0, 0.0);
     w->atom_virial.assign(frame.want_atom_virial ? 9 * in.nall : 0, 0.0);
   }

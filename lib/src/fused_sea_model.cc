@@ -47,6 +47,7 @@ FusedSea<C>::FusedSea(const SeaModel& model) : m_(model) {
   make_lookup();
   make_pads();
   make_fitting();
+  make_factors();
 }
 
 /// A net is tabulated over the arguments of all pairs that use it: from the empty slot (or the cutoff) to

@@ -51,6 +51,15 @@ struct FusedSea<C>::Worker {
   size_t n_exact = 0;
   std::vector<C> y;
   typename DenseNet<C>::Workspace dense;
+  // Variances: features and their products with the factor, neighbors of the block and their weights, sums.
+  struct Near {
+    int64_t atom;
+    double weight;
+  };
+  AlignedVector<double> phi, white;
+  std::vector<Near> near;
+  std::vector<int64_t> first_near;
+  std::vector<double> mean;
   std::vector<double> force, atom_virial;
   double virial[9];
   int64_t lost = 0, bad = -1;
@@ -61,7 +70,7 @@ struct FusedSea<C>::Worker {
   };
   std::vector<Block> blocks;
   std::vector<int> order;  // local atoms by type
-  std::vector<double> energies, wide;
+  std::vector<double> energies, wide, weights, variances;
   std::vector<int64_t> row_of;
 };
 
@@ -76,7 +85,9 @@ struct FusedSea<C>::Frame {
   T* atom_energy = nullptr;
   bool want_force = false, want_atom_virial = false;
   std::vector<double>* energies = nullptr;
-  double* features = nullptr;
+  double *features = nullptr, *variance = nullptr;
+  double* weights = nullptr;  // sums over neighbors, where means of variances are wanted
+  int64_t nloc = 0;
 };
 
 }  // namespace dptf

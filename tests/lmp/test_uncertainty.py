@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dptf.graph.load import write_graph_def
-from dptf.graph.uncertainty import Rule, with_uncertainty
+from dptf.graph.uncertainty import Calibration, Rule, with_uncertainty
 from dptf.infer import DeepPot
 from tests.dptf import dpa3_cases, model_cases
 from tests.lmp.lammps_run import LIB, dump, run, write_data
@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
     width = model_cases.FITTING["neuron"][-1]
     rows = np.random.default_rng(5).normal(size=(2, 50, width))
     covariances = np.einsum("tni,tnj->tij", rows, rows)
-    sure = with_uncertainty(graph, covariances, Rule(1e-9, 3.5, 2.0), scale=0.7, floor=0.02)
+    sure = with_uncertainty(graph, covariances, Rule(1e-9, 3.5, 2.0), Calibration(0.7, 0.02, 0.1))
     write_graph_def(sure, root / "sure.pb")
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3)[:24] * 2.9
     coord = grid + np.random.default_rng(1).normal(scale=0.1, size=grid.shape) + 0.5

@@ -24,6 +24,11 @@ struct SeaModel {
   std::vector<std::vector<DenseLayerWeights<double>>> fitting;  // of each type
   std::vector<double> bias, scale, shift;                       // E_i = (net + bias) scale + shift, [ntypes]
   std::vector<double> fparam_avg, fparam_istd, aparam_avg, aparam_istd;
+  // Variances of atoms are |phi L|^2, phi what enters the last layer; L of each type, [ntypes, n, n] with n
+  // the widest phi, or empty. Their means over neighbors have weights (1 - (r / reach)^2)^exponent; reach 0:
+  // the atom alone; at most the cutoff.
+  std::vector<double> factors;
+  double reach = 0, exponent = 1;
   double min_distance = 0.5;  // Å; tables reach to it, closer neighbors are evaluated exactly
 };
 
@@ -39,12 +44,13 @@ struct SeaInput {
 };
 
 /// Null: not wanted. energy [nf] eV, force [nf, nall, 3] eV/Å, virial [nf, 9] eV, atom_energy [nf, nloc],
-/// atom_virial [nf, nall, 9] on the neighbor, features [nf, nloc, n]: what enters the last layer.
+/// atom_virial [nf, nall, 9] on the neighbor, features [nf, nloc, n]: what enters the last layer, variance
+/// and its mean over an atom and its local neighbors [nf, nloc].
 template <typename T>
 struct SeaOutput {
   double* energy = nullptr;
   T *force = nullptr, *virial = nullptr, *atom_energy = nullptr, *atom_virial = nullptr;
-  double* features = nullptr;
+  double *features = nullptr, *variance = nullptr, *mean_variance = nullptr;
 };
 
 /// The whole model from positions to forces in blocks of atoms: environment rows, tabulated contraction,
@@ -65,6 +71,7 @@ class FusedSea {
 
   /// Largest number of features of an atom; where a type has fewer, the rest is zero.
   int64_t n_features() const;
+  bool has_variance() const { return !m_.factors.empty(); }
   /// Largest relative interpolation error of the tables.
   double table_error() const;
   int64_t table_bytes() const;
@@ -87,6 +94,7 @@ class FusedSea {
   void make_lookup();
   void make_pads();
   void make_fitting();
+  void make_factors();
   template <typename T>
   int64_t evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& out, int64_t frame, int parts,
                          const ParallelFor& parallel);
@@ -100,6 +108,8 @@ class FusedSea {
   void gather(const Frame<T>& frame, int i, int ti, const Visit& visit, Worker& w);
   void limit_to_sel(const double* coord, int i, const int* type, Worker& w);
   void sort_into_groups(int ti, Worker& w);
+  void weigh_neighbors(const int* target, int64_t nloc, double* sum, Worker& w) const;
+  void add_variances(int ti, const int* atoms, int n, double* variance, bool mean, Worker& w) const;
   std::unique_ptr<Worker> borrow();
   void give_back(std::unique_ptr<Worker> w);
 
@@ -112,6 +122,7 @@ class FusedSea {
   std::vector<int64_t> first_piece_;  // [ntypes, ntypes + 1]: pieces of a center's pairs, counted up
   std::vector<PadTerm> pads_;         // [ntypes, ntypes]
   std::vector<DenseNet<C>> fitting_;
+  std::vector<AlignedVector<double>> factors_;  // of each type, packed
   std::mutex mutex_;
   std::vector<std::unique_ptr<Worker>> idle_;
 };

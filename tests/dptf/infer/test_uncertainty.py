@@ -13,7 +13,7 @@ from toy import write_input, write_system
 from dptf.cli.main import main
 from dptf.errors import UserError
 from dptf.infer import DeepPot
-from dptf.infer.uncertainty import calibrate, quality
+from dptf.infer.uncertainty import Errors, calibrate, for_calibration, quality
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,9 @@ def frames(system):
 def test_energies_and_forces_stay(run):
     with DeepPot(run / "plain.pb") as a, DeepPot(run / "sure.pb") as b:
         assert not a.has_uncertainty and b.has_uncertainty
+        both = b.eval(*frames(run / "b"), uncertainty=True)
+        assert len(both) == 4
+        np.testing.assert_array_equal(both[3], b.eval_uncertainty(*frames(run / "b")))
         for x, y in zip(a.eval(*frames(run / "b")), b.eval(*frames(run / "b"))):
             np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
         with pytest.raises(UserError, match="dp uncertainty"):
@@ -71,8 +74,9 @@ def test_the_definition(run):
         reach = max(result["cutoff"], 1e-3)
         w = np.where((r > 1e-9) & (r < reach), np.abs(1 - (r / reach) ** 2) ** result["exponent"], 0.0).sum(axis=-1)
         wanted[f] = (variance[f] + w @ variance[f]) / (1 + w.sum(axis=1))
-    wanted = np.sqrt(result["scale"] ** 2 * wanted + result["floor"] ** 2)
     with DeepPot(run / "sure.pb") as m:
+        force = np.linalg.norm(m.eval(coord, box, types)[1], axis=-1)
+        wanted = np.sqrt(result["scale"] ** 2 * wanted + result["floor"] ** 2 + (result["share"] * force) ** 2)
         # C is nearly singular: the last digits of the features matter.
         np.testing.assert_allclose(m.eval_uncertainty(coord, box, types), wanted, rtol=1e-4)
 
@@ -91,13 +95,38 @@ def test_symmetries_and_distance(run):
     assert found[0, 3] ** 2 - floor**2 > 10 * (u[0, 3] ** 2 - floor**2)
 
 
+def test_fused_kernels_give_what_the_graph_gives(run):
+    """With neighbors, with the atom alone, and an exponent that is no power of two; several small frames, and one."""
+    from dptf.graph.load import load_graph_def, write_graph_def
+    from dptf.graph.uncertainty import MEAN, VARIANCE, Calibration, Rule, model_cutoff, with_uncertainty
+
+    graph, rng = load_graph_def(run / "plain.pb"), np.random.default_rng(0)
+    coord, box, types = frames(run / "b")
+    for cutoff, exponent in ((1, 4.0), (1, 3.0), (0, 1.0)):
+        rows = rng.normal(size=(2, 60, 10))
+        rule = Rule(1e-9, cutoff * model_cutoff(graph), exponent)
+        sure = with_uncertainty(graph, np.einsum("tni,tnj->tij", rows, rows), rule, Calibration(1.0, 0.1, 0.2))
+        write_graph_def(sure, run / "fused.pb")
+        with DeepPot(run / "fused.pb") as fused, DeepPot(run / "fused.pb", plain=True) as plain:
+            assert "fused" in fused.runtime_report() and "fused" not in plain.runtime_report()
+            for name in (VARIANCE, MEAN):
+                assert fused.deep_eval.has(name)
+            for n in (1, len(coord)):
+                wanted = plain.eval_uncertainty(coord[:n], box[:n], types)
+                np.testing.assert_allclose(fused.eval_uncertainty(coord[:n], box[:n], types), wanted, rtol=1e-10)
+
+
 def test_calibration_of_known_errors():
     rng = np.random.default_rng(2)
-    std = rng.uniform(0.5, 5.0, 4000)
-    errors = rng.normal(size=(4000, 3)) * np.sqrt((0.02 * std) ** 2 + 0.03**2)[:, None]
-    scale, floor, _ = calibrate(std, errors)
-    assert abs(scale / 0.02 - 1) < 0.05 and abs(floor / 0.03 - 1) < 0.1
-    found = quality(np.sqrt((scale * std) ** 2 + floor**2), errors)
+    root, force = rng.uniform(0.5, 5.0, 4000), rng.uniform(0.1, 2.0, 4000)
+    std = np.sqrt((0.02 * root) ** 2 + 0.03**2)
+    errors = rng.normal(size=(4000, 3)) * std[:, None]
+    [found], _ = calibrate(Errors(root, force, errors))
+    assert abs(found.scale / 0.02 - 1) < 0.05 and abs(found.floor / 0.03 - 1) < 0.1 and found.share == 0
+    more = rng.normal(size=(4000, 3)) * np.hypot(std, 0.05 * force)[:, None]
+    [with_share], _ = calibrate(Errors(root, force, more))
+    assert abs(with_share.share / 0.05 - 1) < 0.1 and abs(with_share.scale / 0.02 - 1) < 0.1
+    found = quality(found.std(root, force), errors)
     assert found["nll"] < found["nll_constant"] and found["spearman"] > 0.3
     assert all(abs(p / o - 1) < 0.15 for p, o in found["bins"])
 
@@ -105,8 +134,10 @@ def test_calibration_of_known_errors():
 def test_report_and_model_devi(run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     result = json.loads((run / "u.json").read_text())
+    types, part = frames(run / "b")[2], for_calibration(range(12), 12)
+    assert part.any() and not part.all()
     assert (
-        result["atoms"] == result["atoms_held_out"] == 6 * 12
+        (result["atoms"], result["atoms_held_out"]) == (len(types) * part.sum(), len(types) * (~part).sum())
         and len(result["bins"]) == 10
         and (run / "u.png").stat().st_size > 5000
     )

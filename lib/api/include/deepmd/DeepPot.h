@@ -22,11 +22,11 @@ class DeepPotImpl;
 /// `ago` is the number of steps since the list was rebuilt: with ago > 0 the list and the types of the last
 /// call with ago == 0 are used again, only positions may differ. Every function may throw deepmd_exception.
 /// One object serves one thread at a time.
-/// Expected error of a force from variances: sqrt(scale^2 m + floor^2) eV/Å, where m is the mean of the
-/// variances of the atom (weight 1) and of its neighbors (weight (1 - (r/cutoff)^2)^exponent within cutoff,
-/// Å).
+/// Expected error of a force from variances: sqrt(scale^2 m + floor^2 + share^2 |force|^2) eV/Å, where m is
+/// the mean of the variances of the atom (weight 1) and of its neighbors (weight (1 - (r/cutoff)^2)^exponent
+/// within cutoff, Å).
 struct UncertaintyRule {
-  double scale = 0, floor = 0, cutoff = 0, exponent = 0;
+  double scale = 0, floor = 0, cutoff = 0, exponent = 0, share = 0;
 };
 
 class DeepPot : public DeepBaseModel {

@@ -200,8 +200,8 @@ DP_EXPORT void DP_DeepPotComputeVarianceNList(DP_DeepPot* dp, const int natom, c
 DP_EXPORT void DP_DeepPotGetUncertaintyRule(DP_DeepPot* dp, double* rule) {
   guarded(dp, [&] {
     const deepmd::UncertaintyRule r = dp->pot.uncertainty_rule();
-    const double numbers[4] = {r.scale, r.floor, r.cutoff, r.exponent};
-    std::copy(numbers, numbers + 4, rule);
+    const double numbers[5] = {r.scale, r.floor, r.cutoff, r.exponent, r.share};
+    std::copy(numbers, numbers + 5, rule);
   });
 }
 DP_EXPORT int DP_DeepPotGetMessageWidth(DP_DeepPot* dp) {

@@ -53,6 +53,7 @@ UncertaintyRule DeepPot::uncertainty_rule() const {
   rule.floor = graph.scalar<double>("uncertainty_attr/floor");
   rule.cutoff = graph.scalar<double>("uncertainty_attr/cutoff");
   rule.exponent = graph.scalar<double>("uncertainty_attr/exponent");
+  rule.share = graph.scalar<double>("uncertainty_attr/share");
   return rule;
 }
 
