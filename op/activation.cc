@@ -1,14 +1,10 @@
 // The Gelu family, and the Unaggregated* ops that carry derivatives through a layer.
-#include "dptf/activation.h"
-
 #include "dptf/activate.h"
-#include "dptf/layer_derivative.h"
-#include "op_utils.h"
+#include "gelu_op.h"
 
 namespace dptf {
 namespace {
 
-#define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_REGISTER_GELU(SUFFIX)                                                                \
   REGISTER_OP("Gelu" SUFFIX) DPTF_T.Input("x: T").Output("output: T").SetShapeFn(UnchangedShape); \
   REGISTER_OP("GeluGrad" SUFFIX)                                                                  \
@@ -98,32 +94,6 @@ class ActivationOp : public OpKernel {
   double threshold_ = 0;
 };
 
-/// gelu^(ORDER)(x), the last input, times the others.
-template <typename T, int ORDER>
-class GeluOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-  void Compute(OpKernelContext* context) override {
-    const Tensor& x = context->input(ORDER);
-    const T* factors[2] = {nullptr, nullptr};
-    for (int k = 0; k < ORDER; ++k) {
-      OP_REQUIRES(context, context->input(k).NumElements() == x.NumElements(),
-                  invalid_argument("dy ", context->input(k).shape().DebugString(), " and x ",
-                                   x.shape().DebugString(), " differ in size"));
-      factors[k] = context->input(k).flat<T>().data();
-    }
-    Tensor* out;
-    OP_REQUIRES_OK(context, context->allocate_output(0, x.shape(), &out));
-    const T* from = x.flat<T>().data();
-    T* to = out->flat<T>().data();
-    intra_op_parallel(context)(x.NumElements(), 20, [&](int64_t begin, int64_t end) {
-      activation_elements(static_cast<int>(Activation::gelu), ORDER, end - begin, from + begin,
-                          factors[0] ? factors[0] + begin : nullptr,
-                          factors[1] ? factors[1] + begin : nullptr, to + begin);
-    });
-  }
-};
-
 /// FIRST: the layer's only input is x itself. SECOND: the second derivative.
 template <typename T, bool FIRST, bool SECOND>
 class LayerOp : public OpKernel {
@@ -161,20 +131,18 @@ class LayerOp : public OpKernel {
   }
 };
 
-#define DPTF_KERNEL(NAME, T, ...) \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
-#define DPTF_KERNELS(T)                                         \
-  DPTF_KERNEL("DptfActivation", T, ActivationOp<T>);            \
-  DPTF_KERNEL("Gelu", T, GeluOp<T, 0>);                         \
-  DPTF_KERNEL("GeluCustom", T, GeluOp<T, 0>);                   \
-  DPTF_KERNEL("GeluGrad", T, GeluOp<T, 1>);                     \
-  DPTF_KERNEL("GeluGradCustom", T, GeluOp<T, 1>);               \
-  DPTF_KERNEL("GeluGradGrad", T, GeluOp<T, 2>);                 \
-  DPTF_KERNEL("GeluGradGradCustom", T, GeluOp<T, 2>);           \
-  DPTF_KERNEL("UnaggregatedDyDxS", T, LayerOp<T, true, false>); \
-  DPTF_KERNEL("UnaggregatedDy2DxS", T, LayerOp<T, true, true>); \
-  DPTF_KERNEL("UnaggregatedDyDx", T, LayerOp<T, false, false>); \
-  DPTF_KERNEL("UnaggregatedDy2Dx", T, LayerOp<T, false, true>)
+#define DPTF_KERNELS(T)                                             \
+  DPTF_CPU_KERNEL("DptfActivation", T, ActivationOp<T>);            \
+  DPTF_CPU_KERNEL("Gelu", T, GeluOp<OnCpu, T, 0>);                  \
+  DPTF_CPU_KERNEL("GeluCustom", T, GeluOp<OnCpu, T, 0>);            \
+  DPTF_CPU_KERNEL("GeluGrad", T, GeluOp<OnCpu, T, 1>);              \
+  DPTF_CPU_KERNEL("GeluGradCustom", T, GeluOp<OnCpu, T, 1>);        \
+  DPTF_CPU_KERNEL("GeluGradGrad", T, GeluOp<OnCpu, T, 2>);          \
+  DPTF_CPU_KERNEL("GeluGradGradCustom", T, GeluOp<OnCpu, T, 2>);    \
+  DPTF_CPU_KERNEL("UnaggregatedDyDxS", T, LayerOp<T, true, false>); \
+  DPTF_CPU_KERNEL("UnaggregatedDy2DxS", T, LayerOp<T, true, true>); \
+  DPTF_CPU_KERNEL("UnaggregatedDyDx", T, LayerOp<T, false, false>); \
+  DPTF_CPU_KERNEL("UnaggregatedDy2Dx", T, LayerOp<T, false, true>)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);
 

@@ -3,7 +3,6 @@
 
 #include "op_utils.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
-#include "tensorflow/core/framework/op.h"
 
 namespace dptf {
 namespace {

@@ -8,7 +8,6 @@
 namespace dptf {
 namespace {
 
-#define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_SEL .Attr("n_a_sel: int").Attr("n_r_sel: int")
 #define DPTF_FORCE_IN        \
   .Input("net_deriv: T")     \
@@ -268,15 +267,13 @@ class VirialGradOp : public FrameOp<T> {
   }
 };
 
-#define DPTF_KERNEL(NAME, T, ...) \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
-#define DPTF_KERNELS(T)                                     \
-  DPTF_KERNEL("Descrpt", T, DescrptOp<T>);                  \
-  DPTF_KERNEL("ProdForce", T, ForceOp<T>);                  \
-  DPTF_KERNEL("ProdVirial", T, VirialOp<T>);                \
-  DPTF_KERNEL("ProdForceGrad", T, ForceGradOp<T>);          \
-  DPTF_KERNEL("ProdVirialGrad", T, VirialGradOp<T, false>); \
-  DPTF_KERNEL("DptfFrameVirialGrad", T, VirialGradOp<T, true>)
+#define DPTF_KERNELS(T)                                         \
+  DPTF_CPU_KERNEL("Descrpt", T, DescrptOp<T>);                  \
+  DPTF_CPU_KERNEL("ProdForce", T, ForceOp<T>);                  \
+  DPTF_CPU_KERNEL("ProdVirial", T, VirialOp<T>);                \
+  DPTF_CPU_KERNEL("ProdForceGrad", T, ForceGradOp<T>);          \
+  DPTF_CPU_KERNEL("ProdVirialGrad", T, VirialGradOp<T, false>); \
+  DPTF_CPU_KERNEL("DptfFrameVirialGrad", T, VirialGradOp<T, true>)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);
 

@@ -1,7 +1,6 @@
 // MapAparam: the atomic parameters of the neighbors, slot by slot.
 #include "op_utils.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
-#include "tensorflow/core/framework/op.h"
 
 namespace dptf {
 namespace {

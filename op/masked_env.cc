@@ -8,7 +8,6 @@
 namespace dptf {
 namespace {
 
-#define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_FORCE_IN .Input("net_deriv: T").Input("in_deriv: T").Input("mask: int32").Input("nlist: int32")
 
 REGISTER_OP("DescrptSeAMask")

@@ -11,8 +11,8 @@ namespace dptf {
 
 /// The meaning of the `mesh` input, whose length selects the mode: 0 open, 6 periodic (own list), 1 and 7 the
 /// same for mixed types, 16 pointers to the caller's list, longer: the list by value (16 header numbers,
-/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms). 12, of old descriptors alone: the
-/// caller's ghosts are in coord, but no list is given.
+/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms). 12, of old descriptors
+/// alone: the caller's ghosts are in coord, but no list is given.
 struct Mesh {
   bool periodic = false;
   bool has_list = false;

@@ -27,6 +27,11 @@ using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::UnchangedShape;
 using tensorflow::shape_inference::UnknownShape;
 
+/// The type attribute of the public ops: graphs before release 1.3 lack it.
+#define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
+#define DPTF_CPU_KERNEL(NAME, T, ...) \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
+
 /// Shapes of ops whose outputs are all matrices.
 inline absl::Status matrices(InferenceContext* c) {
   for (int i = 0; i < c->num_outputs(); ++i)
@@ -48,8 +53,8 @@ inline ParallelFor intra_op_parallel(tensorflow::OpKernelContext* context) {
 /// Reads the neighbor slots that many ops share and checks them; a null rij means that the op has none. False
 /// after the context has failed.
 template <typename T>
-bool read_slots(tensorflow::OpKernelContext* context, const tensorflow::Tensor* rij,
-                const tensorflow::Tensor& nlist, const tensorflow::Tensor& natoms, Slots<T>* s) {
+bool read_slots(OpKernelContext* context, const Tensor* rij, const Tensor& nlist, const Tensor& natoms,
+                Slots<T>* s) {
   const auto fail = [context](const auto&... words) {
     context->CtxFailure(invalid_argument(words...));
     return false;

@@ -1,12 +1,9 @@
 // Force and virial ops with the public names, and their gradients.
-#include "dptf/force_virial.h"
-#include "force_inputs.h"
-#include "op_utils.h"
+#include "force_ops.h"
 
 namespace dptf {
 namespace {
 
-#define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_SEL .Attr("n_a_sel: int").Attr("n_r_sel: int")
 #define DPTF_FORCE_IN .Input("net_deriv: T").Input("in_deriv: T").Input("nlist: int32").Input("natoms: int32")
 #define DPTF_VIRIAL_IN \
@@ -56,116 +53,23 @@ DPTF_T DPTF_EDGE_VIRIAL_IN.Output("virial: T").Output("atom_virial: T").SetShape
 REGISTER_OP("DptfVectorVirialGrad")
 DPTF_T.Input("grad: T").Input("grad_atom: T") DPTF_EDGE_VIRIAL_IN.Output("grad_edge: T").SetShapeFn(matrices);
 
-template <typename T, int NCOMP, bool PARTIAL = false>
-class ForceOp : public OpKernel {
- public:
-  explicit ForceOp(OpKernelConstruction* context) : OpKernel(context) {
-    if constexpr (PARTIAL) {
-      OP_REQUIRES_OK(context, context->GetAttr("parallel", &partial_));
-      OP_REQUIRES_OK(context, context->GetAttr("start_frac", &start_));
-      OP_REQUIRES_OK(context, context->GetAttr("end_frac", &end_));
-    }
-  }
-  void Compute(OpKernelContext* context) override {
-    EnvDeriv<T> p;
-    if (!read_inputs(context, 0, false, NCOMP, &p)) return;
-    Tensor* force;
-    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({p.nf, 3 * p.nall}), &force));
-    std::vector<T> masked;
-    if (partial_) {
-      // Only the rows [nf a, nf b) of the flattened batch contribute; the parts add up to the whole.
-      const int64_t row = static_cast<int64_t>(p.nnei) * NCOMP;
-      const int64_t a = p.nf * std::lround(start_ * p.nloc), b = p.nf * std::lround(end_ * p.nloc);
-      masked.assign(p.nf * p.nloc * row, T(0));
-      std::copy(p.net_deriv + a * row, p.net_deriv + b * row, masked.begin() + a * row);
-      p.net_deriv = masked.data();
-    }
-    env_force(p, force->flat<T>().data(), intra_op_parallel(context));
-  }
-
- private:
-  bool partial_ = false;
-  float start_ = 0, end_ = 1;
-};
-
-template <typename T, int NCOMP>
-class VirialOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-  void Compute(OpKernelContext* context) override {
-    EnvDeriv<T> p;
-    if (!read_inputs(context, 0, true, NCOMP, &p)) return;
-    Tensor *virial, *atom_virial;
-    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({p.nf, 9}), &virial));
-    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({p.nf, 9 * p.nall}), &atom_virial));
-    env_virial(p, virial->flat<T>().data(), atom_virial->flat<T>().data(), intra_op_parallel(context));
-  }
-};
-
-template <typename T, int NCOMP>
-class ForceGradOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-  void Compute(OpKernelContext* context) override {
-    EnvDeriv<T> p;
-    if (!read_inputs(context, 1, false, NCOMP, &p)) return;
-    const int64_t size = context->input(0).NumElements(), atoms = p.nf ? size / (3 * p.nf) : 0;
-    OP_REQUIRES(context, size == p.nf * atoms * 3 && (atoms == p.nloc || atoms == p.nall),
-                invalid_argument("the adjoint of the force has ", size, " elements for ", p.nf, " frames of ",
-                                 p.nall, " atoms"));
-    Tensor* out;
-    OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1).shape(), &out));
-    env_force_grad(p, context->input(0).flat<T>().data(), atoms, out->flat<T>().data(),
-                   intra_op_parallel(context));
-  }
-};
-
-template <typename T, int NCOMP, bool ATOM>
-class VirialGradOp : public OpKernel {
- public:
-  explicit VirialGradOp(OpKernelConstruction* context) : OpKernel(context) {
-    if constexpr (ATOM && NCOMP != 3) OP_REQUIRES_OK(context, context->GetAttr("ncomp", &ncomp_));
-  }
-  void Compute(OpKernelContext* context) override {
-    EnvDeriv<T> p;
-    if (!read_inputs(context, 1 + ATOM, true, ncomp_, &p)) return;
-    OP_REQUIRES(context, context->input(0).NumElements() == 9 * p.nf,
-                invalid_argument("the adjoint of the virial must be [", p.nf, ", 9]"));
-    const T* atom = nullptr;
-    if constexpr (ATOM) {
-      OP_REQUIRES(context, context->input(1).NumElements() == 9 * p.nf * p.nall,
-                  invalid_argument("the adjoint of atom_virial must be [", p.nf, ", ", 9 * p.nall, "]"));
-      atom = context->input(1).flat<T>().data();
-    }
-    Tensor* out;
-    OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1 + ATOM).shape(), &out));
-    env_virial_grad(p, context->input(0).flat<T>().data(), atom, out->flat<T>().data(),
-                    intra_op_parallel(context));
-  }
-
- private:
-  int ncomp_ = NCOMP;
-};
-
-#define DPTF_KERNEL(NAME, T, ...) \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
-#define DPTF_KERNELS(T)                                           \
-  DPTF_KERNEL("ProdForceSeA", T, ForceOp<T, 4>);                  \
-  DPTF_KERNEL("ProdForceNorot", T, ForceOp<T, 4>);                \
-  DPTF_KERNEL("ProdForceSeR", T, ForceOp<T, 1>);                  \
-  DPTF_KERNEL("ParallelProdForceSeA", T, ForceOp<T, 4, true>);    \
-  DPTF_KERNEL("ProdVirialSeA", T, VirialOp<T, 4>);                \
-  DPTF_KERNEL("ProdVirialNorot", T, VirialOp<T, 4>);              \
-  DPTF_KERNEL("ProdVirialSeR", T, VirialOp<T, 1>);                \
-  DPTF_KERNEL("ProdForceSeAGrad", T, ForceGradOp<T, 4>);          \
-  DPTF_KERNEL("ProdForceSeRGrad", T, ForceGradOp<T, 1>);          \
-  DPTF_KERNEL("ProdVirialSeAGrad", T, VirialGradOp<T, 4, false>); \
-  DPTF_KERNEL("ProdVirialSeRGrad", T, VirialGradOp<T, 1, false>); \
-  DPTF_KERNEL("DptfVirialGrad", T, VirialGradOp<T, 4, true>);     \
-  DPTF_KERNEL("DptfVectorForce", T, ForceOp<T, 3>);               \
-  DPTF_KERNEL("DptfVectorForceGrad", T, ForceGradOp<T, 3>);       \
-  DPTF_KERNEL("DptfVectorVirial", T, VirialOp<T, 3>);             \
-  DPTF_KERNEL("DptfVectorVirialGrad", T, VirialGradOp<T, 3, true>)
+#define DPTF_KERNELS(T)                                                      \
+  DPTF_CPU_KERNEL("ProdForceSeA", T, ForceOp<OnCpu, T, 4>);                  \
+  DPTF_CPU_KERNEL("ProdForceNorot", T, ForceOp<OnCpu, T, 4>);                \
+  DPTF_CPU_KERNEL("ProdForceSeR", T, ForceOp<OnCpu, T, 1>);                  \
+  DPTF_CPU_KERNEL("ParallelProdForceSeA", T, ForceOp<OnCpu, T, 4, true>);    \
+  DPTF_CPU_KERNEL("ProdVirialSeA", T, VirialOp<OnCpu, T, 4>);                \
+  DPTF_CPU_KERNEL("ProdVirialNorot", T, VirialOp<OnCpu, T, 4>);              \
+  DPTF_CPU_KERNEL("ProdVirialSeR", T, VirialOp<OnCpu, T, 1>);                \
+  DPTF_CPU_KERNEL("ProdForceSeAGrad", T, ForceGradOp<OnCpu, T, 4>);          \
+  DPTF_CPU_KERNEL("ProdForceSeRGrad", T, ForceGradOp<OnCpu, T, 1>);          \
+  DPTF_CPU_KERNEL("ProdVirialSeAGrad", T, VirialGradOp<OnCpu, T, 4, false>); \
+  DPTF_CPU_KERNEL("ProdVirialSeRGrad", T, VirialGradOp<OnCpu, T, 1, false>); \
+  DPTF_CPU_KERNEL("DptfVirialGrad", T, VirialGradOp<OnCpu, T, 4, true>);     \
+  DPTF_CPU_KERNEL("DptfVectorForce", T, ForceOp<OnCpu, T, 3>);               \
+  DPTF_CPU_KERNEL("DptfVectorForceGrad", T, ForceGradOp<OnCpu, T, 3>);       \
+  DPTF_CPU_KERNEL("DptfVectorVirial", T, VirialOp<OnCpu, T, 3>);             \
+  DPTF_CPU_KERNEL("DptfVectorVirialGrad", T, VirialGradOp<OnCpu, T, 3, true>)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);
 

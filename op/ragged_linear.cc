@@ -10,7 +10,6 @@ namespace {
 
 constexpr auto kUnknown = InferenceContext::kUnknownDim;
 
-#define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_ROWS .Input("start: int32").Input("index: int32").Input("t_start: int32").Input("t_rows: int32")
 
 absl::Status matrix(InferenceContext* c) {

@@ -7,7 +7,6 @@
 namespace dptf {
 namespace {
 
-#define DPTF_T .Attr("T: {float, double} = DT_DOUBLE")
 #define DPTF_SEL .Attr("n_a_sel: int").Attr("n_r_sel: int")
 #define DPTF_SLOTS .Input("du: T").Input("sw_deriv: T")
 #define DPTF_LIST .Input("nlist: int32").Input("natoms: int32")
@@ -193,17 +192,15 @@ class SlotVirialGradOp : public OpKernel {
   }
 };
 
-#define DPTF_KERNEL(NAME, T, ...) \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
-#define DPTF_KERNELS(T)                                            \
-  DPTF_KERNEL("SoftMinSwitch", T, SwitchOp<T, false>);             \
-  DPTF_KERNEL("DptfSoftMinSwitch", T, SwitchOp<T, true>);          \
-  DPTF_KERNEL("SoftMinForce", T, SlotForceOp<T>);                  \
-  DPTF_KERNEL("SoftMinVirial", T, SlotVirialOp<T>);                \
-  DPTF_KERNEL("SoftMinForceGrad", T, SlotForceGradOp<T, false>);   \
-  DPTF_KERNEL("SoftMinVirialGrad", T, SlotVirialGradOp<T, false>); \
-  DPTF_KERNEL("DptfSlotForceGrad", T, SlotForceGradOp<T, true>);   \
-  DPTF_KERNEL("DptfSlotVirialGrad", T, SlotVirialGradOp<T, true>)
+#define DPTF_KERNELS(T)                                                \
+  DPTF_CPU_KERNEL("SoftMinSwitch", T, SwitchOp<T, false>);             \
+  DPTF_CPU_KERNEL("DptfSoftMinSwitch", T, SwitchOp<T, true>);          \
+  DPTF_CPU_KERNEL("SoftMinForce", T, SlotForceOp<T>);                  \
+  DPTF_CPU_KERNEL("SoftMinVirial", T, SlotVirialOp<T>);                \
+  DPTF_CPU_KERNEL("SoftMinForceGrad", T, SlotForceGradOp<T, false>);   \
+  DPTF_CPU_KERNEL("SoftMinVirialGrad", T, SlotVirialGradOp<T, false>); \
+  DPTF_CPU_KERNEL("DptfSlotForceGrad", T, SlotForceGradOp<T, true>);   \
+  DPTF_CPU_KERNEL("DptfSlotVirialGrad", T, SlotVirialGradOp<T, true>)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);
 

@@ -5,6 +5,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "dptf/inline.h"
+// Formulas of one element, which headers mark so, are for the device as well.
+#undef DPTF_INLINE
+#define DPTF_INLINE static __host__ __device__ inline
+
 #include "dptf/cuda_kernels.h"
 
 namespace dptf {
@@ -29,15 +34,25 @@ void launch(const F& f, int64_t n, int lanes, Stream stream) {
   if (n <= 0) return;
   const int64_t blocks = (n * lanes + kThreads - 1) / kThreads;
   work<<<static_cast<unsigned>(blocks < (1 << 20) ? blocks : (1 << 20)), kThreads, 0,
-         static_cast<cudaStream_t>(stream)>>>(f, n, lanes);
+         static_cast<cudaStream_t>(stream.handle)>>>(f, n, lanes);
   check(cudaGetLastError());
 }
 
 void clear(void* p, size_t bytes, Stream stream) {
-  check(cudaMemsetAsync(p, 0, bytes, static_cast<cudaStream_t>(stream)));
+  check(cudaMemsetAsync(p, 0, bytes, static_cast<cudaStream_t>(stream.handle)));
 }
 
 }  // namespace
+
+template <typename T>
+void upload(const T* host, int64_t n, T* device, Stream stream) {
+  // From pageable memory the call returns when the bytes have been taken.
+  if (n > 0)
+    check(cudaMemcpyAsync(device, host, n * sizeof(T), cudaMemcpyHostToDevice,
+                          static_cast<cudaStream_t>(stream.handle)));
+}
+template void upload<int>(const int*, int64_t, int*, Stream);
+template void upload<bool>(const bool*, int64_t, bool*, Stream);
 
 template <typename T>
 void tabulate(const Tabulate<T>& p, T* out, Stream stream) {
@@ -78,24 +93,33 @@ void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, T* denv, St
          stream);
 }
 
+/// Adjoint of the nodes, of A contracted with da (z null) or of its gradient contracted with z.
 template <typename T>
-void embed_contract_grad_nodes(const EmbedContract<T>& p, const T* da, const T* z, T* dnodes, Stream stream) {
+static void nodes_grad(const EmbedContract<T>& p, const T* da, const T* z, T* dnodes, Stream stream) {
   clear(dnodes, sizeof(T) * p.n_nets * p.n_pieces * kTerms * p.width, stream);
   launch(NodesGrad<T>{{p}, da, z, dnodes}, p.n_atoms * p.nnei, kWarp, stream);
 }
 
 template <typename T>
-void embed_contract_grad_grad(const EmbedContract<T>& p, const T* z, T* dda, Stream stream) {
-  launch(ContractGradGrad<T, NodeSource<T>, 4>{{p}, nullptr, z, nullptr, dda, true}, p.n_atoms, kWarp,
-         stream);
+void embed_contract_grad_nodes(const EmbedContract<T>& p, const T* da, T* dnodes, Stream stream) {
+  nodes_grad<T>(p, da, nullptr, dnodes, stream);
 }
 
 template <typename T>
-void env_rows(const EnvSlots<T>& p, int ncomp, int64_t rows, T* em, T* deriv, T* rij, Stream stream) {
+void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, const T* z, T* dda, T* dnodes,
+                              Stream stream) {
+  if (dda)
+    launch(ContractGradGrad<T, NodeSource<T>, 4>{{p}, nullptr, z, nullptr, dda, true}, p.n_atoms, kWarp,
+           stream);
+  if (dnodes) nodes_grad(p, da, z, dnodes, stream);
+}
+
+template <typename T>
+void env_rows(const EnvSlots<T>& p, int ncomp, int64_t rows, T* em, T* deriv, Stream stream) {
   if (ncomp == 4)
-    launch(EnvItem<T, 4>{p, em, deriv, rij}, rows * p.nnei, 1, stream);
+    launch(EnvItem<T, 4>{p, em, deriv}, rows * p.nnei, 1, stream);
   else
-    launch(EnvItem<T, 1>{p, em, deriv, rij}, rows * p.nnei, 1, stream);
+    launch(EnvItem<T, 1>{p, em, deriv}, rows * p.nnei, 1, stream);
 }
 
 template <typename T>
@@ -104,6 +128,8 @@ void env_force(const EnvDeriv<T>& p, T* force, Stream stream) {
   const int64_t n = p.nf * p.nloc * p.nnei;
   if (p.ncomp == 4)
     launch(ForceItem<T, 4>{p, force}, n, 1, stream);
+  else if (p.ncomp == 3)
+    launch(ForceItem<T, 3>{p, force}, n, 1, stream);
   else
     launch(ForceItem<T, 1>{p, force}, n, 1, stream);
 }
@@ -115,6 +141,8 @@ void env_virial(const EnvDeriv<T>& p, T* virial, T* atom_virial, Stream stream) 
   const int64_t n = p.nf * p.nloc * p.nnei;
   if (p.ncomp == 4)
     launch(VirialItem<T, 4>{p, virial, atom_virial}, n, 1, stream);
+  else if (p.ncomp == 3)
+    launch(VirialItem<T, 3>{p, virial, atom_virial}, n, 1, stream);
   else
     launch(VirialItem<T, 1>{p, virial, atom_virial}, n, 1, stream);
 }
@@ -129,18 +157,30 @@ void env_virial_grad(const EnvDeriv<T>& p, const T* grad, const T* grad_atom, T*
   launch(VirialGradItem<T>{p, grad, grad_atom, grad_net}, p.nf * p.nloc * p.nnei, 1, stream);
 }
 
-#define DPTF_INSTANTIATE(T)                                                                            \
-  template void tabulate<T>(const Tabulate<T>&, T*, Stream);                                           \
-  template void tabulate_grad<T>(const Tabulate<T>&, const T*, T*, T*, T*, Stream);                    \
-  template void tabulate_grad_grad<T>(const Tabulate<T>&, const T*, const T*, const T*, T*, Stream);   \
-  template void embed_contract<T>(const EmbedContract<T>&, T*, Stream);                                \
-  template void embed_contract_grad_env<T>(const EmbedContract<T>&, const T*, T*, Stream);             \
-  template void embed_contract_grad_nodes<T>(const EmbedContract<T>&, const T*, const T*, T*, Stream); \
-  template void embed_contract_grad_grad<T>(const EmbedContract<T>&, const T*, T*, Stream);            \
-  template void env_rows<T>(const EnvSlots<T>&, int, int64_t, T*, T*, T*, Stream);                     \
-  template void env_force<T>(const EnvDeriv<T>&, T*, Stream);                                          \
-  template void env_virial<T>(const EnvDeriv<T>&, T*, T*, Stream);                                     \
-  template void env_force_grad<T>(const EnvDeriv<T>&, const T*, int64_t, T*, Stream);                  \
+template <typename T>
+void gelu_elements(int order, int64_t n, const T* x, const T* a, const T* b, T* out, Stream stream) {
+  if (order == 0)
+    launch(GeluItem<T, 0>{x, a, b, out}, n, 1, stream);
+  else if (order == 1)
+    launch(GeluItem<T, 1>{x, a, b, out}, n, 1, stream);
+  else
+    launch(GeluItem<T, 2>{x, a, b, out}, n, 1, stream);
+}
+
+#define DPTF_INSTANTIATE(T)                                                                               \
+  template void tabulate<T>(const Tabulate<T>&, T*, Stream);                                              \
+  template void tabulate_grad<T>(const Tabulate<T>&, const T*, T*, T*, T*, Stream);                       \
+  template void tabulate_grad_grad<T>(const Tabulate<T>&, const T*, const T*, const T*, T*, Stream);      \
+  template void embed_contract<T>(const EmbedContract<T>&, T*, Stream);                                   \
+  template void embed_contract_grad_env<T>(const EmbedContract<T>&, const T*, T*, Stream);                \
+  template void embed_contract_grad_nodes<T>(const EmbedContract<T>&, const T*, T*, Stream);              \
+  template void embed_contract_grad_grad<T>(const EmbedContract<T>&, const T*, const T*, T*, T*, Stream); \
+  template void env_rows<T>(const EnvSlots<T>&, int, int64_t, T*, T*, Stream);                            \
+  template void gelu_elements<T>(int, int64_t, const T*, const T*, const T*, T*, Stream);                 \
+  template void upload<T>(const T*, int64_t, T*, Stream);                                                 \
+  template void env_force<T>(const EnvDeriv<T>&, T*, Stream);                                             \
+  template void env_virial<T>(const EnvDeriv<T>&, T*, T*, Stream);                                        \
+  template void env_force_grad<T>(const EnvDeriv<T>&, const T*, int64_t, T*, Stream);                     \
   template void env_virial_grad<T>(const EnvDeriv<T>&, const T*, const T*, T*, Stream);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)

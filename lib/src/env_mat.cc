@@ -42,8 +42,6 @@ void fill_rows(const EnvMat<T>& p, const Positions& pos, int64_t center, const i
   constexpr int NCOMP = ROWS == EnvRows::radial ? 1 : 4;
   const int nnei = p.nnei(), width = nnei * NCOMP, center_type = pos.type[center];
   const int64_t row = frame * p.nloc + center;
-  T* em = out.em + row * width;
-  T* deriv = out.deriv + row * width * 3;
   T* rij = out.rij + row * nnei * 3;
   int* nlist = out.nlist + row * nnei;
   const T range = static_cast<T>(p.rcut - p.rcut_smth), rs = p.rcut_smth, rc = p.rcut;
@@ -52,19 +50,21 @@ void fill_rows(const EnvMat<T>& p, const Positions& pos, int64_t center, const i
     nlist[k] = j < 0 ? -1 : pos.reported(j);
     if (out.ntype) out.ntype[row * nnei + k] = j < 0 ? p.ntypes : pos.type[j];
     if (out.nmask) out.nmask[row * nnei + k] = j >= 0;
+    T* const d = rij + 3 * k;
+    for (int x = 0; x < 3; ++x)
+      d[x] = j < 0 ? T(0)
+                   : static_cast<T>(pos.coord[3 * static_cast<int64_t>(j) + x] - pos.coord[3 * center + x]);
+    if (!out.em) continue;
     T e[NCOMP] = {}, de[NCOMP * 3] = {};
-    T d[3] = {};
     if (j >= 0) {
-      for (int x = 0; x < 3; ++x)
-        d[x] = static_cast<T>(pos.coord[3 * static_cast<int64_t>(j) + x] - pos.coord[3 * center + x]);
       if constexpr (NCOMP == 1 || ROWS == EnvRows::angular)
         env_element<NCOMP>(d, rs, rc, range, e, de);
       else
         field_element<ROWS>(d, p.field + row * 3, rs, rc, range, e, de);
     }
-    std::copy(d, d + 3, rij + 3 * k);
     const int64_t column = k * NCOMP, at = std::max(center_type, 0) * static_cast<int64_t>(width) + column;
-    normalise_slot<NCOMP>(center_type >= 0, e, de, p.davg + at, p.dstd + at, em + column, deriv + 3 * column);
+    normalise_slot<NCOMP>(center_type >= 0, e, de, p.davg + at, p.dstd + at, out.em + row * width + column,
+                          out.deriv + 3 * (row * width + column));
   }
 }
 

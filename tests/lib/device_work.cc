@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dptf/env_mat.h"
+#include "dptf/layer_derivative.h"
 
 using namespace dptf;
 
@@ -74,8 +75,8 @@ void tables(const char* name, bool symmetric, bool with_factor) {
   compare("second gradient", a, b);
 }
 
-void nets() {
-  const int sel[2] = {3, 2}, net_of[4] = {0, 1, -1, 2};
+void nets(bool mixed) {
+  const int sel[2] = {mixed ? 5 : 3, mixed ? 0 : 2}, net_of[4] = {0, 1, -1, 2};
   const std::vector<int> atype = {0, 1, 1, 0, -1, 0};
   EmbedContract<double> p;
   p.n_atoms = 6;
@@ -89,7 +90,9 @@ void nets() {
   p.atype = atype.data();
   const auto env = numbers(6 * 5 * 4, -0.9, 0.9), nodes = numbers(3 * 4 * kTerms * 6),
              da = numbers(6 * 4 * 6), z = numbers(6 * 5 * 4);
-  const std::vector<int> nlist(30, 1);
+  std::vector<int> nlist(30, 1);
+  for (int k = 0; mixed && k < 30; ++k) nlist[k] = k % 3 - 1;  // types of neighbors, -1: empty
+  p.mixed = mixed;
   p.env = env.data();
   p.nlist = nlist.data();
   p.nodes = nodes.data();
@@ -115,6 +118,21 @@ void nets() {
       embed_contract_grad_nodes(p, da.data(), nb.data(), serial_for);
     compare(adjoint ? "second gradient of nodes" : "gradient of nodes", na, nb);
   }
+}
+
+void gelu() {
+  const auto x = numbers(40, -4, 4), a = numbers(40), b = numbers(40);
+  std::vector<double> mine(40), cpu(40);
+  const int code = static_cast<int>(Activation::gelu);
+  work(GeluItem<double, 0>{x.data(), nullptr, nullptr, mine.data()}, 40);
+  activation_elements<double>(code, 0, 40, x.data(), nullptr, nullptr, cpu.data());
+  compare("gelu", mine, cpu);
+  work(GeluItem<double, 1>{x.data(), a.data(), nullptr, mine.data()}, 40);
+  activation_elements<double>(code, 1, 40, x.data(), a.data(), nullptr, cpu.data());
+  compare("gradient of gelu", mine, cpu);
+  work(GeluItem<double, 2>{x.data(), a.data(), b.data(), mine.data()}, 40);
+  activation_elements<double>(code, 2, 40, x.data(), a.data(), b.data(), cpu.data());
+  compare("second gradient of gelu", mine, cpu);
 }
 
 template <int NCOMP>
@@ -150,22 +168,23 @@ void geometry() {
   out.rij = rij.data();
   out.nlist = nlist.data();
   env_mat(e, out, serial_for);
-  std::vector<int> center(nf * n), places(slots);
-  for (int64_t k = 0; k < nf * n; ++k) center[k] = static_cast<int>(k);
-  for (int64_t k = 0; k < slots; ++k)
-    places[k] = nlist[k] < 0 ? -1 : static_cast<int>(nlist[k] + k / 6 / n * n);
+  // A device gets neighbors and vectors alone.
+  EnvMatOut<double> found;
+  std::vector<int> nlist2(slots);
+  found.rij = rij2.data();
+  found.nlist = nlist2.data();
+  env_mat(e, found, serial_for);
   EnvSlots<double> s;
   s.nnei = 6;
   s.rs = e.rcut_smth;
   s.rc = e.rcut;
   s.range = e.rcut - e.rcut_smth;
-  s.coord = coord.data();
-  s.center = center.data();
   s.type = type.data();
-  s.slots = places.data();
+  s.rij = rij2.data();
+  s.nlist = nlist2.data();
   s.davg = avg.data();
   s.dstd = dev.data();
-  work(EnvItem<double, NCOMP>{s, em2.data(), deriv2.data(), rij2.data()}, slots);
+  work(EnvItem<double, NCOMP>{s, em2.data(), deriv2.data()}, slots);
   compare("environment rows", em2, em);
   compare("environment derivatives", deriv2, deriv);
   compare("vectors", rij2, rij);
@@ -203,7 +222,9 @@ int main() {
   tables<4>("table contraction", false, false);
   tables<4>("table contraction with factor", false, true);
   tables<1>("table contraction of angles", true, false);
-  nets();
+  nets(false);
+  nets(true);
+  gelu();
   geometry<4>();
   geometry<1>();
 }

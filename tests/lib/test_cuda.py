@@ -20,9 +20,35 @@ def test_work_items_on_the_host(tmp_path):
     command = ["g++", "-std=c++17", "-O1", f"-I{ROOT / 'lib/include'}", ROOT / "tests/lib/device_work.cc"]
     subprocess.run([*command, f"-L{LIB_DIR}", "-ldeepmd", f"-Wl,-rpath,{LIB_DIR}", "-o", program], check=True)
     lines = subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert len(lines) == 3 * 5 + 5 + 2 * 8
+    assert len(lines) == 3 * 5 + 2 * 5 + 3 + 2 * 8
     for line in lines:
         assert float(line.rpartition(" ")[2]) < 1e-12, line
+
+
+def gpu_kernels(folder):
+    """Ops with GPU kernels and their number, as a TensorFlow without GPU lists them after loading the libraries."""
+    code = (
+        "import sys, tensorflow as tf\n"
+        "from tensorflow.python.framework import kernels\n"
+        "names = dir(tf.load_op_library(sys.argv[1] + '/libdeepmd_op.so'))\n"
+        "tf.load_library(sys.argv[1] + '/libdeepmd_op_cuda.so')\n"
+        "for name in names:\n"
+        "    if name[0].isupper() and name != 'Any':\n"
+        "        found = [k for k in kernels.get_registered_kernels_for_op(name).kernel if k.device_type == 'GPU']\n"
+        "        if found: print(name, len(found))\n"
+    )
+    lines = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
+    return {name: int(n) for name, n in (line.split() for line in lines.splitlines())}
+
+
+def expected_kernels():
+    """Ops that the public package runs on GPUs, and own ones."""
+    out = ["ProdEnvMatA", "ProdEnvMatR", "ProdEnvMatAMix", "DescrptSeA", "DescrptNorot", "DescrptSeR"]
+    out += [f"Prod{q}{f}" for q in ("Force", "Virial") for f in ("SeA", "SeR", "Norot", "SeAGrad", "SeRGrad")]
+    out += [f"TabulateFusion{f}{g}" for f in ("", "SeA", "SeAtten", "SeT", "SeR") for g in ("", "Grad", "GradGrad")]
+    out += [f"Gelu{g}{c}" for g in ("", "Grad", "GradGrad") for c in ("", "Custom")]
+    out += [f"DptfEmbedContract{g}" for g in ("", "GradEnv", "GradNodes", "GradGrad")]
+    return out + ["DptfVirialGrad", *(f"DptfVector{q}{g}" for q in ("Force", "Virial") for g in ("", "Grad"))]
 
 
 @pytest.mark.slow
@@ -47,5 +73,5 @@ def test_compiles(tmp_path):
         "env_virial<float>",
     ):
         assert f"void dptf::cuda::{name}(" in symbols
-    assert (tmp_path / "lib/libdeepmd_op_cuda.so").exists()
+    assert gpu_kernels(tmp_path / "lib") == {op: 2 for op in expected_kernels()}
     assert seconds < 600, f"took {seconds:.0f} s; on two free cores it has to stay below 180 s"

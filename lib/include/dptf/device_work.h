@@ -4,6 +4,7 @@
 // its group. On a GPU a group is a warp (or a single thread); on the host it is one lane, and that is how
 // tests check these functions against the CPU kernels on machines without a GPU.
 
+#include "dptf/activation.h"
 #include "dptf/chebyshev.h"
 #include "dptf/embed_contract.h"
 #include "dptf/env_element.h"
@@ -79,7 +80,11 @@ struct NodeSource {
     const int ti = p.atype[slot / p.nnei];
     int k = static_cast<int>(slot % p.nnei), tj = 0;
     if (ti < 0) return -1;
-    while (k >= p.sel[tj]) k -= p.sel[tj++];
+    if (p.mixed)
+      tj = p.nlist[slot];
+    else
+      while (k >= p.sel[tj]) k -= p.sel[tj++];
+    if (tj < 0) return -1;
     const int net = p.net_of[ti * p.ntypes + tj];
     if (net < 0) return -1;
     const T u = (p.env[4 * slot] - p.x0) / p.h;
@@ -298,32 +303,36 @@ template <typename T>
 struct EnvSlots {
   int64_t nnei = 0;
   T rs = 0, rc = 0, range = 0;
-  const double* coord = nullptr;             // of everything that slots name [Å]
-  const int* center = nullptr;               // [rows] index of the center in coord
   const int* type = nullptr;                 // [rows] type of the center
-  const int* slots = nullptr;                // [rows, nnei] index in coord, -1: empty
+  const T* rij = nullptr;                    // [rows, nnei, 3] from center to neighbor
+  const int* nlist = nullptr;                // [rows, nnei], -1: empty
   const T *davg = nullptr, *dstd = nullptr;  // [ntypes, nnei * ncomp]
 };
 
-/// Item: a slot. em [rows, nnei, NCOMP], deriv [rows, nnei, NCOMP, 3], rij [rows, nnei, 3].
+/// Item: a slot. em [rows, nnei, NCOMP], deriv [rows, nnei, NCOMP, 3].
 template <typename T, int NCOMP>
 struct EnvItem {
   EnvSlots<T> p;
-  T *em, *deriv, *rij;
+  T *em, *deriv;
   DPTF_MEMBER void operator()(int64_t slot, int, int) const {
-    const int64_t row = slot / p.nnei, k = slot % p.nnei;
-    const int j = p.slots[slot], type = p.type[row];
-    T e[NCOMP] = {}, de[NCOMP * 3] = {}, d[3] = {};
-    if (j >= 0) {
-      for (int x = 0; x < 3; ++x)
-        d[x] = static_cast<T>(p.coord[3 * static_cast<int64_t>(j) + x] -
-                              p.coord[3 * static_cast<int64_t>(p.center[row]) + x]);
-      env_element<NCOMP>(d, p.rs, p.rc, p.range, e, de);
-    }
-    for (int x = 0; x < 3; ++x) rij[3 * slot + x] = d[x];
-    const int64_t at = ((type < 0 ? 0 : type) * p.nnei + k) * NCOMP;
+    const int type = p.type[slot / p.nnei];
+    T e[NCOMP] = {}, de[NCOMP * 3] = {};
+    if (p.nlist[slot] >= 0) env_element<NCOMP>(p.rij + 3 * slot, p.rs, p.rc, p.range, e, de);
+    const int64_t at = ((type < 0 ? 0 : type) * p.nnei + slot % p.nnei) * NCOMP;
     normalise_slot<NCOMP>(type >= 0, e, de, p.davg + at, p.dstd + at, em + slot * NCOMP,
                           deriv + slot * NCOMP * 3);
+  }
+};
+
+/// Item: an element. gelu^(ORDER)(x) times the adjoints.
+template <typename T, int ORDER>
+struct GeluItem {
+  const T *x, *a, *b;
+  T* out;
+  DPTF_MEMBER void operator()(int64_t i, int, int) const {
+    T f[4];
+    activation_derivatives<Activation::gelu>(x[i], f);
+    out[i] = f[ORDER] * (ORDER > 0 ? a[i] : T(1)) * (ORDER > 1 ? b[i] : T(1));
   }
 };
 

@@ -54,7 +54,7 @@ struct EnvMat {
 
 /// Results: em [nf, nloc, nnei*ncomp], deriv [nf, nloc, nnei*ncomp, 3], rij [nf, nloc, nnei, 3], nlist [nf,
 /// nloc, nnei]; ntype [nf, nloc, nnei] and nmask the same (both may be null; ntypes / false for an empty
-/// slot).
+/// slot). With em null only neighbors and vectors are found; a device fills the rows (cuda_kernels.h).
 template <typename T>
 struct EnvMatOut {
   T *em = nullptr, *deriv = nullptr, *rij = nullptr;

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "device.h"
 #include "dptf/tabulate.h"
-#include "op_utils.h"
 
 namespace dptf {
 
@@ -11,17 +11,17 @@ enum class TabulateKind { a, atten, t, r };
 /// What the kernels of all Tabulate ops share: reading and checking the inputs. Only table_info is looked at;
 /// everything else may lie in the memory of a device.
 template <typename T, TabulateKind KIND>
-class TabulateOp : public tensorflow::OpKernel {
+class TabulateOp : public OpKernel {
  public:
-  using tensorflow::OpKernel::OpKernel;
+  using OpKernel::OpKernel;
 
  protected:
   static constexpr int kEm = KIND == TabulateKind::r ? 2 : 3,
                        kNext = kEm + (KIND == TabulateKind::atten ? 2 : 1);
 
   /// Reads the inputs up to kNext. width < 0: the table tells it.
-  bool problem(tensorflow::OpKernelContext* c, int64_t width, Tabulate<T>* p) const {
-    const tensorflow::Tensor &table = c->input(0), &info = c->input(1), &em = c->input(kEm);
+  bool problem(OpKernelContext* c, int64_t width, Tabulate<T>* p) const {
+    const Tensor &table = c->input(0), &info = c->input(1), &em = c->input(kEm);
     const auto fail = [&](const auto&... what) {
       c->CtxFailure(invalid_argument(name(), ": ", what...));
       return false;
@@ -69,7 +69,7 @@ class TabulateOp : public tensorflow::OpKernel {
   }
 
   /// Finds an input that must have a given number of elements; false after an error.
-  bool sized(tensorflow::OpKernelContext* c, int k, int64_t size, const T** out) const {
+  bool sized(OpKernelContext* c, int k, int64_t size, const T** out) const {
     *out = c->input(k).template flat<T>().data();
     if (c->input(k).NumElements() == size) return true;
     c->CtxFailure(invalid_argument(name(), ": input ", k, " has ", c->input(k).NumElements(),
@@ -77,11 +77,79 @@ class TabulateOp : public tensorflow::OpKernel {
     return false;
   }
 
-  tensorflow::TensorShape out_shape(tensorflow::OpKernelContext* c, const Tabulate<T>& p) const {
-    const tensorflow::Tensor& em = c->input(kEm);
+  TensorShape out_shape(OpKernelContext* c, const Tabulate<T>& p) const {
+    const Tensor& em = c->input(kEm);
     if (KIND == TabulateKind::t) return {p.n, p.width};
     if (KIND == TabulateKind::r) return {em.dim_size(0), em.dim_size(1), p.width};
     return {p.n, 4, p.width};
+  }
+};
+
+template <typename Device, typename T, TabulateKind KIND>
+class TabulateValueOp : public TabulateOp<T, KIND> {
+ public:
+  explicit TabulateValueOp(OpKernelConstruction* context) : TabulateOp<T, KIND>(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("last_layer_size", &width_));
+  }
+  void Compute(OpKernelContext* c) override {
+    Tabulate<T> p;
+    if (!this->problem(c, width_, &p)) return;
+    Tensor* out;
+    OP_REQUIRES_OK(c, c->allocate_output(0, this->out_shape(c, p), &out));
+    Device::run(c, [&](const auto& where) { tabulate(p, out->flat<T>().data(), where); });
+  }
+
+ private:
+  int64_t width_ = 0;
+};
+
+template <typename Device, typename T, TabulateKind KIND>
+class TabulateGradOp : public TabulateOp<T, KIND> {
+ public:
+  using TabulateOp<T, KIND>::TabulateOp;
+  void Compute(OpKernelContext* c) override {
+    constexpr int kNext = TabulateOp<T, KIND>::kNext, kEm = TabulateOp<T, KIND>::kEm;
+    Tabulate<T> p;
+    if (!this->problem(c, -1, &p)) return;
+    const T* dy;
+    if (!this->sized(c, kNext, p.n * p.ncomp * p.width, &dy)) return;
+    Tensor *dx = nullptr, *dem = nullptr, *dtwo = nullptr;
+    if constexpr (KIND == TabulateKind::r) {
+      OP_REQUIRES_OK(c, c->allocate_output(0, c->input(kEm).shape(), &dx));
+    } else {
+      OP_REQUIRES_OK(c, c->allocate_output(0, c->input(2).shape(), &dx));
+      OP_REQUIRES_OK(c, c->allocate_output(1, c->input(kEm).shape(), &dem));
+    }
+    if constexpr (KIND == TabulateKind::atten)
+      OP_REQUIRES_OK(c, c->allocate_output(2, c->input(4).shape(), &dtwo));
+    Device::run(c, [&](const auto& where) {
+      tabulate_grad(p, dy, dx->flat<T>().data(), dem ? dem->flat<T>().data() : nullptr,
+                    dtwo ? dtwo->flat<T>().data() : nullptr, where);
+    });
+  }
+};
+
+template <typename Device, typename T, TabulateKind KIND>
+class TabulateGradGradOp : public TabulateOp<T, KIND> {
+ public:
+  using TabulateOp<T, KIND>::TabulateOp;
+  void Compute(OpKernelContext* c) override {
+    constexpr int kNext = TabulateOp<T, KIND>::kNext;
+    Tabulate<T> p;
+    if (!this->problem(c, -1, &p)) return;
+    const T *zx, *zrows = nullptr, *zfactor = nullptr;
+    if (!this->sized(c, kNext, p.n * p.slots, &zx)) return;
+    if constexpr (KIND != TabulateKind::r) {
+      if (!this->sized(c, kNext + 1, p.n * p.slots * p.ncomp, &zrows)) return;
+    }
+    if constexpr (KIND == TabulateKind::atten) {
+      if (!this->sized(c, kNext + 2, p.n * p.slots * p.width, &zfactor)) return;
+    }
+    Tensor* out;
+    OP_REQUIRES_OK(c, c->allocate_output(0, this->out_shape(c, p), &out));
+    Device::run(c, [&](const auto& where) {
+      tabulate_grad_grad(p, zx, zrows, zfactor, out->flat<T>().data(), where);
+    });
   }
 };
 
