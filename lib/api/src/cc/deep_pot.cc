@@ -53,7 +53,7 @@ UncertaintyRule DeepPot::uncertainty_rule() const {
   rule.floor = graph.scalar<double>("uncertainty_attr/floor");
   rule.cutoff = graph.scalar<double>("uncertainty_attr/cutoff");
   rule.exponent = graph.scalar<double>("uncertainty_attr/exponent");
-  rule.share = graph.scalar<double>("uncertainty_attr/share");
+  rule.share = graph.scalar_or<double>("uncertainty_attr/share", 0.0);
   return rule;
 }
 
