@@ -58,7 +58,7 @@ def _parse_json(text, where):
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates), json_lines(text)
     except json.JSONDecodeError as err:
-        row = text.splitlines()[err.lineno - 1].strip() if text.strip() else ""
+        row = text.split("\n")[err.lineno - 1].strip()
         shown = f" near '{row[:60]}'" if row else ""
         raise UserError(
             f"not valid JSON: {err.msg}{shown}", f"{where}, line {err.lineno}, column {err.colno}",

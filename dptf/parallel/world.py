@@ -224,6 +224,39 @@ def _refuse(message, fix):
     raise UserError(message, None, fix)
 
 
+@contextlib.contextmanager
+def told_once():
+    """Context for what all ranks do before there is a world: of an error that several meet, only the first of them tells."""
+    failure = None
+    try:
+        yield
+    except Exception as err:
+        failure = err
+    comm = _all_ranks()
+    if comm is None:
+        if failure is not None and launched()[0] != 0:
+            time.sleep(3)  # the launcher ends all ranks when rank 0 ends
+    else:
+        mine = None if failure is None else str(failure)
+        texts = comm.allgather(mine)
+        tells = failure is not None and texts.index(mine) == comm.Get_rank()
+        if any(text is not None for text in texts) and not tells:
+            raise SystemExit(1)
+    if failure is not None:
+        raise failure
+
+
+def _all_ranks():
+    """Communicator of mpi4py with all processes that an MPI launcher started, None without."""
+    if not started_by_mpi():
+        return None
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        return None
+    return MPI.COMM_WORLD if MPI.COMM_WORLD.Get_size() == launched()[1] else None
+
+
 def start():
     """The world of this process."""
     size = launched()[1]
@@ -238,14 +271,12 @@ def start():
 
 def _mpi(size):
     """The world of processes that an MPI launcher started, None where Horovod has to do it: GPUs, Gloo, no mpi4py, on demand."""
-    if os.environ.get("DPTF_COLLECTIVES", "").lower() == "horovod" or not started_by_mpi():
+    comm = None if os.environ.get("DPTF_COLLECTIVES", "").lower() == "horovod" else _all_ranks()
+    if comm is None:
         return None
-    try:
-        from mpi4py import MPI
-    except ImportError:
-        return None
-    comm = MPI.COMM_WORLD
-    if comm.Get_size() != size or MPI.Query_thread() < MPI.THREAD_SERIALIZED or comm.allreduce(_cards()):
+    from mpi4py import MPI
+
+    if MPI.Query_thread() < MPI.THREAD_SERIALIZED or comm.allreduce(_cards()):
         return None
     log.info("parallel run: %d ranks, over MPI", size)
     return MpiWorld(MPI)

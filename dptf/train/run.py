@@ -15,7 +15,7 @@ import numpy as np
 from dptf.config import multitask
 from dptf.errors import UserError
 from dptf.parallel.supervise import noted_failure
-from dptf.parallel.world import start
+from dptf.parallel.world import start, told_once
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,8 @@ class _Origin:
 def _run(input_file, origin, output, skip_neighbor_stat):
     from dptf.config.load import read_input
 
-    source = read_input(input_file)
+    with told_once():
+        source = read_input(input_file)
     world = start()
     with world.together():
         _run_together(source, origin, output, skip_neighbor_stat, world)

@@ -200,6 +200,7 @@ def test_mistakes_name_the_line(folder):
         ('{"a": 1,\n "b": {"c": 2, "c": 3}}', "key 'c' is given twice in one section (it occurs on lines 2)"),
         ("[1, 2]", "must hold one object"),
         ("", "not valid JSON"),
+        ('{"model": {\n', "input.json, line 2, column 1: not valid JSON"),
         ("{}", "model: is missing"),
     ],
 )

@@ -1,5 +1,6 @@
 """Worlds without a launcher, and launches that must not go on."""
 
+import contextlib
 import sys
 import types
 
@@ -110,6 +111,24 @@ def test_an_error_ends_all_ranks_and_is_told_once(rank, comes, text, ends, abort
         raise UserError("same")
     assert several._comm.aborted == aborted
     assert capsys.readouterr().err == ("Error: same (rank 1)\n" if aborted else "")
+
+
+@pytest.mark.parametrize(
+    "texts, rank, ends",
+    [
+        (["same", "same"], 0, UserError),
+        (["same", "same"], 1, SystemExit),
+        ([None, "only here"], 1, UserError),
+        ([None, "only there"], 0, SystemExit),
+        ([None, None], 1, None),
+    ],
+)
+def test_an_error_in_reading_the_input_is_told_by_one_rank(texts, rank, ends, monkeypatch):
+    comm = types.SimpleNamespace(Get_rank=lambda: rank, allgather=lambda mine: texts)
+    monkeypatch.setattr(world, "_all_ranks", lambda: comm)
+    with pytest.raises(ends) if ends else contextlib.nullcontext(), world.told_once():
+        if texts[rank]:
+            raise UserError(texts[rank])
 
 
 def test_checksum_sees_every_bit():
