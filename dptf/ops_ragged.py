@@ -94,6 +94,12 @@ def register(tf, op_module):
         )
         return [dg_out, dg_y, dx, dweight, du, dv, dw, dskip, drho, None, None, None, None]
 
+    @tf.RegisterGradient("DptfMessageKeep")
+    def _message_keep(op, g_out, g_y, _):
+        grads = m.dptf_message_keep_grad(g_out, g_y, *op.inputs, op.outputs[2], **attrs(op))
+        dx, du, dv, dw = grads
+        return [dx, None, du, dv, dw, *[None] * 6]
+
     # -- exchange between processes -----------------------------------------------------------------------------------
 
     @tf.RegisterGradient("DptfHalo")
@@ -114,6 +120,7 @@ def register(tf, op_module):
         before.append(y.op)
         return y
 
-    for name in ("DptfRaggedEdges", "DptfEdgeForceGrad", "DptfEdgeAtomVirial", "DptfMessageGradGrad"):
+    last = "DptfRaggedEdges", "DptfEdgeForceGrad", "DptfEdgeAtomVirial", "DptfMessageGradGrad", "DptfMessageKeepGrad"
+    for name in last:
         tf.NotDifferentiable(name)
     return halo

@@ -1,6 +1,9 @@
 // The fused message step and its first and second derivatives; see dptf/message.h.
 #include "dptf/message.h"
 
+#include <atomic>
+
+#include "kept_memory.h"
 #include "op_utils.h"
 
 namespace dptf {
@@ -28,16 +31,25 @@ constexpr auto kUnknown = InferenceContext::kUnknownDim;
       .Attr("activation: int")            \
       .Attr("threshold: list(float) = []")
 
-REGISTER_OP("DptfMessage")
-DPTF_MESSAGE_INPUTS DPTF_MESSAGE_ATTRS.Output("out: T").Output("y: T").SetShapeFn([](InferenceContext* c) {
+absl::Status message_shapes(InferenceContext* c) {
   const auto kept = c->RankKnown(c->input(5)) ? c->Dim(c->input(5), 0) : c->UnknownDim();
   auto m = c->UnknownDim();
   if (c->RankKnown(c->input(1)) && c->ValueKnown(kept) && c->ValueKnown(c->Dim(c->input(1), 1)))
     m = c->MakeDim(c->Value(c->Dim(c->input(1), 1)) - c->Value(kept));
   c->set_output(0, c->Matrix(c->UnknownDim(), m));
   c->set_output(1, c->Matrix(c->UnknownDim(), kept));
+  if (c->num_outputs() == 3) c->set_output(2, c->UnknownShapeOfRank(1));
   return absl::OkStatus();
-});
+}
+
+REGISTER_OP("DptfMessage")
+DPTF_MESSAGE_INPUTS DPTF_MESSAGE_ATTRS.Output("out: T").Output("y: T").SetShapeFn(message_shapes);
+
+// Keeps numbers for the gradient from the third evaluation on, where memory allows it; the last output is
+// empty otherwise.
+REGISTER_OP("DptfMessageKeep")
+DPTF_MESSAGE_INPUTS DPTF_MESSAGE_ATTRS.Output("out: T").Output("y: T").Output("had: T").SetShapeFn(
+    message_shapes);
 
 // The derivatives of weight, skip and rho are only computed with `weights`; they are empty otherwise.
 REGISTER_OP("DptfMessageGrad")
@@ -55,6 +67,19 @@ REGISTER_OP("DptfMessageGrad")
       TF_RETURN_IF_ERROR(c->GetAttr("weights", &weights));
       const int from[] = {2, 4, 5, 6, 3, 7, 8};
       for (int i = 0; i < 7; ++i) c->set_output(i, i < 4 || weights ? c->input(from[i]) : c->UnknownShape());
+      return absl::OkStatus();
+    });
+
+// The gradient to positions of DptfMessageKeep.
+REGISTER_OP("DptfMessageKeepGrad")
+    .Input("g_out: T")
+    .Input("g_y: T") DPTF_MESSAGE_INPUTS.Input("had: T") DPTF_MESSAGE_ATTRS.Output("dx: T")
+    .Output("du: T")
+    .Output("dv: T")
+    .Output("dw: T")
+    .SetShapeFn([](InferenceContext* c) {
+      const int from[] = {2, 4, 5, 6};
+      for (int i = 0; i < 4; ++i) c->set_output(i, c->input(from[i]));
       return absl::OkStatus();
     });
 
@@ -168,6 +193,11 @@ class MessageBase : public OpKernel {
   double threshold_ = 0;
 };
 
+/// Rows narrower than this are multiplied anew sooner than they are read back.
+constexpr int64_t kWorthKeeping = 8;
+/// Evaluations before anything is kept: who evaluates once would pay for new memory and gain nothing.
+constexpr int kFirstKept = 2;
+
 template <typename T>
 class MessageOp : public MessageBase<T> {
  public:
@@ -177,15 +207,32 @@ class MessageOp : public MessageBase<T> {
     if (!this->problem(context, 0, &p)) return;
     T* out = this->output(context, 0, TensorShape({p.owners, p.m}));
     T* y = this->output(context, 1, TensorShape({p.rows, p.kept}));
-    if (context->status().ok()) message(p, out, y, intra_op_parallel(context));
+    T* keep = nullptr;
+    if (context->num_outputs() == 3) {
+      const bool worth = p.k >= kWorthKeeping && calls_.fetch_add(1) >= kFirstKept;
+      const int64_t size = worth ? p.rows * p.columns() : 0;
+      Tensor had;
+      if (size) had = Tensor(&KeptMemory::instance(), context->expected_output_dtype(2), TensorShape({size}));
+      if (had.IsInitialized() && had.NumElements()) {
+        keep = had.flat<T>().data();
+        context->set_output(2, had);
+      } else {
+        this->output(context, 2, TensorShape({0}));
+      }
+    }
+    if (context->status().ok()) message(p, out, y, intra_op_parallel(context), keep);
   }
+
+ private:
+  std::atomic<int> calls_{0};
 };
 
-template <typename T>
+/// With `KEPT` the gradient of DptfMessageKeep, which has no derivatives of weights.
+template <typename T, bool KEPT>
 class MessageGradOp : public MessageBase<T> {
  public:
   explicit MessageGradOp(OpKernelConstruction* context) : MessageBase<T>(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("weights", &weights_));
+    if (!KEPT) OP_REQUIRES_OK(context, context->GetAttr("weights", &weights_));
   }
   void Compute(OpKernelContext* context) override {
     Message<T> p;
@@ -197,13 +244,17 @@ class MessageGradOp : public MessageBase<T> {
     d.u = this->output(context, 1, context->input(4).shape());
     d.v_rows = this->output(context, 2, context->input(5).shape());
     d.w = this->output(context, 3, context->input(6).shape());
-    const TensorShape none({0});
-    T* weight = this->output(context, 4, weights_ ? context->input(3).shape() : none);
-    T* skip = this->output(context, 5, weights_ ? context->input(7).shape() : none);
-    T* rho = this->output(context, 6, weights_ ? context->input(8).shape() : none);
-    if (!context->status().ok()) return;
-    if (weights_) d.weight = weight, d.skip = skip, d.rho = rho;
-    message_grad(p, g_out, g_y, d, intra_op_parallel(context));
+    const T* had = nullptr;
+    if constexpr (KEPT) {
+      if (context->input(13).NumElements()) had = this->numbers(context, 13, p.rows * p.columns());
+    } else {
+      const TensorShape none({0});
+      T* weight = this->output(context, 4, weights_ ? context->input(3).shape() : none);
+      T* skip = this->output(context, 5, weights_ ? context->input(7).shape() : none);
+      T* rho = this->output(context, 6, weights_ ? context->input(8).shape() : none);
+      if (weights_) d.weight = weight, d.skip = skip, d.rho = rho;
+    }
+    if (context->status().ok()) message_grad(p, g_out, g_y, d, intra_op_parallel(context), had);
   }
 
  private:
@@ -236,12 +287,14 @@ class MessageGradGradOp : public MessageBase<T> {
   }
 };
 
-#define DPTF_KERNELS(T)                                                                                 \
-  REGISTER_KERNEL_BUILDER(Name("DptfMessage").Device(DEVICE_CPU).TypeConstraint<T>("T"), MessageOp<T>); \
-  REGISTER_KERNEL_BUILDER(Name("DptfMessageGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"),            \
-                          MessageGradOp<T>);                                                            \
-  REGISTER_KERNEL_BUILDER(Name("DptfMessageGradGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"),        \
-                          MessageGradGradOp<T>)
+#define DPTF_KERNEL(NAME, T, ...) \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU).TypeConstraint<T>("T"), __VA_ARGS__)
+#define DPTF_KERNELS(T)                                          \
+  DPTF_KERNEL("DptfMessage", T, MessageOp<T>);                   \
+  DPTF_KERNEL("DptfMessageKeep", T, MessageOp<T>);               \
+  DPTF_KERNEL("DptfMessageGrad", T, MessageGradOp<T, false>);    \
+  DPTF_KERNEL("DptfMessageKeepGrad", T, MessageGradOp<T, true>); \
+  DPTF_KERNEL("DptfMessageGradGrad", T, MessageGradGradOp<T>)
 DPTF_KERNELS(float);
 DPTF_KERNELS(double);
 

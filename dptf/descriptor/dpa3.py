@@ -174,7 +174,7 @@ class DPA3(Descriptor):
         self.edges = Edges(
             coord, atype, natoms, box, mesh, cutoffs=[o.e_rcut, o.a_rcut], e_sel=o.e_sel,
             a_sel=o.a_sel if o.update_angle else 0, ntypes=self.ntypes, exclude=self.excluded | self.pair_excluded,
-            fused=self.fused,
+            fused=self.fused, keep=params.constant,
         )  # fmt: skip
         local_type = tf.reshape(atype[:, : natoms[0]], [-1])
         edge_in, cosine, geometry = self._geometry(params, suffix, local_type)

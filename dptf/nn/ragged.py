@@ -11,6 +11,8 @@ from dptf.ops import op_module, tf
 class Edges:
     """Edges and angles of a batch; see ``lib/include/dptf/ragged_edges.h`` for the order of the rows.
 
+    With `keep`, messages keep numbers for their gradients to positions, the only ones there are then.
+
     Attributes
     ----------
     vec : tensor, shape (n_edge, 3), Å
@@ -27,8 +29,10 @@ class Edges:
         "angle_start", "angle_k",
     )  # fmt: skip
 
-    def __init__(self, coord, atype, natoms, box, mesh, *, cutoffs, e_sel, a_sel, ntypes, exclude=(), fused=True):
-        self.natoms, self.fused = natoms, fused
+    def __init__(
+        self, coord, atype, natoms, box, mesh, *, cutoffs, e_sel, a_sel, ntypes, exclude=(), fused=True, keep=False
+    ):
+        self.natoms, self.fused, self.keep = natoms, fused, keep
         flat = [t for pair in sorted(exclude) for t in pair]
         outputs = op_module.dptf_ragged_edges(
             coord, atype, natoms, box, mesh, tf.constant(cutoffs, tf.float64), e_sel=e_sel, a_sel=a_sel, ntypes=ntypes,
@@ -140,7 +144,8 @@ class Edges:
         skip, rho = kept if kept is not None else (tf.zeros([0], x.dtype),) * 2
         if self.fused:
             code, threshold = activation_code(activation)
-            out, y = op_module.dptf_message(
+            message = op_module.dptf_message_keep if self.keep else op_module.dptf_message
+            out, y, *_ = message(
                 x,
                 weight,
                 u,

@@ -142,16 +142,17 @@ void check_message(const Message<T>& p) {
 }
 
 template <typename T>
-void message(const Message<T>& p, T* out, T* y, const ParallelFor& parallel) {
+void message(const Message<T>& p, T* out, T* y, const ParallelFor& parallel, T* keep) {
   const Work<T> work(p);
   work.run(p, 1, parallel, [&](const MessageChunk<T>& chunk, int64_t) {
-    DPTF_ISA_CALL(message_forward(p, work.weights, chunk, out, y));
+    DPTF_ISA_CALL(message_forward(p, work.weights, chunk, out, y, keep));
   });
 }
 
 template <typename T>
 void message_grad(const Message<T>& p, const T* g_out, const T* g_y, const MessageGrad<T>& d,
-                  const ParallelFor& parallel) {
+                  const ParallelFor& parallel, const T* had) {
+  if (had && d.weight) throw std::invalid_argument("message step: what was kept does not serve weights");
   const Work<T> work(p);
   Partials<T> partials(p, work, d.weight != nullptr);
   const std::unique_ptr<T[]> terms(new T[p.local ? 0 : p.rows * p.columns()]);  // all of it is written
@@ -159,7 +160,7 @@ void message_grad(const Message<T>& p, const T* g_out, const T* g_y, const Messa
     chunk.d = d;
     partials.put(p, work, c, &chunk.d);
     chunk.v_terms = terms.get();
-    DPTF_ISA_CALL(message_backward(p, work.weights, chunk, g_out, g_y));
+    DPTF_ISA_CALL(message_backward(p, work.weights, chunk, g_out, g_y, had));
   });
   collect(p, terms.get(), d.v_rows, parallel);
   partials.sum(p, work, d);
@@ -183,9 +184,9 @@ void message_grad_grad(const Message<T>& p, const T* g_out, const T* g_y, const 
 
 #define DPTF_INSTANTIATE(T)                                                                           \
   template void check_message<T>(const Message<T>&);                                                  \
-  template void message<T>(const Message<T>&, T*, T*, const ParallelFor&);                            \
+  template void message<T>(const Message<T>&, T*, T*, const ParallelFor&, T*);                        \
   template void message_grad<T>(const Message<T>&, const T*, const T*, const MessageGrad<T>&,         \
-                                const ParallelFor&);                                                  \
+                                const ParallelFor&, const T*);                                        \
   template void message_grad_grad<T>(const Message<T>&, const T*, const T*, const MessageTangent<T>&, \
                                      const MessageGrad<T>&, T*, T*, const ParallelFor&);
 DPTF_INSTANTIATE(double)

@@ -1,6 +1,7 @@
 """The memory forecast of DPA-3 against a measured peak, and its line in `dp show`."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,10 @@ coord += np.random.default_rng(0).normal(scale=0.1, size=coord.shape)
 types = np.arange(n**3) % 2
 few = model.eval(coord[None, :3], None, types[:3])
 before = status("VmRSS")
-energy = model.eval(coord[None], np.eye(3)[None] * n * 2.15, types)[0]
+for _ in range(3):
+    energy = model.eval(coord[None], np.eye(3)[None] * n * 2.15, types)[0]
 assert np.isfinite(energy).all()
-print(json.dumps((status("VmHWM") - before) / n**3))
+print(json.dumps({"peak": (status("VmHWM") - before) / n**3, "energy": energy.item()}))
 """
 
 
@@ -45,10 +47,18 @@ def model(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
 def test_forecast_and_measured_peak(model):
-    run = subprocess.run([sys.executable, "-c", PROGRAM, str(model)], capture_output=True, text=True, check=True)
-    measured = json.loads(run.stdout.splitlines()[-1])
+    """Also that a limit of what is kept holds, and that the energy is the same with and without."""
+
+    def run(keep):
+        command, env = [sys.executable, "-c", PROGRAM, str(model)], {**os.environ, "DPTF_KEEP": keep}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    none, some = run("0"), run("100M")
     forecast = bytes_per_atom(RepFlowOptions.read(REPFLOW | WIDE, "repflow"), 4)
-    assert measured / 1.5 < forecast < measured * 1.5, (measured, forecast)
+    assert none["peak"] / 1.5 < forecast < none["peak"] * 1.5, (none, forecast)
+    assert 0 < (some["peak"] - none["peak"]) * 12**3 < 110 * 2**20
+    assert some["energy"] == pytest.approx(none["energy"], rel=1e-6)
 
 
 def test_show(model, capsys):

@@ -187,6 +187,44 @@ def test_message_equals_plain_ops(dtype, local, k, m, d, activation):
             assert np.abs(a - b).max() <= (1e-12 if dtype == np.float64 else 2e-4) * max(scale, 1.0), (a, b)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "local, k, m, d, activation",
+    [
+        (True, 32, 64, 32, "silut:1.3"), (False, 64, 48, 64, "silu"), (True, 9, 5, 9, "silut:3"), (False, 16, 16, 0, "tanh"),
+        (True, 1, 16, 16, "silu"), (True, 8, 0, 8, "gelu"),
+    ],
+)  # fmt: skip
+def test_kept_numbers_give_the_same_gradients(dtype, local, k, m, d, activation):
+    """Gradients to positions, of a message twice differentiated, from numbers kept (from the third evaluation on) and from those computed anew."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        values, rng = arrays(dtype, local, k, m, d)
+        inputs = [tf.placeholder(dtype, v.shape) for v in values.values()]
+        feed = dict(zip(inputs, values.values()))
+        kept = [tf.constant(rng.normal(size=d).astype(dtype)) for _ in range(2)] if d else None
+        g_out = tf.constant(rng.normal(size=(values["u"].shape[0], m)).astype(dtype))
+        g_y = tf.constant(rng.normal(size=(values["x"].shape[0], d)).astype(dtype))
+        results = []
+        for keep in (False, True):
+            edges = build(keep=keep)
+            step = edges.angle_message if local else edges.edge_message
+            out, y = step(*inputs, activation=activation, kept=kept)
+            energies = [
+                tf.reduce_sum(out * g_out) + (tf.reduce_sum(y * y * g_y) if d else 0.0),
+                tf.reduce_sum(out * out),
+            ]
+            x, _, *others = inputs
+            with geometry_only():
+                slopes = [g for energy in energies for g in gradients(energy, [x, *others])]
+            had = out.op.outputs[2:]
+            fetch = [tf.size(had[0]) if keep else tf.zeros([], tf.int32), out, *([y] if d else []), *slopes]
+            results.append([session.run(fetch, feed) for _ in range(3)][-1])
+        (_, *new), (size, *old) = results
+        assert size == (values["x"].size // k * (m + d) if k >= 8 else 0)
+        for a, b in zip(new, old):  # the order of the sums is the same
+            assert np.abs(a - b).max(initial=0) <= 4 * np.finfo(dtype).eps * np.abs(a).max(initial=0)
+
+
 def test_message_is_deterministic_over_threads():
     results = []
     for threads in (1, 2):

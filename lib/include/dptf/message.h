@@ -13,8 +13,9 @@ namespace dptf {
 ///   ones (b) out[o] = sum_r w_r a_r                         the message y_r = skip * x_r + rho * b_r the
 ///   updated rows; with x of one column that column is broadcast
 ///
-/// No array of the width of z is kept in memory; derivatives compute z anew. Sums run in the order of the
-/// rows within chunks that depend on the input alone, so results do not depend on the number of threads.
+/// No array of the width of z is kept in memory, unless the caller has room for one; derivatives compute z
+/// anew. Sums run in the order of the rows within chunks that depend on the input alone, so results do not
+/// depend on the number of threads.
 template <typename T>
 struct Message {
   int64_t rows = 0, owners = 0, n_v = 0;
@@ -44,14 +45,16 @@ struct MessageGrad {
 template <typename T>
 void check_message(const Message<T>& p);
 
-/// out [owners, m], y [rows, kept].
+/// out [owners, m], y [rows, kept]; with `keep` [rows, columns], numbers that spare the derivatives the
+/// product and a part of the activations, in an order of the kernel's own.
 template <typename T>
-void message(const Message<T>& p, T* out, T* y, const ParallelFor& parallel);
+void message(const Message<T>& p, T* out, T* y, const ParallelFor& parallel, T* keep = nullptr);
 
-/// Derivatives of <g_out, out> + <g_y, y>. With y as wide as x, d.x may be the memory of g_y.
+/// Derivatives of <g_out, out> + <g_y, y>. With y as wide as x, d.x may be the memory of g_y. `had` is what
+/// message() kept; without weights only. The result is the same to rounding with and without.
 template <typename T>
 void message_grad(const Message<T>& p, const T* g_out, const T* g_y, const MessageGrad<T>& d,
-                  const ParallelFor& parallel);
+                  const ParallelFor& parallel, const T* had = nullptr);
 
 /// With t the tangent (x, u, v_rows, w used), phi = <t, message_grad>: derivatives of phi with respect to the
 /// arrays of the message and to g_out and g_y. d.x may be the memory of t.x, and d_g_y that of g_y.

@@ -31,20 +31,20 @@ int64_t message_scratch(const MessageWeights<T>& w, int64_t k_rows) {
   return kMessageTile * (2 * k_rows + 2 * w.c_pad + w.k_pad + 64 / static_cast<int64_t>(sizeof(T)));
 }
 
-#define DPTF_DECLARE_MESSAGE(ISA)                                                                      \
-  namespace ISA {                                                                                      \
-  template <typename T>                                                                                \
-  void message_padding(int64_t k, int64_t columns, int64_t* c_pad, int64_t* k_pad, int64_t* k_rows);   \
-  template <typename T>                                                                                \
-  void message_forward(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&, T*, T*);   \
-  template <typename T>                                                                                \
-  void message_backward(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&, const T*, \
-                        const T*);                                                                     \
-  template <typename T>                                                                                \
-  void message_second(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&, const T*,   \
-                      const T*, const MessageTangent<T>&, T*, T*);                                     \
-  template <typename T>                                                                                \
-  void message_collect(const Message<T>&, const T*, int64_t, int64_t, T*);                             \
+#define DPTF_DECLARE_MESSAGE(ISA)                                                                        \
+  namespace ISA {                                                                                        \
+  template <typename T>                                                                                  \
+  void message_padding(int64_t k, int64_t columns, int64_t* c_pad, int64_t* k_pad, int64_t* k_rows);     \
+  template <typename T>                                                                                  \
+  void message_forward(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&, T*, T*, T*); \
+  template <typename T>                                                                                  \
+  void message_backward(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&, const T*,   \
+                        const T*, const T*);                                                             \
+  template <typename T>                                                                                  \
+  void message_second(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&, const T*,     \
+                      const T*, const MessageTangent<T>&, T*, T*);                                       \
+  template <typename T>                                                                                  \
+  void message_collect(const Message<T>&, const T*, int64_t, int64_t, T*);                               \
   }
 DPTF_DECLARE_MESSAGE(baseline)
 DPTF_DECLARE_MESSAGE(avx2)

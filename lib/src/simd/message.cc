@@ -46,6 +46,28 @@ DPTF_INLINE void put(T* p, int64_t c, V v) {
     store(p + c, v);
 }
 
+template <typename V, typename T>
+constexpr int64_t kWidth = static_cast<int64_t>(sizeof(V) / sizeof(T));
+
+/// Writes what is not read soon, past the caches where whole lines are written.
+template <typename V, typename T>
+DPTF_INLINE void put_away(T* p, V v, bool aligned) {
+#if defined(DPTF_ISA_avx512)
+  if constexpr (sizeof(V) == kVectorBytes)
+    if (aligned)
+      return sizeof(T) == 4 ? _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)v)
+                            : _mm512_stream_pd(reinterpret_cast<double*>(p), (__m512d)v);
+#endif
+  put<V>(p, 0, v);
+}
+
+/// Reads from a stream, and asks for what comes a page later.
+template <typename V, typename T>
+DPTF_INLINE V get_kept(const T* p) {
+  __builtin_prefetch(reinterpret_cast<const char*>(p) + 2048);
+  return get<V>(p, 0);
+}
+
 /// Calls f(zero, c) for all columns, with vectors as far as they reach.
 template <typename T, bool VECTOR, typename F>
 DPTF_INLINE void for_columns(int64_t n, F&& f) {
@@ -137,12 +159,25 @@ struct VTerms {
   }
 };
 
+/// The numbers that the forward pass keeps for the backward pass, in the order in which both come to them. A
+/// block holds those of one column, or of as many as a vector has, in the rows [t0, t1) of a tile.
 template <typename T>
+struct KeptStream {
+  T* at;
+  template <typename V>
+  DPTF_INLINE_MEMBER T* block(int64_t t0, int64_t t1) {
+    T* begin = at - t0 * kWidth<V, T>;
+    at += (t1 - t0) * kWidth<V, T>;
+    return begin;
+  }
+};
+
+template <typename T, bool KEEP>
 struct Forward {
   const Message<T>& problem;
   const MessageWeights<T>& weights;
   const MessageChunk<T>& part;
-  T *out, *y;
+  T *out, *y, *kept_numbers;
 
   template <typename Act>
   DPTF_INLINE_MEMBER void operator()(const Act act) const {
@@ -156,6 +191,9 @@ struct Forward {
     for (int64_t i = chunk.begin * m; i < chunk.end * m; ++i) out[i] = 0;
     Runs runs{p.start, chunk.begin};
     const int64_t r_end = p.start[chunk.end];
+    KeptStream<T> stream{kept_numbers + (KEEP ? p.start[chunk.begin] * columns : 0)};
+    const bool aligned = KEEP && columns % kLanes<T> == 0 && m % kLanes<T> == 0 &&
+                         reinterpret_cast<uintptr_t>(stream.at) % kVectorBytes == 0;
     for (int64_t r0 = p.start[chunk.begin]; r0 < r_end; r0 += kMessageTile) {
       const int64_t n = r_end - r0 < kMessageTile ? r_end - r0 : kMessageTile, padded = round_up(n, kRows);
       const XTile<T> x(p.x, k, r0, n, buffer.x);
@@ -170,9 +208,12 @@ struct Forward {
         for_columns<T, Act::kVector>(m, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
           V total = get<V>(out + o * m, c);
+          T* keep = KEEP ? stream.template block<V>(t0, t1) : nullptr;
           for (int64_t t = t0; t < t1; ++t) {
             V f[3];
-            act(z(zero, t, c), f);
+            const V zt = z(zero, t, c);
+            act(zt, f);
+            if constexpr (KEEP) put_away(keep + t * kWidth<V, T>, zt, aligned);
             total += p.w[r0 + t] * f[0];
           }
           put<V>(out + o * m, c, total);
@@ -180,9 +221,11 @@ struct Forward {
         for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
           const V rho = get<V>(p.rho, c), skip = get<V>(p.skip, c);
+          T* keep = KEEP ? stream.template block<V>(t0, t1) : nullptr;
           for (int64_t t = t0; t < t1; ++t) {
             V f[3];
             act(z(zero, t, m + c), f);
+            if constexpr (KEEP) put_away(keep + t * kWidth<V, T>, f[1], aligned);
             const T* xr = p.x + (r0 + t) * k;
             const V own = wide ? get<V>(xr, c) : xr[0] - zero;
             put<V>(y + (r0 + t) * kept, c, rho * f[0] + skip * own);
@@ -193,12 +236,16 @@ struct Forward {
   }
 };
 
-template <typename T, bool WEIGHTS>
+/// With KEPT the forward pass kept numbers: the argument of the activation for the message, and its
+/// derivative for the rows kept, whose value only weights ask for.
+template <typename T, bool WEIGHTS, bool KEPT>
 struct Backward {
+  static_assert(!(WEIGHTS && KEPT));
   const Message<T>& problem;
   const MessageWeights<T>& weights;
   const MessageChunk<T>& part;
   const T *g_out, *g_y;
+  const T* kept_numbers;
 
   template <typename Act>
   DPTF_INLINE_MEMBER void operator()(const Act act) const {
@@ -215,24 +262,26 @@ struct Backward {
     for (int64_t i = chunk.begin * columns; i < chunk.end * columns; ++i) d.u[i] = 0;
     Runs runs{p.start, chunk.begin};
     const int64_t r_end = p.start[chunk.end];
+    KeptStream<const T> stream{kept_numbers + (KEPT ? p.start[chunk.begin] * columns : 0)};
     for (int64_t r0 = p.start[chunk.begin]; r0 < r_end; r0 += kMessageTile) {
       const int64_t n = r_end - r0 < kMessageTile ? r_end - r0 : kMessageTile, padded = round_up(n, kRows);
-      const XTile<T> x(p.x, k, r0, n, buffer.x);
-      multiply(padded, k, x.data, x.ld, int64_t(1), w.w, w.c_pad, buffer.a, w.c_pad, w.c_pad, false);
+      const XTile<T> x(p.x, k, r0, KEPT ? 0 : n, buffer.x);
+      if constexpr (!KEPT)
+        multiply(padded, k, x.data, x.ld, int64_t(1), w.w, w.c_pad, buffer.a, w.c_pad, w.c_pad, false);
       dot.clear(n);
       if (one) dx_one.clear(n);
       runs(r0, n, [&](int64_t o, int64_t t0, int64_t t1) __attribute__((always_inline)) {
         const T* u = p.u + o * columns;
         T* du = d.u + o * columns;
-        // Puts the derivative in the argument of the activation at its place.
-        const auto back = [&](auto zero, int64_t t, int64_t c, auto&& g_of) __attribute__((always_inline)) {
+        const auto z = [&](auto zero, int64_t t, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
-          T* z = buffer.a + t * w.c_pad;
-          V f[3];
-          act(get<V>(z, c) + get<V>(u, c) + get<V>(p.v_rows + static_cast<int64_t>(p.v[r0 + t]) * columns, c),
-              f);
-          const V g = g_of(f);
-          put<V>(z, c, g);
+          return get<V>(buffer.a + t * w.c_pad, c) + get<V>(u, c) +
+                 get<V>(p.v_rows + static_cast<int64_t>(p.v[r0 + t]) * columns, c);
+        };
+        // Puts the derivative in the argument of the activation at its place.
+        const auto back = [&](int64_t t, int64_t c, auto g) __attribute__((always_inline)) {
+          using V = decltype(g);
+          put<V>(buffer.a + t * w.c_pad, c, g);
           dv.add(r0 + t, c, g);
           if (one) dx_one.add(t, g * get<V>(w.w, c));
           return g;
@@ -241,28 +290,37 @@ struct Backward {
           using V = decltype(zero);
           V total = get<V>(du, c);
           const V gc = get<V>(g_out + o * m, c);
-          for (int64_t t = t0; t < t1; ++t)
-            total += back(zero, t, c, [&](const V* f) __attribute__((always_inline)) {
-              dot.add(t, gc * f[0]);
-              return p.w[r0 + t] * gc * f[1];
-            });
+          const T* had = KEPT ? stream.template block<V>(t0, t1) : nullptr;
+          for (int64_t t = t0; t < t1; ++t) {
+            V f[3];
+            if constexpr (KEPT)
+              act(get_kept<V>(had + t * kWidth<V, T>), f);
+            else
+              act(z(zero, t, c), f);
+            dot.add(t, gc * f[0]);
+            total += back(t, c, p.w[r0 + t] * gc * f[1]);
+          }
           put<V>(du, c, total);
         });
         for_columns<T, Act::kVector>(kept, [&](auto zero, int64_t c) __attribute__((always_inline)) {
           using V = decltype(zero);
           const V rho = get<V>(p.rho, c), skip = get<V>(p.skip, c);
           V total = get<V>(du, m + c), d_rho = {}, d_skip = {};
+          const T* had = KEPT ? stream.template block<V>(t0, t1) : nullptr;
           for (int64_t t = t0; t < t1; ++t) {
             const V gc = get<V>(g_y + (r0 + t) * kept, c);
             if (one) dx_one.add(t, skip * gc);
-            total += back(zero, t, m + c, [&](const V* f) __attribute__((always_inline)) {
-              if constexpr (WEIGHTS) {
-                const T* xr = p.x + (r0 + t) * k;
-                d_rho += gc * f[0];
-                d_skip += gc * (wide ? get<V>(xr, c) : xr[0] - zero);
-              }
-              return rho * gc * f[1];
-            });
+            V f[3];
+            if constexpr (KEPT)
+              f[1] = get_kept<V>(had + t * kWidth<V, T>);
+            else
+              act(z(zero, t, m + c), f);
+            if constexpr (WEIGHTS) {
+              const T* xr = p.x + (r0 + t) * k;
+              d_rho += gc * f[0];
+              d_skip += gc * (wide ? get<V>(xr, c) : xr[0] - zero);
+            }
+            total += back(t, m + c, rho * gc * f[1]);
           }
           put<V>(du, m + c, total);
           if constexpr (WEIGHTS) {
@@ -407,17 +465,23 @@ void message_padding(int64_t k, int64_t columns, int64_t* c_pad, int64_t* k_pad,
 
 template <typename T>
 void message_forward(const Message<T>& p, const MessageWeights<T>& w, const MessageChunk<T>& chunk, T* out,
-                     T* y) {
-  with_activation<T>(p.activation, p.threshold, Forward<T>{p, w, chunk, out, y});
+                     T* y, T* keep) {
+  if (keep)
+    with_activation<T>(p.activation, p.threshold, Forward<T, true>{p, w, chunk, out, y, keep});
+  else
+    with_activation<T>(p.activation, p.threshold, Forward<T, false>{p, w, chunk, out, y, keep});
 }
 
 template <typename T>
 void message_backward(const Message<T>& p, const MessageWeights<T>& w, const MessageChunk<T>& chunk,
-                      const T* g_out, const T* g_y) {
+                      const T* g_out, const T* g_y, const T* had) {
   if (chunk.d.weight)
-    with_activation<T>(p.activation, p.threshold, Backward<T, true>{p, w, chunk, g_out, g_y});
+    with_activation<T>(p.activation, p.threshold, Backward<T, true, false>{p, w, chunk, g_out, g_y, nullptr});
+  else if (had)
+    with_activation<T>(p.activation, p.threshold, Backward<T, false, true>{p, w, chunk, g_out, g_y, had});
   else
-    with_activation<T>(p.activation, p.threshold, Backward<T, false>{p, w, chunk, g_out, g_y});
+    with_activation<T>(p.activation, p.threshold,
+                       Backward<T, false, false>{p, w, chunk, g_out, g_y, nullptr});
 }
 
 template <typename T>
@@ -443,9 +507,9 @@ void message_collect(const Message<T>& p, const T* terms, int64_t begin, int64_t
 #define DPTF_INSTANTIATE(T)                                                                                 \
   template void message_padding<T>(int64_t, int64_t, int64_t*, int64_t*, int64_t*);                         \
   template void message_forward<T>(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&, T*, \
-                                   T*);                                                                     \
+                                   T*, T*);                                                                 \
   template void message_backward<T>(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&,    \
-                                    const T*, const T*);                                                    \
+                                    const T*, const T*, const T*);                                          \
   template void message_second<T>(const Message<T>&, const MessageWeights<T>&, const MessageChunk<T>&,      \
                                   const T*, const T*, const MessageTangent<T>&, T*, T*);                    \
   template void message_collect<T>(const Message<T>&, const T*, int64_t, int64_t, T*);

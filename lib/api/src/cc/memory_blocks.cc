@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <limits>
 #include <string>
+
+#include "dptf/memory_size.h"
 
 namespace deepmd {
 namespace {
@@ -13,38 +13,11 @@ namespace {
 double budget() {
   const char* given = std::getenv("DPTF_MEMORY");
   if (!given || !*given) return 0;
-  char* end = nullptr;
-  double value = std::strtod(given, &end);
-  const std::string units = "KMGT";
-  const size_t unit = *end ? units.find(static_cast<char>(std::toupper(*end))) : 0;
-  if (*end) {
-    for (size_t k = 0; unit != std::string::npos && k <= unit; ++k) value *= 1024;
-    ++end;
-    if (*end == 'B' || *end == 'b') ++end;
-  }
-  if (unit == std::string::npos || *end || !(value > 0))
+  const double value = dptf::parse_bytes(given);
+  if (!(value > 0))
     throw deepmd_exception(std::string("DPTF_MEMORY is '") + given +
                            "'; give bytes, for instance 4G or 500M");
   return value;
-}
-
-/// Free memory of the machine, 0 where the system does not tell.
-double free_memory() {
-  std::ifstream info("/proc/meminfo");
-  std::string word;
-  double kilobytes = 0;
-  while (info >> word)
-    if (word == "MemAvailable:" && info >> kilobytes) return kilobytes * 1024;
-  return 0;
-}
-
-/// Processes of this job on this machine, as the launcher tells.
-int processes_here() {
-  for (const char* name :
-       {"MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMI_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"})
-    if (const char* value = std::getenv(name))
-      if (const int n = std::atoi(value); n > 0) return n;
-  return 1;
 }
 
 }  // namespace
@@ -52,7 +25,7 @@ int processes_here() {
 int atoms_per_block(int natoms, double bytes_per_atom) {
   if (!(bytes_per_atom > 0)) return natoms;
   double limit = budget();
-  if (limit == 0) limit = 0.5 * free_memory() / processes_here();
+  if (limit == 0) limit = 0.5 * dptf::memory_info("MemAvailable:") / dptf::processes_here();
   if (limit == 0) return natoms;
   const double atoms = limit / bytes_per_atom;
   return atoms >= natoms ? natoms : std::max(1, static_cast<int>(atoms));
