@@ -27,8 +27,14 @@ SECTIONS = {
     "eval": sections.small_frames,
     "dpa3-training": sections.dpa3_training,
     "dpa3-lammps": sections.dpa3_dynamics,
+    "kalman": sections.kalman,
+    "uncertainty": sections.uncertainty,
     "scaling": sections.scaling,
 }
+#: sections in which the public TensorFlow backend runs too
+BESIDE_TF = ("training", "lammps", "compressed", "eval", "scaling")
+#: sections that compare ways of this package, run where they are named
+ON_REQUEST = ("kalman", "uncertainty")
 
 
 def machine(threads):
@@ -91,7 +97,12 @@ def report(results, head):
 
 def parse(argv):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)} (default: all)")
+    p.add_argument(
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help=f"of {', '.join(SECTIONS)} (default: all but {', '.join(ON_REQUEST)})",
+    )
     p.add_argument("--public", default=os.environ.get("DPTF_BENCH_PUBLIC"), metavar="PYTHON",
                    help="interpreter with deepmd-kit (default: DPTF_BENCH_PUBLIC, else an environment is made)")  # fmt: skip
     p.add_argument("--public-torch", default=os.environ.get("DPTF_BENCH_PUBLIC_TORCH"), metavar="PYTHON",
@@ -117,8 +128,8 @@ def main(argv=None):
     workdir = args.workdir.resolve()
     workdir.mkdir(parents=True, exist_ok=True)
     threads = args.threads or len(os.sched_getaffinity(0))
-    chosen = args.sections or list(SECTIONS)
-    beside_tf = not args.alone and any(not name.startswith("dpa3-") for name in chosen)
+    chosen = args.sections or [name for name in SECTIONS if name not in ON_REQUEST]
+    beside_tf = not args.alone and any(name in BESIDE_TF for name in chosen)
     known = {"public": packages.public(args.public, workdir)} if beside_tf else {}
     known["dptf"] = packages.ours()
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import cases
+import copper
 import dpa3
 import measure
 import numpy as np
@@ -226,6 +227,16 @@ def dpa3_training(setup):
 def dpa3_dynamics(setup):
     """DPA-3 in LAMMPS, beside the PyTorch backend."""
     return dpa3.molecular_dynamics(setup.beside_torch(), _row, _lammps, _agree)
+
+
+def kalman(setup):
+    """Kalman filter beside Adam, on copper."""
+    return copper.kalman(setup, _row)
+
+
+def uncertainty(setup):
+    """Uncertainty of one model beside that of four, on copper."""
+    return copper.uncertainty(setup, _row)
 
 
 def scaling(setup, largest=1_000_000, public_largest=13_000):

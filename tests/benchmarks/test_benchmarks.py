@@ -20,7 +20,7 @@ def modules(monkeypatch):
     import sections
 
     yield cases, measure, run, sections
-    for name in ("cases", "dpa3", "measure", "run", "sections", "packages"):
+    for name in ("cases", "copper", "dpa3", "measure", "run", "sections", "packages"):
         sys.modules.pop(name, None)
 
 
@@ -105,3 +105,11 @@ def test_unknown_section(modules, capsys):
     with pytest.raises(SystemExit):
         run.parse(["lamps"])
     assert "unknown section lamps" in capsys.readouterr().err
+
+
+def test_time_to_an_error_counts_from_where_it_stays_below(modules):
+    import copper
+
+    steps = np.array([0, 10, 20, 30, 40])
+    assert copper.seconds_to(0.5, steps, np.array([9, 0.4, 0.6, 0.5, 0.1]), 8.0) == 6.0
+    assert np.isnan(copper.seconds_to(0.5, steps, np.array([9, 0.4, 0.4, 0.4, 0.6]), 8.0))
