@@ -118,7 +118,10 @@ void FixDPLR::init() {
   if (!pair_) pair_ = dynamic_cast<PairDeepMD*>(force->pair_match("deepmd", 0, pair_index_));
   if (!pair_) error->all(FLERR, "fix dplr: pair_style deepmd has to be defined first");
   kspace_ = dynamic_cast<KSpaceDPLR*>(force->kspace);
-  if (!kspace_) error->all(FLERR, "fix dplr: kspace_style pppm/dplr has to be defined");
+  if (!kspace_ && force->kspace) error->all(FLERR, "fix dplr: the kspace_style has to be pppm/dplr");
+  if (!kspace_ && comm->me == 0)
+    error->warning(FLERR, "fix dplr without kspace_style pppm/dplr: charges do not act on each other{}",
+                   has_field_ ? ", only the field acts on them" : "");
   for (int d = 0; d < 3; ++d)
     if (!field_name_[d].empty()) {
       const int v = input->variable->find(field_name_[d].c_str());
@@ -235,7 +238,8 @@ void FixDPLR::post_force(int vflag) {
   v_init(vflag);
   gather();
   const int nlocal = atom->nlocal, nall = nlocal + atom->nghost;
-  std::vector<double> electric = kspace_->electric_forces();
+  std::vector<double> electric;
+  if (kspace_) electric = kspace_->electric_forces();
   electric.resize(3 * static_cast<size_t>(nlocal), 0.0);
   std::fill(field_sums_, field_sums_ + 4, 0.0);
   reduced_ = false;
@@ -251,7 +255,8 @@ void FixDPLR::post_force(int vflag) {
         field_sums_[1 + d] += pull[d];
       }
       if (vflag_global)
-        for (int k = 0; k < 6; ++k) virial[k] += pull[kVirialOrder[k] / 3] * where[kVirialOrder[k] % 3];
+        // xy is the force along x times y, as fix efield has it; the sum is not symmetric.
+        for (int k = 0; k < 6; ++k) virial[k] += pull[kVirialOrder[k] % 3] * where[kVirialOrder[k] / 3];
     }
   }
   // The model counts in eV and Å.

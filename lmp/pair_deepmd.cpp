@@ -12,6 +12,7 @@
 #include "comm.h"
 #include "deviation.h"
 #include "domain.h"
+#include "element_mass.h"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
@@ -337,14 +338,14 @@ void PairDeepMD::coeff(int narg, char** arg) {
   }
   const DeepmdModel& model = *models_[0];
   type_of_.assign(n, -1);
+  int named = std::min(narg - 2, n);
   if (narg > 2) {
     if (names_.empty())
       error->all(FLERR, "pair_coeff: {} has no type names; use pair_coeff * * without names", model.file());
-    if (narg - 2 != n)
-      error->all(FLERR,
-                 "pair_coeff: {} name(s) for {} atom type(s); give one for each type (NULL: ignore it)",
+    if (narg - 2 > n)
+      error->all(FLERR, "pair_coeff: {} names for {} atom type(s); give one for each type (NULL: ignore it)",
                  narg - 2, n);
-    for (int k = 0; k < n; ++k) {
+    for (int k = 0; k < narg - 2; ++k) {
       const std::string name = arg[k + 2];
       const auto found = std::find(names_.begin(), names_.end(), name);
       if (found != names_.end())
@@ -354,22 +355,44 @@ void PairDeepMD::coeff(int narg, char** arg) {
                    model.file(), model.type_map());
     }
   } else {
-    // The positional form of old scripts; it is only unambiguous when the numbers of types are equal.
-    if (n != model.ntypes())
-      error->all(FLERR,
-                 "pair_coeff without names: {} atom type(s) here, {} in {} ({}); give the name of each type "
-                 "(pair_coeff * * NAME1 ...)",
-                 n, model.ntypes(), model.file(), model.type_map());
-    for (int k = 0; k < n; ++k) type_of_[k] = k;
+    // The positional form of old scripts.
+    named = std::min(n, model.ntypes());
+    for (int k = 0; k < named; ++k) type_of_[k] = k;
+    std::string taken;
+    for (size_t k = 0; k < std::min<size_t>(named, names_.size()); ++k) taken += " " + names_[k];
     if (comm->me == 0 && !names_.empty())
-      utils::logmesg(lmp, "pair_coeff without names: atom types 1 to {} are taken as {}\n", n,
-                     model.type_map());
+      utils::logmesg(lmp, "pair_coeff without names: atom types 1 to {} are taken as{}\n", named, taken);
   }
+  by_place_ = narg == 2 && n < model.ntypes();
+  // Charges that fix dplr displaces are such types.
+  if (named < n && comm->me == 0)
+    error->warning(FLERR, "pair_coeff: atoms of type {} are invisible to the model",
+                   named + 1 == n ? std::to_string(n) : fmt::format("{} to {}", named + 1, n));
   for (int i = 1; i <= n; ++i)
     for (int j = i; j <= n; ++j) setflag[i][j] = 1;
 }
 
+void PairDeepMD::check_masses() {
+  const std::string units = update->unit_style;
+  if (!atom->mass || (units != "metal" && units != "real" && units != "electron")) return;
+  for (size_t k = 0; k < type_of_.size(); ++k) {
+    if (type_of_[k] < 0 || type_of_[k] >= static_cast<int>(names_.size()) || !atom->mass_setflag[k + 1])
+      continue;
+    const std::string& name = names_[type_of_[k]];
+    const double mass = atom->mass[k + 1], usual = element_mass(name);
+    if (usual == 0 || std::fabs(mass - usual) < 0.1 * usual) continue;
+    if (name == "H" && !by_place_ && mass < 4.1) continue;  // isotopes, and hydrogens made heavy
+    const std::string text = fmt::format("type {} has the mass {:.6g}, but the model takes it as {} ({:.6g})",
+                                         k + 1, mass, name, usual);
+    if (by_place_)
+      error->all(FLERR, "pair_coeff without names: {}; give the name of each type (pair_coeff * * NAME1 ...)",
+                 text);
+    if (comm->me == 0) error->warning(FLERR, "pair_coeff: {}", text);
+  }
+}
+
 void PairDeepMD::init_style() {
+  check_masses();
   if (!force->newton_pair)
     error->all(FLERR, "pair_style deepmd needs newton on: forces on ghost atoms are sent back");
   if (!spin_ && atom->sp_flag)

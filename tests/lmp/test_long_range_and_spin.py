@@ -272,6 +272,35 @@ run 0
             assert atoms["f" + "xyz"[axis]][atom] == pytest.approx(-slope, abs=2e-5)
 
 
+def test_field_without_k_space(dplr, tmp_path):
+    """Energy and pressure of a script without kspace_style, as release 3.2.0 gives them for this model."""
+    dplr_data(tmp_path / "data.lmp")
+    finished = run(tmp_path, f"""
+units metal
+atom_style full
+atom_modify map yes
+read_data data.lmp
+bond_style zero
+bond_coeff *
+special_bonds lj/coul 1 1 1 angle no
+pair_style deepmd {dplr}/ener.pb
+pair_coeff * *
+fix 0 all dplr model {dplr}/ener.pb type_associate 1 3 bond_type 1 efield 0.1 -0.2 0.3
+fix_modify 0 energy yes virial yes
+{THERMO}
+run 0
+""")  # fmt: skip
+    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-2000:]
+    assert "only the field acts on them" in finished.stdout
+    rows = thermo(finished)
+    assert rows["PotEng"][0] == pytest.approx(0.3267985485302649, abs=1e-9)
+    pressure = [rows[k][0] for k in ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")]
+    public = [
+        -651.5831004985729, -1679.969470050994, 39549.20533542182, 842.1874623371829, 13360.97995555614, -26766.31622726382,
+    ]  # fmt: skip
+    np.testing.assert_allclose(pressure, public, rtol=1e-8)
+
+
 def test_deeptensor(dplr, tmp_path):
     dplr_data(tmp_path / "data.lmp")
     finished = run(tmp_path, f"""

@@ -384,7 +384,7 @@ run 0 post no
         ({"style": "model.pb precision half"}, "precision half is none"),
         ({"style": "model.pb ttm"}, "ttm needs a value"),
         ({"coeff": "* * Xx Yy"}, "element Xx not found"),
-        ({"coeff": "* * Xx"}, "one for each type"),
+        ({"coeff": "* * O H O"}, "one for each type"),
         ({"coeff": "1 2 O H"}, "start with * *"),
         ({"units": "lj"}, "not lj"),
         ({"extra": "newton off"}, "newton"),
@@ -399,11 +399,33 @@ def test_mistakes_are_named(folder, given, words):
     assert process.returncode != 0 and words in output and "Traceback" not in output, output[-1500:]
 
 
-def test_number_of_types_has_to_match_without_names(folder, case):
-    box, turn = restricted(case["box"][0])
-    write_data(folder / "data.lmp", case["coord"][0].reshape(-1, 3) @ turn, case["atype"], box, 3)
+def test_types_that_are_not_named(folder, case):
+    """Types beyond the names, or without names beyond those of the model, are invisible, as in old scripts."""
+    coord = case["coord"][0].reshape(-1, 3) @ restricted(case["box"][0])[1]
+    types, names = np.append(case["atype"], 2), names_of_model()
+    write_data(folder / "data.lmp", np.vstack([coord, coord[3] + 0.3]), types, restricted(case["box"][0])[0], 3)
+    text = "\nclear\n".join(script(coeff=coeff) for coeff in ("* *", f"* * {names[0]} {names[1]}"))
+    process = run(folder, text)
+    assert process.stdout.count("atoms of type 3 are invisible to the model") == 2, process.stdout[-3000:]
+    assert "atom types 1 to 2 are taken as O H" in process.stdout
+    energies = [line.split()[1] for line in process.stdout.splitlines() if line.split()[:1] == ["0"]]
+    np.testing.assert_allclose(np.array(energies, float), case["pbc_energy"][0, 0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("mass, words", [(16.0, None), (1.008, "mass 1.008, but the model takes it as O (15.999)")])
+def test_without_names_masses_tell_the_elements(folder, case, mass, words):
+    """The model knows more types than there are here: places count if the masses agree."""
+    box, _ = restricted(case["box"][0])
+    write_data(folder / "data.lmp", np.array([[0.0, 0, 0], [1.1, 0, 0]]), [0, 0], box, 1, masses=(mass,))
     process = run(folder, script())
-    assert process.returncode != 0 and "give the name of each type" in process.stdout + process.stderr
+    output = process.stdout + process.stderr
+    if words is None:
+        assert process.returncode == 0 and "atom types 1 to 1 are taken as O" in output, output[-2000:]
+    else:
+        assert process.returncode != 0 and words in output and "give the name of each type" in output
+    if words:
+        process = run(folder, script(coeff="* * O"))
+        assert process.returncode == 0 and "WARNING: pair_coeff: type 1 has the mass 1.008" in process.stdout
 
 
 def test_plugin_is_found_without_environment_variable(folder):
