@@ -30,7 +30,7 @@ def _load():
     if _GPU_LIB.exists():  # built with DPTF_CUDA=1; its kernels are used where TensorFlow sees a GPU
         tf.load_library(str(_GPU_LIB))
     library.dptf_op_tensorflow_version.restype = ctypes.c_char_p
-    library.dptf_sel_overflow.restype = ctypes.c_int64
+    library.dptf_sel_overflow.restype = library.dptf_shared_area_bytes.restype = ctypes.c_int64
     built = library.dptf_op_tensorflow_version().decode()
     if built.split(".")[:2] != tf.__version__.split(".")[:2]:
         raise ImportError(
@@ -48,14 +48,38 @@ def sel_overflow(reset=True):
     return library.dptf_sel_overflow(int(reset))
 
 
+#: Up to so many ranks of one machine add by themselves; each reads the arrays of all, so more are better off with MPI.
+_SHARING_RANKS = 8
+
+
 def set_allreduce(mpi, communicator):
-    """Let the op of means over ranks use a communicator of mpi4py, whose module ``mpi`` is given."""
+    """Let the op of means over ranks use a communicator of mpi4py, whose module ``mpi`` is given.
+
+    Returns
+    -------
+    window : mpi4py.MPI.Win or None
+        Memory that the ranks share, where they are few and on one machine. They add in it then; keep it.
+    """
     number = ctypes.c_int64
     handles = (communicator, mpi.SUM, mpi.FLOAT, mpi.DOUBLE)
     library.dptf_set_allreduce(
         ctypes.cast(ctypes.CDLL(mpi.__file__).MPI_Allreduce, ctypes.c_void_p), int(mpi._sizeof(mpi.Comm) > 4),
         communicator.Get_size(), *[number(mpi._handleof(h)) for h in handles],
     )  # fmt: skip
+    return _share_memory(mpi, communicator)
+
+
+def _share_memory(mpi, communicator):
+    rank, size = communicator.Get_rank(), communicator.Get_size()
+    node = communicator.Split_type(mpi.COMM_TYPE_SHARED)
+    if not 1 < size == node.Get_size() <= _SHARING_RANKS:
+        library.dptf_set_shared_areas(0, 0, None)
+        return None
+    window = mpi.Win.Allocate_shared(library.dptf_shared_area_bytes(), 1, comm=node)
+    areas = (ctypes.c_int64 * size)(*[window.Shared_query(r)[0].address for r in range(size)])
+    library.dptf_set_shared_areas(rank, size, areas)
+    communicator.Barrier()  # nobody counts before all counters are zero
+    return window
 
 
 def _sel_attrs(op):

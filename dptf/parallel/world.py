@@ -109,7 +109,7 @@ class MpiWorld(_Several):
         from dptf.ops import set_allreduce
 
         self._comm, self._errors = mpi.COMM_WORLD.Dup(), mpi.COMM_WORLD.Dup()
-        set_allreduce(mpi, self._comm)
+        self._window = set_allreduce(mpi, self._comm)
         comm = self._comm
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.local_rank, self.local_size = local_rank(), local_size()
