@@ -16,6 +16,7 @@
 #include "error.h"
 #include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "update.h"
@@ -364,22 +365,40 @@ void PairDeepMD::coeff(int narg, char** arg) {
       utils::logmesg(lmp, "pair_coeff without names: atom types 1 to {} are taken as{}\n", named, taken);
   }
   by_place_ = narg == 2 && n < model.ntypes();
-  // Charges that fix dplr displaces are such types.
-  if (named < n && comm->me == 0)
-    error->warning(FLERR, "pair_coeff: atoms of type {} are invisible to the model",
-                   named + 1 == n ? std::to_string(n) : fmt::format("{} to {}", named + 1, n));
+  named_ = named;
   for (int i = 1; i <= n; ++i)
     for (int j = i; j <= n; ++j) setflag[i][j] = 1;
 }
 
+void PairDeepMD::check_names() {
+  const int n = atom->ntypes;
+  // Scripts with fix dplr leave the types of its displaced charges without a name.
+  if (named_ < n && modify->get_fix_by_style("dplr").empty())
+    error->all(
+        FLERR,
+        "pair_coeff: atom type {} has no name; give one for each of the {} types (pair_coeff * * NAME1 ..., "
+        "NULL: ignore its atoms)",
+        named_ + 1, n);
+  if (named_ < n && comm->me == 0)
+    error->warning(FLERR, "pair_coeff: atoms of type {} are invisible to the model",
+                   named_ + 1 == n ? std::to_string(n) : fmt::format("{} to {}", named_ + 1, n));
+}
+
 void PairDeepMD::check_masses() {
   const std::string units = update->unit_style;
-  if (!atom->mass || (units != "metal" && units != "real" && units != "electron")) return;
+  const bool in_u = units == "metal" || units == "real" || units == "electron";
   for (size_t k = 0; k < type_of_.size(); ++k) {
-    if (type_of_[k] < 0 || type_of_[k] >= static_cast<int>(names_.size()) || !atom->mass_setflag[k + 1])
-      continue;
-    const std::string& name = names_[type_of_[k]];
-    const double mass = atom->mass[k + 1], usual = element_mass(name);
+    if (type_of_[k] < 0) continue;
+    const bool named = type_of_[k] < static_cast<int>(names_.size());
+    const std::string name = named ? names_[type_of_[k]] : "one without a name";
+    const bool known = in_u && atom->mass && atom->mass_setflag[k + 1];
+    const double mass = known ? atom->mass[k + 1] : 0, usual = known ? element_mass(name) : 0;
+    if (usual == 0 && by_place_)
+      error->all(FLERR,
+                 "pair_coeff without names: {} atom types here, {} in {}, and no masses of elements tell "
+                 "that type {} is {}; "
+                 "give the name of each type (pair_coeff * * NAME1 ...)",
+                 atom->ntypes, models_[0]->ntypes(), models_[0]->file(), k + 1, name);
     if (usual == 0 || std::fabs(mass - usual) < 0.1 * usual) continue;
     if (name == "H" && !by_place_ && mass < 4.1) continue;  // isotopes, and hydrogens made heavy
     const std::string text = fmt::format("type {} has the mass {:.6g}, but the model takes it as {} ({:.6g})",
@@ -392,6 +411,7 @@ void PairDeepMD::check_masses() {
 }
 
 void PairDeepMD::init_style() {
+  check_names();
   check_masses();
   if (!force->newton_pair)
     error->all(FLERR, "pair_style deepmd needs newton on: forces on ghost atoms are sent back");

@@ -47,6 +47,7 @@ class PairDeepMD : public Pair {
   void set_units();
   void set_threads();
   void gather_atoms();
+  void check_names();
   void check_masses();
   void check_fragments();
   bool takes_part() const;
@@ -62,6 +63,7 @@ class PairDeepMD : public Pair {
   std::vector<std::unique_ptr<DeepmdModel>> models_;
   std::vector<std::string> names_;  // of the model's types
   std::vector<int> type_of_;        // model type of LAMMPS type k+1, -1: ignored
+  int named_ = 0;                   // LAMMPS types that pair_coeff gave a name or a place
   bool by_place_ = false;           // named by their places alone, and the model knows more types
   std::vector<DeepmdOutput> out_;   // one for each model
   DeepmdInput in_;

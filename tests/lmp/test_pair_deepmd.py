@@ -385,6 +385,7 @@ run 0 post no
         ({"style": "model.pb ttm"}, "ttm needs a value"),
         ({"coeff": "* * Xx Yy"}, "element Xx not found"),
         ({"coeff": "* * O H O"}, "one for each type"),
+        ({"coeff": "* * O"}, "atom type 2 has no name"),
         ({"coeff": "1 2 O H"}, "start with * *"),
         ({"units": "lj"}, "not lj"),
         ({"extra": "newton off"}, "newton"),
@@ -399,17 +400,12 @@ def test_mistakes_are_named(folder, given, words):
     assert process.returncode != 0 and words in output and "Traceback" not in output, output[-1500:]
 
 
-def test_types_that_are_not_named(folder, case):
-    """Types beyond the names, or without names beyond those of the model, are invisible, as in old scripts."""
-    coord = case["coord"][0].reshape(-1, 3) @ restricted(case["box"][0])[1]
-    types, names = np.append(case["atype"], 2), names_of_model()
-    write_data(folder / "data.lmp", np.vstack([coord, coord[3] + 0.3]), types, restricted(case["box"][0])[0], 3)
-    text = "\nclear\n".join(script(coeff=coeff) for coeff in ("* *", f"* * {names[0]} {names[1]}"))
-    process = run(folder, text)
-    assert process.stdout.count("atoms of type 3 are invisible to the model") == 2, process.stdout[-3000:]
-    assert "atom types 1 to 2 are taken as O H" in process.stdout
-    energies = [line.split()[1] for line in process.stdout.splitlines() if line.split()[:1] == ["0"]]
-    np.testing.assert_allclose(np.array(energies, float), case["pbc_energy"][0, 0], rtol=0, atol=1e-9)
+@pytest.mark.parametrize("coeff", ["* *", "* * O H"])
+def test_every_type_has_a_name(folder, case, coeff):
+    box, turn = restricted(case["box"][0])
+    write_data(folder / "data.lmp", case["coord"][0].reshape(-1, 3) @ turn, case["atype"], box, 3)
+    process = run(folder, script(coeff=coeff))
+    assert process.returncode != 0 and "atom type 3 has no name" in process.stdout + process.stderr
 
 
 @pytest.mark.parametrize("mass, words", [(16.0, None), (1.008, "mass 1.008, but the model takes it as O (15.999)")])
