@@ -283,7 +283,7 @@ for _name in (
     "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
     "DptfVectorForceGrad", "DptfVectorVirialGrad", "DptfNeighborRows",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv",
-    "DptfAxisProductBoth",
+    "DptfAxisProductBoth", "DptfNetTable",
 ):  # fmt: skip
     # The chain rule to positions is taken explicitly (ProdForce*, ProdVirial*); training needs no derivative beyond these.
     tf.NotDifferentiable(_name)

@@ -3,6 +3,7 @@
 #include "dptf/fused_sea.h"
 
 #include "mesh.h"
+#include "net_table.h"
 #include "op_utils.h"
 #include "sel_overflow.h"
 
@@ -10,7 +11,8 @@ namespace dptf {
 namespace {
 
 // embed: for each net and layer matrix, bias, idt (empty without), or with embed_layers = 0 for each net its
-// table and table_info; fit: matrix, bias, idt for each type and layer. davg, dstd: [ntypes, ntypes, 4]
+// table and table_info. embed_tables: for each net that stands for a table made from it the runs [n, 5] and
+// table_info, else empty; fit: matrix, bias, idt for each type and layer. davg, dstd: [ntypes, ntypes, 4]
 // (center, neighbor). affine: [3, ntypes], E_i = (net + bias) scale + shift. fparam, aparam: [2, dim],
 // average and inverse deviation. factors: [ntypes, features, features] or empty, see SeaModel. Stateful only
 // so that one kernel serves all fetches of a session.
@@ -27,6 +29,8 @@ REGISTER_OP("DptfFusedSea")
     .Attr("embed_layers: int")
     .Attr("embed_activation: int")
     .Attr("embed: list(tensor)")
+    .Attr("embed_threshold: list(float) = []")
+    .Attr("embed_tables: list(tensor) = []")
     .Attr("fit_layers: int")
     .Attr("fit_activation: int")
     .Attr("fit: list(tensor)")
@@ -67,7 +71,8 @@ std::vector<double> numbers(const Tensor& t) {
 absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   std::vector<int> net_of;
   Tensor davg, dstd, affine, fparam, aparam, factors;
-  std::vector<Tensor> embed, fit;
+  std::vector<Tensor> embed, embed_tables, fit;
+  std::vector<float> embed_threshold;
   int embed_layers = 0, fit_layers = 0, embed_activation = 0, fit_activation = 0;
   float min_distance = 0, reach = 0, exponent = 1;
   TF_RETURN_IF_ERROR(c->GetAttr("rcut", &m->rcut));
@@ -80,6 +85,8 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   TF_RETURN_IF_ERROR(c->GetAttr("embed_layers", &embed_layers));
   TF_RETURN_IF_ERROR(c->GetAttr("embed_activation", &embed_activation));
   TF_RETURN_IF_ERROR(c->GetAttr("embed", &embed));
+  TF_RETURN_IF_ERROR(c->GetAttr("embed_threshold", &embed_threshold));
+  TF_RETURN_IF_ERROR(c->GetAttr("embed_tables", &embed_tables));
   TF_RETURN_IF_ERROR(c->GetAttr("fit_layers", &fit_layers));
   TF_RETURN_IF_ERROR(c->GetAttr("fit_activation", &fit_activation));
   TF_RETURN_IF_ERROR(c->GetAttr("fit", &fit));
@@ -115,6 +122,7 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   for (size_t n = 0; embed_layers && n < embed.size() / (3 * embed_layers); ++n) {
     EmbedNet net;
     net.activation = embed_activation;
+    net.threshold = read_threshold(embed_threshold);
     for (int l = 0; l < embed_layers; ++l) {
       const Tensor* w = &embed[(n * embed_layers + l) * 3];
       EmbedLayer layer;
@@ -126,6 +134,19 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
       if (static_cast<int64_t>(layer.matrix.size()) != layer.n_in * layer.n_out)
         return invalid_argument("layer ", l, " of embedding net ", n, " does not fit the one before it");
       net.layers.push_back(std::move(layer));
+    }
+    if (!embed_tables.empty()) {
+      if (embed_tables.size() * 3 * embed_layers != 2 * embed.size())
+        return invalid_argument("embed_tables does not fit the nets");
+      const std::vector<double> runs = numbers(embed_tables[2 * n]), info = numbers(embed_tables[2 * n + 1]);
+      int64_t rows = 0;
+      for (size_t r = 0; r + 5 <= runs.size(); r += 5) {
+        net.runs.push_back(
+            {runs[r], runs[r + 1], static_cast<int64_t>(runs[r + 2]), runs[r + 3], runs[r + 4]});
+        rows += net.runs.back().count;
+      }
+      if (info.size() != 6 || rows < 1) return invalid_argument("table ", n, " is no table");
+      net.grid = TableGrid<double>::from_info(info.data(), rows, false);
     }
     m->nets.push_back(std::move(net));
   }
@@ -167,7 +188,7 @@ class FusedSeaOp : public OpKernel {
     dim_fparam_ = static_cast<int64_t>(model.fparam_avg.size());
     dim_aparam_ = static_cast<int64_t>(model.aparam_avg.size());
     try {
-      model_ = std::make_unique<FusedSea<C>>(model);
+      model_ = std::make_unique<FusedSea<C>>(std::move(model));
     } catch (const std::exception& e) {
       context->CtxFailure(invalid_argument(e.what()));
     }

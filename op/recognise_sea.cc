@@ -7,6 +7,7 @@
 
 #include "dptf/activation.h"
 #include "dptf/dense_net.h"
+#include "net_table.h"
 #include "tensorflow/core/framework/attr_value.pb.h"
 #include "tensorflow/core/framework/node_def_util.h"
 #include "tensorflow/core/framework/tensor.pb.h"
@@ -197,12 +198,55 @@ int64_t first_slot(const GraphIndex& g, const NodeDef* op) {
   return static_cast<int64_t>(begin->values[1]) / 4;
 }
 
+/// A table that stands in the graph; returns its width.
+int64_t push_table(const GraphIndex& g, const NodeDef* op, const Array& info, NodeDef* node) {
+  const auto table = g.constant(g.source(op->input(0)));
+  if (!table || table->shape.size() != 2 || table->shape[1] % 6)
+    no("the table of " + op->name() + " is not a constant");
+  push(node, "embed", tensor_of(table->values, TensorShape({table->shape[0], table->shape[1]})));
+  push(node, "embed", tensor_of(info.values));
+  return table->shape[1] / 6;
+}
+
+/// A table that is made from a net (DptfNetTable); returns its width.
+int64_t push_table_source(const GraphIndex& g, const NodeDef* source, const Array& info, NodeDef* node) {
+  const auto runs = g.constant(g.source(source->input(0))), weights = g.constant(g.source(source->input(2)));
+  if (!runs || !weights || runs->shape.size() != 2 || runs->shape[1] != 6)
+    no("the net of " + source->name() + " is not a constant");
+  std::vector<int> widths;
+  for (auto w : source->attr().at("widths").list().i()) widths.push_back(static_cast<int>(w));
+  EmbedNet net;
+  const std::string wrong = read_layers(weights->values, widths, &net);
+  if (!wrong.empty() || widths[0] != 1) no("the net of " + source->name() + " does not take one number");
+  for (const EmbedLayer& layer : net.layers) {
+    push(node, "embed", tensor_of(layer.matrix, TensorShape({layer.n_in, layer.n_out})));
+    push(node, "embed", tensor_of(layer.bias));
+    push(node, "embed", tensor_of(layer.idt));
+  }
+  std::vector<double> own;
+  for (int64_t r = 0; r < runs->shape[0]; ++r)
+    own.insert(own.end(), runs->values.begin() + 6 * r + 1, runs->values.begin() + 6 * r + 6);
+  push(node, "embed_tables", tensor_of(own, TensorShape({runs->shape[0], 5})));
+  push(node, "embed_tables", tensor_of(info.values));
+  auto& attr = *node->mutable_attr();
+  const int layers = static_cast<int>(net.layers.size());
+  for (const auto& [key, value] :
+       {std::make_pair("embed_layers", layers),
+        std::make_pair("embed_activation", static_cast<int>(source->attr().at("activation").i()))}) {
+    if (attr.count(key) && attr[key].i() != value) no("the nets of the tables differ");
+    attr[key].set_i(value);
+  }
+  attr["embed_threshold"] = source->attr().at("threshold");
+  return widths.back();
+}
+
 /// The same for the tables of a compressed graph.
 int64_t push_tables(const GraphIndex& g, const std::vector<int>& sel, const SeaVariant& variant,
                     NodeDef* node, std::vector<int>* net_of) {
   const int nt = static_cast<int>(sel.size());
   int nets = 0;
   int64_t width = 0;
+  bool made = false;
   for (const NodeDef* op : g.all({"TabulateFusionSeA", "TabulateFusion"})) {
     const std::string scope = op->name().substr(0, op->name().rfind('/'));
     int ti = -1;
@@ -213,19 +257,23 @@ int64_t push_tables(const GraphIndex& g, const std::vector<int>& sel, const SeaV
     for (int64_t start = 0; tj < nt && (start != first || sel[tj] == 0); start += sel[tj++]) {
     }
     if (tj >= nt || ti >= nt) no("the block of " + op->name() + " is not one of a neighbor type");
-    const auto table = g.constant(g.source(op->input(0))), info = g.constant(g.source(op->input(1)));
-    if (!table || !info || table->shape.size() != 2 || table->shape[1] % 6 || info->size() != 6)
-      no("the table of " + op->name() + " is not a constant");
-    if (width && width != table->shape[1] / 6) no("the tables differ in width");
-    width = table->shape[1] / 6;
-    push(node, "embed", tensor_of(table->values, TensorShape({table->shape[0], table->shape[1]})));
-    push(node, "embed", tensor_of(info->values));
+    const auto info = g.constant(g.source(op->input(1)));
+    if (!info || info->size() != 6) no("the table of " + op->name() + " is not a constant");
+    const NodeDef* source = g.node(g.source(op->input(0)));
+    const bool net = source && source->op() == "DptfNetTable";
+    if (nets && net != made) no("only some of the tables are made from nets");
+    made = net;
+    const int64_t own = net ? push_table_source(g, source, *info, node) : push_table(g, op, *info, node);
+    if (width && width != own) no("the tables differ in width");
+    width = own;
     for (int t = ti < 0 ? 0 : ti; t < (ti < 0 ? nt : ti + 1); ++t)
       (*net_of)[t * nt + tj] = variant.excluded.count({t, tj}) ? -1 : nets;
     ++nets;
   }
-  (*node->mutable_attr())["embed_layers"].set_i(0);
-  (*node->mutable_attr())["embed_activation"].set_i(0);
+  if (!made) {
+    (*node->mutable_attr())["embed_layers"].set_i(0);
+    (*node->mutable_attr())["embed_activation"].set_i(0);
+  }
   return width;
 }
 
@@ -251,8 +299,9 @@ SeaPrecision sea_precision(const GraphIndex& g) {
     names.push_back(g.source(op->input(0)));
   for (const std::string& name : names) {
     const NodeDef* n = g.node(name);
-    if (!n || !n->attr().count("dtype")) continue;
-    const bool single = n->attr().at("dtype").type() == tensorflow::DT_FLOAT;
+    const char* key = n && n->op() == "DptfNetTable" ? "T" : "dtype";
+    if (!n || !n->attr().count(key)) continue;
+    const bool single = n->attr().at(key).type() == tensorflow::DT_FLOAT;
     out.any_single = out.any_single || single;
     // Single-precision positions alone do not make the nets so.
     if (name != "t_coord") out.all_single = out.all_single && single, found = true;

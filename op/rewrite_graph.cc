@@ -264,6 +264,7 @@ GraphDef rewrite(const GraphDef& graph, bool single, std::string* report) {
                              " on a test configuration");
   *report = std::string("fused se_e2_a kernels (") +
             (compute == tensorflow::DT_FLOAT ? "float32" : "float64") + ", " + cpu_isa_name(cpu_isa()) + "; ";
+  if (fused.attr().count("embed_tables")) *report += "tables made from the nets; ";
   if (single && !nets.all_single)
     *report += "errors of float32 on a test configuration: " +
                differences(plain.outputs(), reference, Runner(out).run(feeds), n) + ")";

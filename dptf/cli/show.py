@@ -12,6 +12,7 @@ _ATTRIBUTES = (
     "size",
     "observed-type",
     "memory",
+    "tables",
     "serialization-tree",
 )
 
@@ -80,9 +81,10 @@ def _describe_graph(name):
 
     type_map = text_constant(graph_def, "model_attr/tmap").split()
     compressed = text_constant(graph_def, "model_type") == "compressed_model"
-    return _lines(
+    lines = _lines(
         type_map, script.get("model") or {}, path, lambda: model_size(const), lambda: observed_types(const), tree, compressed
     )  # fmt: skip
+    return lines | {"tables": lambda: _tables(graph_def)}
 
 
 def _describe_tree(path):
@@ -140,8 +142,19 @@ def _lines(type_map, section, path, size, observed, tree, compressed=False):
         "size": sizes,
         "observed-type": observed_line,
         "memory": lambda: _memory(part("descriptor"), len(type_map), path, compressed),
+        "tables": lambda: "The model holds no tables",
         "serialization-tree": lambda: "Model serialization tree:\n" + "\n".join(_tree(tree(), "model", 0)),
     }
+
+
+def _tables(graph_def):
+    """Lines that say where the tables of a compressed model are."""
+    from dptf.graph.info import tables
+
+    where = {"file": "in the file", "load": "made from the nets when the model is loaded (by dptf alone)"}
+    found = tables(graph_def)
+    lines = [f"Tables {where[k]}: {n}, {size / 1e6:.4g} MB" for k, (n, size) in found.items() if n]
+    return "\n".join(lines) or "The model holds no tables"
 
 
 def _memory(section, ntypes, path, compressed=False):

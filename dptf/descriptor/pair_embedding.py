@@ -8,7 +8,7 @@ import numpy as np
 
 from dptf.nn.activation import get_activation
 from dptf.nn.embedding import apply_embedding, embedding_layers
-from dptf.nn.pair_table import Segment, StoredClasses, pair_jets, store_classes
+from dptf.nn.pair_table import Segment, StoredClasses, store_net_classes
 from dptf.nn.table import StoredNet, factor_name, store_net
 from dptf.ops import tf
 
@@ -149,7 +149,7 @@ class PairEmbedding:
         ]
         top = bounds[1] * settings.extrapolate if bounds[1] > 0 else bounds[1] + 1.0
         segment = Segment.covering(*bounds, max(top, bounds[1] + 1.0), settings.step)
-        store_classes(values, scope, "", segment, pair_jets(net, self.activation, types), dtype)
+        store_net_classes(values, scope, "", segment, net, self.activation, types, dtype, settings.at_load)
 
     def _class(self, x, net, first, second):
         """Number of the table of the given types, of the shape of x."""

@@ -1,13 +1,14 @@
 """``dp compress``: the model of a frozen graph with its embedding nets as tables.
 
 The graph is assembled anew by the model's builder from the arrays of the given one, with the public ops for tables, so every
-released runtime can run the result. How much the tables change is measured, on training data where they are at hand.
+released runtime can run the result, as long as the tables fit in a file; beyond that an own op makes them at load. How much the tables change is measured, on training data where they are at hand.
 """
 
 import json
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from dptf.data.sel import needs_statistics
 from dptf.errors import UserError
 from dptf.graph.load import constants, load_graph_def, text_constant, write_graph_def
-from dptf.nn.table import TableSettings
+from dptf.nn.table import TableSettings, table_bytes
 
 log = logging.getLogger(__name__)
 
@@ -121,18 +122,31 @@ def _write(script, values, settings, output):
     from dptf.graph.freeze import frozen_graph
     from dptf.model import build_model
 
-    values = dict(values)
     mixed = (script.get("training") or {}).get("mixed_precision")
-    model = build_model(script["model"], min_nbor_dist=settings.min_distance, mixed_precision=mixed)
-    model.compress(values, settings)
-    size = sum(v.nbytes for name, v in values.items() if "/table" in name)
+
+    def stored(at_load):
+        out = dict(values)
+        model = build_model(script["model"], min_nbor_dist=settings.min_distance, mixed_precision=mixed)
+        model.compress(out, replace(settings, at_load=at_load))
+        return out
+
+    # First without tables, which may be larger than the memory.
+    arrays = stored(at_load=True)
+    size, made = table_bytes(arrays)
     if size > _MAX_TABLE_BYTES:
         raise UserError(
-            f"the tables take {size / 1e9:.1f} GB, and a graph file ends at 2 GB", "--step",
-            f"use a step of {settings.step * size / _MAX_TABLE_BYTES:.2g} or more, a smaller --extrapolate, or a model with "
-            "type_one_side",
+            f"the tables of this descriptor take {size / 1e9:.1f} GB and have to be in the file, which ends at 2 GB", "--step",
+            f"use a step of {settings.step * size / _MAX_TABLE_BYTES:.2g} or more, or a smaller --extrapolate",
         )  # fmt: skip
-    write_graph_def(frozen_graph(script, values, min_nbor_dist=settings.min_distance), output)
+    if size + made > _MAX_TABLE_BYTES:
+        log.warning(
+            "the tables take %.1f GB, and a graph file ends at 2 GB: the file holds the nets, from which dptf makes the tables when "
+            "it loads the file; other runtimes cannot run it (they need a step of %.2g or more)",
+            (size + made) / 1e9, settings.step * (size + made) / _MAX_TABLE_BYTES,
+        )  # fmt: skip
+    elif made:
+        arrays = stored(at_load=False)
+    write_graph_def(frozen_graph(script, arrays, min_nbor_dist=settings.min_distance), output)
 
 
 def _script(graph_def, training_script, source):

@@ -43,6 +43,39 @@ def model_size(constants):
     return size | {"total": sum(size.values())}
 
 
+def tables(graph_def):
+    """Tables of a compressed graph.
+
+    Returns
+    -------
+    dict
+        ``file`` and ``load`` (made from the nets when the graph is loaded) -> (number, bytes).
+    """
+    from dptf.graph.load import constants, input_node
+
+    nodes, values = {n.name: n for n in graph_def.node}, constants(graph_def)
+
+    def source(ref):
+        node = nodes[input_node(ref)]
+        return source(node.input[0]) if node.op == "Identity" else node
+
+    found = {}
+    for node in graph_def.node:
+        if node.op.startswith("TabulateFusion") and "Grad" not in node.op:
+            table = source(node.input[0])
+            found[table.name] = table
+    out = {"file": (0, 0), "load": (0, 0)}
+    for table in found.values():
+        kind = "load" if table.op == "DptfNetTable" else "file"
+        if kind == "load":
+            rows, width = values[source(table.input[0]).name][:, 3].sum(), table.attr["widths"].list.i[-1]
+            size = int(rows * 6 * width * values[source(table.input[2]).name].itemsize)
+        else:
+            size = values[table.name].nbytes
+        out[kind] = out[kind][0] + 1, out[kind][1] + size
+    return out
+
+
 def observed_types(constants):
     """Types for which the statistics saw atoms.
 

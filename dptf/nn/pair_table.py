@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dptf.nn.table import StoredNet, hermite_table, net_jets, table_names
+from dptf.nn.table import Run, StoredNet, hermite_table, net_jets, put_source, table_names
 from dptf.ops import tf
 
 #: How much wider the coarse intervals are.
@@ -53,10 +53,20 @@ class Segment:
     def table(self, jets):
         """Coefficients (intervals, 6 M) of a function given by its jets: ``jets(x)`` are value, first and second derivative."""
         parts = []
-        for start, count, scale in ((self.lower, self.fine, 1.0), (self.upper, self.coarse, SQUEEZE)):
-            v, d, s = jets(start + scale * self.stride * np.arange(count + 1))
-            parts.append(hermite_table(v, scale * d, scale**2 * s, np.full(count, self.stride)))
+        for run in self.runs():
+            v, d, s = jets(run.nodes)
+            scale = run.spacing / run.width
+            parts.append(hermite_table(v, scale * d, scale**2 * s, np.full(run.count, run.width)))
         return np.concatenate(parts)
+
+    def runs(self, number=0):
+        """Runs of intervals of the class of a number."""
+        wide = SQUEEZE * self.stride
+        top = self.upper + wide * self.coarse
+        return [
+            Run(self.lower, self.stride, self.fine, self.upper, self.stride, number),
+            Run(self.upper, wide, self.coarse, top, self.stride, number),
+        ]
 
 
 def store_classes(values, scope, tail, segment, functions, dtype):
@@ -72,12 +82,31 @@ def store_classes(values, scope, tail, segment, functions, dtype):
     dtype : type
     """
     tables = [segment.table(jets).astype(dtype) for jets in functions]
-    end = len(tables) * segment.length
     # The ops want a coarse part; nothing ever reaches it.
     tables.append(tables[-1][-1:])
-    name, info = table_names(scope, tail)
-    values[name] = np.concatenate(tables)
-    values[info] = np.array([0.0, end, end + segment.stride, segment.stride, segment.stride, -1.0], dtype)
+    values[table_names(scope, tail)[0]] = np.concatenate(tables)
+    _put_grid(values, scope, tail, segment, len(functions), dtype)
+
+
+def store_net_classes(values, scope, tail, segment, layers, activation, rests, dtype, at_load):
+    """The same for an embedding net whose further inputs have fixed values, a row of `rests` for every class.
+
+    With `at_load` the net is put there, from which the tables are made.
+    """
+    if not at_load:
+        return store_classes(values, scope, tail, segment, pair_jets(layers, activation, rests), dtype)
+    runs = [run for number in range(len(rests)) for run in segment.runs(number)]
+    last = runs[-1]
+    runs.append(last._replace(begin=last.begin + (last.count - 1) * last.spacing, count=1))
+    put_source(values, scope, tail, layers, activation, runs, dtype, rests)
+    _put_grid(values, scope, tail, segment, len(rests), dtype)
+
+
+def _put_grid(values, scope, tail, segment, classes, dtype):
+    end = classes * segment.length
+    values[table_names(scope, tail)[1]] = np.array(
+        [0.0, end, end + segment.stride, segment.stride, segment.stride, -1.0], dtype
+    )
     values[_map_name(scope, tail)] = np.array([segment.lower, segment.upper, segment.length], dtype)
 
 

@@ -7,10 +7,12 @@ straight lines. For three-body angles the coarse intervals lie on both sides.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from dptf.errors import UserError
+from dptf.nn.activation import activation_code
 from dptf.ops import op_module, tf
 
 _GELU = math.sqrt(2.0 / math.pi)
@@ -138,6 +140,38 @@ def fit_stride(length, step, dtype=np.float64):
     return stride, count
 
 
+class Run(NamedTuple):
+    """Consecutive intervals of a table: `count` of length `spacing` from `begin` on, the last one to `end`.
+
+    In the table they are as long as `width`, and they belong to the class (see ``dptf.nn.pair_table``) of a number.
+    """
+
+    begin: float
+    spacing: float
+    count: int
+    end: float
+    width: float
+    number: int = 0
+
+    @property
+    def nodes(self):
+        """Edges of the intervals, shape (count + 1,)."""
+        return np.append(self.begin + np.arange(self.count) * np.float64(self.spacing), self.end)
+
+
+class Grid(NamedTuple):
+    """Ends widened to integers, as ``table_info`` [6], the runs of intervals, and whether the table is made at load."""
+
+    info: np.ndarray
+    runs: list
+    at_load: bool
+
+    @property
+    def edges(self):
+        """Edges of all intervals, shape (rows + 1,)."""
+        return np.concatenate([run.nodes[:-1] for run in self.runs] + [[self.runs[-1].end]])
+
+
 @dataclass(frozen=True)
 class TableSettings:
     """Options of ``dp compress``.
@@ -152,15 +186,18 @@ class TableSettings:
         Stored with the table; not used.
     min_distance : float
         Smallest distance in the training data, Å: the fine part reaches to it.
+    at_load : bool
+        Keep the nets, with what is needed to make the tables when the graph is loaded.
     """
 
     step: float = 0.01
     extrapolate: float = 5
     frequency: int = -1
     min_distance: float = 1.0
+    at_load: bool = False
 
     def grid(self, lower, upper, dtype=np.float64, *, symmetric=False):
-        """Ends widened to integers, as ``table_info`` [6], and the edges of all intervals, shape (rows + 1,)."""
+        """The :class:`Grid` over these ends."""
         scale = 10.0 if symmetric else 1.0  # angles: products reach much further
         lower, upper = math.floor(lower), math.ceil(upper)
         upper = max(upper, lower + 1, 1)
@@ -170,10 +207,11 @@ class TableSettings:
         fine, n_fine = fit_stride(upper - lower, scale * self.step, dtype)
         coarse, n_coarse = fit_stride(top - upper, 10 * scale * self.step, dtype)
         info = np.array([lower, upper, top, fine, coarse, self.frequency], dtype)
-        edges = [lower + np.arange(n_fine) * np.float64(fine), upper + np.arange(n_coarse) * np.float64(coarse), [top]]
+        fine, coarse = float(fine), float(coarse)
+        runs = [Run(lower, fine, n_fine, upper, fine), Run(upper, coarse, n_coarse, top, coarse)]
         if symmetric:
-            edges.insert(0, -top + np.arange(n_coarse) * np.float64(coarse))
-        return info, np.concatenate(edges)
+            runs.insert(0, Run(-top, coarse, n_coarse, lower, coarse))
+        return Grid(info, runs, self.at_load)
 
 
 def make_table(layers, activation, edges, dtype=np.float64, rest=()):
@@ -223,9 +261,62 @@ def take_layers(values, scope, tail, depth, resnet_dt):
 
 def put_table(values, scope, tail, layers, activation, grid, dtype, rest=()):
     """Add the table of a net to the arrays of a model; `grid` as of `TableSettings`."""
-    info, edges = grid
-    names = table_names(scope, tail)
-    values[names[0]], values[names[1]] = make_table(layers, activation, edges, dtype, rest), info
+    name, info = table_names(scope, tail)
+    values[info] = grid.info
+    if grid.at_load:
+        put_source(values, scope, tail, layers, activation, grid.runs, dtype, [rest])
+    else:
+        values[name] = make_table(layers, activation, grid.edges, dtype, rest)
+
+
+def put_source(values, scope, tail, layers, activation, runs, dtype, rests):
+    """Add a net from which tables are made when the graph is loaded.
+
+    Parameters
+    ----------
+    values : dict
+    scope, tail : str
+    layers, activation
+        As of `net_jets`.
+    runs : list of Run
+    dtype : type
+        Of the tables.
+    rests : list of array, shape (n_in - 1,)
+        The other inputs of the net, per class.
+    """
+    names = source_names(scope, tail)
+    code, threshold = activation_code(activation)
+    parts, widths = [], [np.shape(layers[0][0])[0]]
+    for w, b, idt in layers:
+        n_in, n_out = np.shape(w)
+        step = np.ones(n_out) if idt is None or n_out not in (n_in, 2 * n_in) else idt
+        parts += [np.ravel(w), np.ravel(b), np.ravel(step)]
+        widths.append(n_out)
+    values[names["form"]] = np.array([code, sum(threshold), *widths], np.float64)
+    values[names["runs"]] = np.array([[run.number, *run[:5]] for run in runs], np.float64)
+    values[names["rest"]] = np.asarray(rests, np.float64).reshape(len(rests), widths[0] - 1)
+    values[names["weights"]] = np.concatenate(parts).astype(dtype)
+
+
+def source_names(scope, tail):
+    """Names of the arrays of a net from which tables are made at load, by what they are."""
+    return {key: f"{scope}/table_{key}{tail}" for key in ("form", "runs", "rest", "weights")}
+
+
+def table_bytes(values):
+    """Size of the tables among the arrays of a model that stand there, and of those that are made at load."""
+    stored = made = 0
+    for name in values:
+        scope, _, tail = name.rpartition("/table_info")
+        if not scope:
+            continue
+        if (table := values.get(table_names(scope, tail)[0])) is not None:
+            stored += table.nbytes
+        else:
+            names = source_names(scope, tail)
+            form, rows = values[names["form"]], values[names["runs"]][:, 3].sum()
+            made += int(rows * 6 * form[-1] * values[names["weights"]].itemsize)
+    return stored, made
 
 
 def store_net(values, scope, tail, depth, activation, resnet_dt, grid, dtype):
@@ -270,17 +361,33 @@ class StoredNet:
             raise UserError(f"a compressed model cannot have precision {dtype.name}", "model/descriptor/precision")
         self.scope = scope
         name, info = table_names(scope, tail)
-        shape = np.shape(params.values[name])
-        self.width = shape[1] // 6
-        self._inputs = (
-            params.get(name, list(shape), np.zeros(shape), dtype, trainable=False),
-            params.get(info, [6], np.zeros(6), dtype, trainable=False),
-        )
+        if params.has(name):
+            shape = np.shape(params.values[name])
+            self.width = shape[1] // 6
+            table = params.get(name, list(shape), np.zeros(shape), dtype, trainable=False)
+        else:
+            table = self._made(params, scope, tail, dtype)
+        self._inputs = table, params.get(info, [6], np.zeros(6), dtype, trainable=False)
+
+    def _made(self, params, scope, tail, dtype):
+        """The table of a net that is made at load."""
+        arrays = {}
+        for key, name in source_names(scope, tail).items():
+            kind = dtype if key == "weights" else tf.float64
+            shape = np.shape(params.values[name])
+            arrays[key] = params.get(name, list(shape), np.zeros(shape), kind, trainable=False)
+        code, threshold, *widths = np.ravel(params.values[source_names(scope, tail)["form"]]).tolist()
+        self.width = int(widths[-1])
+        high = float(np.float32(threshold))
+        return op_module.dptf_net_table(
+            arrays["runs"], arrays["rest"], arrays["weights"], widths=[int(w) for w in widths], activation=int(code),
+            threshold=[high, threshold - high], name=table_names(scope, tail)[0],
+        )  # fmt: skip
 
     @staticmethod
     def stored(params, scope, tail):
         """Whether the values hold this net as a table."""
-        return params.has(table_names(scope, tail)[0])
+        return params.has(table_names(scope, tail)[1])
 
     def _call(self, form, *inputs, **attrs):
         op = getattr(op_module, f"tabulate_fusion_{form.lower()}")

@@ -86,7 +86,7 @@ def frozen_values(path, model):
         from dptf.graph.load import load_graph_def
         from dptf.nn.table import table_names
 
-        unnamed = [name for name in model.descriptor.stored_names() if table_names(*name)[0] not in values]
+        unnamed = [name for name in model.descriptor.stored_names() if table_names(*name)[1] not in values]
         if unnamed:
             values |= read_tables(load_graph_def(path), unnamed)
         if model.descriptor.message_width:

@@ -8,29 +8,35 @@
 namespace dptf {
 
 void EmbedNet::jets(const double* x, int64_t n, double* out) const {
-  if (is_stored()) {
-    const int64_t m = width();
-    for (int64_t i = 0; i < n; ++i) {
-      double w[6], v[6], u[6] = {};
-      const double* a = stored.data() + table_weights(grid, x[i], w, v) * 6 * m;
-      for (int p = 1; p < 6; ++p) u[p] = p * v[p - 1];
-      double* o = out + 3 * i * m;
-      for (int64_t c = 0; c < m; ++c, a += 6) {
-        o[c] = o[m + c] = o[2 * m + c] = 0;
-        for (int p = 0; p < 6; ++p) {
-          o[c] += w[p] * a[p];
-          o[m + c] += v[p] * a[p];
-          o[2 * m + c] += u[p] * a[p];
-        }
+  if (!is_stored()) return layer_jets(x, n, out);
+  const int64_t m = width();
+  std::vector<double> made(stored.empty() ? 6 * m : 0);
+  for (int64_t i = 0; i < n; ++i) {
+    double w[6], v[6], u[6] = {};
+    const int64_t row = table_weights(grid, x[i], w, v);
+    if (stored.empty()) make_rows(runs, row, row + 1, made.data());
+    const double* a = stored.empty() ? made.data() : stored.data() + row * 6 * m;
+    for (int p = 1; p < 6; ++p) u[p] = p * v[p - 1];
+    double* o = out + 3 * i * m;
+    for (int64_t c = 0; c < m; ++c, a += 6) {
+      o[c] = o[m + c] = o[2 * m + c] = 0;
+      for (int p = 0; p < 6; ++p) {
+        o[c] += w[p] * a[p];
+        o[m + c] += v[p] * a[p];
+        o[2 * m + c] += u[p] * a[p];
       }
     }
-    return;
   }
-  std::vector<double> prev(3 * n), z, y;
+}
+
+void EmbedNet::layer_jets(const double* x, int64_t n, double* out) const {
+  const int64_t inputs = 1 + static_cast<int64_t>(rest.size());
+  std::vector<double> prev(3 * n * inputs, 0.0), z, y;
   for (int64_t i = 0; i < n; ++i) {
-    prev[3 * i] = x[i];
-    prev[3 * i + 1] = 1;
-    prev[3 * i + 2] = 0;
+    double* row = prev.data() + 3 * i * inputs;
+    row[0] = x[i];
+    std::copy(rest.begin(), rest.end(), row + 1);
+    row[inputs] = 1;
   }
   for (const EmbedLayer& w : layers) {
     z.assign(3 * n * w.n_out, 0.0);
@@ -46,6 +52,7 @@ void EmbedNet::jets(const double* x, int64_t n, double* out) const {
     p.n = w.n_out;
     p.n_prev = w.n_in;
     p.activation = activation;
+    p.threshold = threshold;
     p.residual = w.n_out == w.n_in ? 1 : (w.n_out == 2 * w.n_in ? 2 : 0);
     p.z = z.data();
     p.prev = prev.data();
@@ -56,6 +63,49 @@ void EmbedNet::jets(const double* x, int64_t n, double* out) const {
   }
   std::copy(prev.begin(), prev.begin() + 3 * n * width(), out);
 }
+
+template <typename T>
+void EmbedNet::make_rows(const std::vector<TableRun>& of, int64_t begin, int64_t end, T* out) const {
+  constexpr int64_t kAtOnce = 64;
+  const int64_t m = layers.back().n_out;
+  std::vector<double> x, jets;
+  int64_t first = 0;
+  for (const TableRun& run : of) {
+    const int64_t stop = std::min(end, first + run.count);
+    for (int64_t from = std::max(begin, first); from < stop; from += kAtOnce) {
+      const int64_t n = std::min(kAtOnce, stop - from);
+      x.resize(n + 1);
+      for (int64_t k = 0; k <= n; ++k) {
+        const int64_t node = from - first + k;
+        x[k] = node < run.count ? run.begin + static_cast<double>(node) * run.spacing : run.end;
+      }
+      jets.resize(3 * (n + 1) * m);
+      layer_jets(x.data(), n + 1, jets.data());
+      const double scale = run.spacing / run.width;
+      for (int64_t k = 0; k < n; ++k) {
+        const double t = (x[k + 1] - x[k]) / scale;
+        const double *left = jets.data() + 3 * k * m, *right = left + 3 * m;
+        T* a = out + (from - begin + k) * 6 * m;
+        for (int64_t c = 0; c < m; ++c, a += 6) {
+          const double d0 = scale * left[m + c], d1 = scale * right[m + c];
+          const double s0 = scale * scale * left[2 * m + c], s1 = scale * scale * right[2 * m + c];
+          const double h = right[c] - left[c];
+          a[0] = static_cast<T>(left[c]);
+          a[1] = static_cast<T>(d0);
+          a[2] = static_cast<T>(0.5 * s0);
+          a[3] = static_cast<T>((20 * h - (8 * d1 + 12 * d0) * t - (3 * s0 - s1) * t * t) / (2 * t * t * t));
+          a[4] = static_cast<T>((-30 * h + (14 * d1 + 16 * d0) * t + (3 * s0 - 2 * s1) * t * t) /
+                                (2 * t * t * t * t));
+          a[5] = static_cast<T>((12 * h - 6 * (d1 + d0) * t + (s1 - s0) * t * t) / (2 * t * t * t * t * t));
+        }
+      }
+    }
+    first += run.count;
+  }
+}
+
+template void EmbedNet::make_rows<double>(const std::vector<TableRun>&, int64_t, int64_t, double*) const;
+template void EmbedNet::make_rows<float>(const std::vector<TableRun>&, int64_t, int64_t, float*) const;
 
 template <typename T>
 void EmbedTable<T>::exact_piece(double x, T* to_rows, T* to_columns) const {
@@ -193,11 +243,18 @@ class Builder {
 }  // namespace
 
 template <typename T>
-EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double value_tolerance,
+EmbedTable<T> embed_table(EmbedNet given, double low, double high, double value_tolerance,
                           double slope_tolerance, int64_t max_bins) {
-  const int64_t m = net.width();
   EmbedTable<T> out;
-  out.net = net;
+  out.net = std::move(given);
+  const EmbedNet& net = out.net;
+  const int64_t m = net.width();
+  const bool made = net.is_stored() && net.stored.empty();
+  if (made) {
+    // For the fits alone: afterwards only arguments outside ask for a row.
+    out.net.stored.resize(net.grid.rows * 6 * m);
+    net.make_rows(net.runs, 0, net.grid.rows, out.net.stored.data());
+  }
   constexpr int64_t kUnit = 64 / sizeof(T);  // the longest vector
   out.stride = (m + kUnit - 1) / kUnit * kUnit;
   int64_t bins = max_bins;
@@ -234,12 +291,13 @@ EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double v
             static_cast<T>(a[p]);
     }
   }
+  if (made) std::vector<double>().swap(out.net.stored);
   return out;
 }
 
 #define DPTF_INSTANTIATE(T)      \
   template struct EmbedTable<T>; \
-  template EmbedTable<T> embed_table<T>(const EmbedNet&, double, double, double, double, int64_t);
+  template EmbedTable<T> embed_table<T>(EmbedNet, double, double, double, double, int64_t);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
 

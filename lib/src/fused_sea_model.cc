@@ -28,7 +28,7 @@ constexpr int64_t kMaxBins = 2048;
 }  // namespace
 
 template <typename C>
-FusedSea<C>::FusedSea(const SeaModel& model) : m_(model) {
+FusedSea<C>::FusedSea(SeaModel model) : m_(std::move(model)) {
   for (int s : m_.sel) nnei_ += s;
   if (m_.nets.empty() || !nnei_)
     throw std::invalid_argument("the model has no embedding net or no neighbor slot");
@@ -64,7 +64,7 @@ void FusedSea<C>::make_tables() {
     }
     if (low > high) low = 0, high = 1;  // every pair that would use it is excluded
     const Tolerance t = tolerance<C>(m_.nets[net].is_stored());
-    tables_.push_back(embed_table<C>(m_.nets[net], low, high, t.value, t.slope, kMaxBins));
+    tables_.push_back(embed_table<C>(std::move(m_.nets[net]), low, high, t.value, t.slope, kMaxBins));
   }
   if (table_error() > kTableLimit<C>)
     throw std::invalid_argument("the embedding nets cannot be tabulated (relative error " +

@@ -98,6 +98,21 @@ def test_golden(golden, lib, name):
     handle.delete()
 
 
+@pytest.mark.parametrize("name", ["se_e2_a_two_side", "se_e2_r"])
+def test_tables_made_at_load(golden, lib, tmp_path, monkeypatch, name):
+    """A graph whose tables would not fit in a file, fused and plain."""
+    from dptf.graph import compress
+
+    monkeypatch.setattr(compress, "_MAX_TABLE_BYTES", 1e4)
+    compress.compress(str(golden / "pb" / f"{name}.pb"), str(tmp_path / "made.pb"), step=0.02, frames=0)
+    data = dict(np.load(golden / "pb" / f"{name}.npz"))
+    handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(tmp_path / "made.pb").encode()))
+    assert handle.error == ""
+    types = data["atype"].reshape(-1)[: data["coord"].shape[1] // 3]
+    compare(handle.compute("", data["coord"][0], types, data["box"][0]), data, "pbc_", 0, 1e-9)
+    handle.delete()
+
+
 def test_nvnmd_has_its_own_sentence(golden, lib, tmp_path):
     from dptf.graph.load import parse_graph_def, write_graph_def
 

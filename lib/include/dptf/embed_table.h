@@ -9,26 +9,43 @@
 
 namespace dptf {
 
-/// One layer of an embedding net of one number, row-major matrix [n_in, n_out]; idt may be empty. A layer
+/// One layer of an embedding net, row-major matrix [n_in, n_out]; idt may be empty. A layer
 /// whose width equals its input (or twice its input) adds it (or it twice).
 struct EmbedLayer {
   int64_t n_in = 1, n_out = 0;
   std::vector<double> matrix, bias, idt;
 };
 
-/// An embedding net of one number, as layers or (in compressed models) as a stored table.
+/// Consecutive rows of a table that is made from a net: `count` intervals of length `spacing` (the last one
+/// to `end`) from `begin` on, in a table where they are as long as `width`.
+struct TableRun {
+  double begin = 0, spacing = 1;
+  int64_t count = 0;
+  double end = 1, width = 1;
+};
+
+/// An embedding net of one number, as layers or (in compressed models) as a table, which is stored or made
+/// from the layers.
 struct EmbedNet {
   std::vector<EmbedLayer> layers;
   int activation = 1;
-  std::vector<double> stored;  // [grid.rows, width, 6]
-  TableGrid<double> grid;
-  bool is_stored() const { return !stored.empty(); }
+  double threshold = 3;        // of silut, activation 8
+  std::vector<double> rest;    // the inputs of the first layer beside the one number, fixed
+  std::vector<double> stored;  // [grid.rows, width, 6], or empty: rows are made when they are wanted
+  std::vector<TableRun> runs;  // of a table that is made from the layers
+  TableGrid<double> grid;      // of a table
+  bool is_stored() const { return grid.rows > 0; }
   int64_t width() const {
-    return is_stored() ? static_cast<int64_t>(stored.size()) / (6 * grid.rows)
-                       : (layers.empty() ? 0 : layers.back().n_out);
+    return stored.empty() ? (layers.empty() ? 0 : layers.back().n_out)
+                          : static_cast<int64_t>(stored.size()) / (6 * grid.rows);
   }
+  /// Rows begin to end of the table that the layers make with these runs, [rows, width, 6].
+  template <typename T>
+  void make_rows(const std::vector<TableRun>& of, int64_t begin, int64_t end, T* out) const;
   /// Value, first and second derivative at n arguments: out [n, 3, width].
   void jets(const double* x, int64_t n, double* out) const;
+  /// The same of the layers, whatever the table says.
+  void layer_jets(const double* x, int64_t n, double* out) const;
 };
 
 /// Functions that a piece is a combination of, in h = (x - center) inv_half of [-1, 1]: T_p(h) for p < 8,
@@ -58,7 +75,7 @@ struct EmbedTable {
 /// Table over [low, high] (a stored net: over its fine part), in at most max_bins bins. Pieces are halved
 /// until the relative error of value and slope is below the tolerances.
 template <typename T>
-EmbedTable<T> embed_table(const EmbedNet& net, double low, double high, double value_tolerance,
+EmbedTable<T> embed_table(EmbedNet net, double low, double high, double value_tolerance,
                           double slope_tolerance, int64_t max_bins);
 
 }  // namespace dptf

@@ -61,7 +61,7 @@ struct SeaOutput {
 template <typename C>
 class FusedSea {
  public:
-  explicit FusedSea(const SeaModel& model);
+  explicit FusedSea(SeaModel model);
   ~FusedSea();
 
   /// Returns the number of neighbors that found no slot (sel exceeded). Throws std::invalid_argument on bad

@@ -1,6 +1,7 @@
 #include "dptf/jet_layer.h"
 
 #include "dptf/activation.h"
+#include "dptf/simd_activation.h"
 
 namespace dptf {
 namespace DPTF_ISA {
@@ -14,6 +15,11 @@ struct Forward {
 
   template <Activation A>
   void operator()() const {
+    run([](T x, T f[4]) { activation_derivatives<A>(x, f); });
+  }
+
+  template <typename Phi>
+  DPTF_INLINE_MEMBER void run(const Phi& phi) const {
     const int64_t n = p.n;
     for (int64_t row = begin; row < end; ++row) {
       const int64_t net = row / p.nodes;
@@ -27,7 +33,7 @@ struct Forward {
 #pragma GCC ivdep
       for (int64_t c = 0; c < n; ++c) {
         T f[4];
-        activation_derivatives<A>(z0[c] + b[c], f);
+        phi(z0[c] + b[c], f);
         y0[c] = f[0];
         y1[c] = f[1] * z1[c];
         y2[c] = f[2] * z1[c] * z1[c] + f[1] * z2[c];
@@ -50,7 +56,8 @@ struct Forward {
 
 template <typename T>
 void jet_forward(const JetLayer<T>& p, int64_t begin, int64_t end, T* y) {
-  dispatch_activation(p.activation, Forward<T>{p, begin, end, y});
+  const Forward<T> forward{p, begin, end, y};
+  if (!dispatch_activation(p.activation, forward)) forward.run(Silut<T>(p.threshold));
 }
 
 template void jet_forward<double>(const JetLayer<double>&, int64_t, int64_t, double*);

@@ -133,7 +133,8 @@ def test_jets_and_tables():
         up, down = net_jets(x + h, layers, activation), net_jets(x - h, layers, activation)
         np.testing.assert_allclose(d, (up[0] - down[0]) / (2 * h), rtol=0, atol=1e-8 * np.abs(d).max())
         np.testing.assert_allclose(s, (up[1] - down[1]) / (2 * h), rtol=0, atol=1e-8 * max(1, np.abs(s).max()))
-        info, edges = TableSettings(0.02, 3).grid(-1.3, 2.2)
+        grid = TableSettings(0.02, 3).grid(-1.3, 2.2)
+        info, edges = grid.info, grid.edges
         table = make_table(layers, activation, edges).reshape(-1, 6, 6)
         assert info.tolist()[:3] == [-2, 3, 9] and len(table) == 250 + 30
         middle = 0.5 * (edges[1:] + edges[:-1])
@@ -216,10 +217,70 @@ def test_without_script_or_distance(folder, caplog):
     np.testing.assert_array_equal(a[key], b[key])
 
 
+@pytest.mark.parametrize("name", ["se_e2_a_two_side", "se_e2_r", "se_e3", "se_atten", "se_atten_strip"])
+def test_tables_beyond_a_file(golden, name, tmp_path, monkeypatch, caplog, capfd):
+    """Tables that are made when the graph is loaded give the numbers of tables in the file, in plain and fused evaluation."""
+    data, source = np.load(golden / "pb" / f"{name}.npz"), str(golden / "pb" / f"{name}.pb")
+    inside, made = str(tmp_path / "inside.pb"), str(tmp_path / "made.pb")
+    compress(source, inside, step=0.05, frames=0)
+    assert not any(node.op == "DptfNetTable" for node in load_graph_def(inside).node)
+    monkeypatch.setattr(module, "_MAX_TABLE_BYTES", 1e4)
+    compress(source, made, step=0.05, frames=0)
+    assert "other runtimes cannot run it" in caplog.text
+    assert Path(made).stat().st_size < 0.8 * Path(inside).stat().st_size
+    coord, box, types = (
+        data["coord"][:1].copy(),
+        data["box"][:1],
+        data["atype"].reshape(-1)[: data["coord"].shape[1] // 3],
+    )
+    coord[0, 3:6] = coord[0, :3] + [0.3, 0.1, 0.0]  # beyond the fine part
+    reference = evaluate(inside, coord, box, types, plain=True)
+    for plain in (True, False) if name == "se_e2_a_two_side" else (True,):
+        for value, expected in zip(evaluate(made, coord, box, types, plain=plain), reference):
+            np.testing.assert_allclose(value, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
+    if name == "se_e2_a_two_side":
+        assert main(["show", made, "tables", "--runtime"]) == 0
+        told = capfd.readouterr().err
+        assert "made from the nets when the model is loaded" in told and "fused se_e2_a kernels" in told
+        assert main(["show", inside, "tables"]) == 0
+        assert "in the file: 4," in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu6", "softplus", "gelu", "silu", "silut:1.5", "linear"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_made_tables(activation, dtype):
+    """The op makes the tables of NumPy, also of nets with further inputs."""
+    from dptf.nn.parameters import Parameters
+    from dptf.nn.table import StoredNet, put_table
+    from dptf.ops import tf
+
+    rng = np.random.default_rng(7)
+    layers, n_in, rest = [], 3, rng.normal(size=2)
+    for n_out in (3, 6, 5):
+        layers.append((rng.normal(size=(n_in, n_out)), rng.normal(size=n_out), rng.normal(1, 0.1, n_out)))
+        n_in = n_out
+    layers = [tuple(a.astype(dtype) for a in layer) for layer in layers]
+    for symmetric in (False, True):
+        tables = []
+        for at_load in (False, True):
+            values, settings = {}, TableSettings(0.05, 3, at_load=at_load)
+            put_table(
+                values, "s", "_0", layers, activation, settings.grid(-1.3, 2.2, dtype, symmetric=symmetric), dtype, rest
+            )
+            with tf.Graph().as_default(), tf.Session() as session:
+                net = StoredNet(Parameters(values, constant=True), "s", "_0", tf.as_dtype(dtype))
+                tables.append(session.run(net._inputs[0]).reshape(-1, 5, 6))
+        assert tables[0].shape == tables[1].shape
+        # Coefficients of high powers carry rounding of the values divided by powers of the width; the values do not.
+        width = 0.05 * (100 if symmetric else 10)
+        size = np.abs(tables[0]).max()
+        for p in range(6):
+            difference = np.abs(tables[0][:, :, p] - tables[1][:, :, p]).max()
+            assert difference * min(width, 0.05) ** p < 300 * np.finfo(dtype).eps * size
+
+
 def test_limits(folder, monkeypatch):
     monkeypatch.setattr(module, "_MAX_TABLE_BYTES", 1e4)
-    with pytest.raises(UserError, match="ends at 2 GB"):
-        compress("frozen_model.pb", "c.pb")
     for options in ({"step": 0}, {"extrapolate": 1}, {"tolerance": 1e-3, "frames": 0}):
         with pytest.raises(UserError):
             compress("frozen_model.pb", "c.pb", **options)
