@@ -117,7 +117,7 @@ class DataSystems:
         if needed > self.ntypes:
             raise UserError(f"the data hold {needed} types, the model {self.ntypes}", where, "extend model/type_map")
         self.nbatches = [
-            sum(max(1, s.set_frames(k) // (b * shard[1])) for k in range(len(s.set_names)))
+            sum(max(1, s.set_frames(k) // ((self.merged or b) * shard[1])) for k in range(len(s.set_names)))
             for s, b in zip(self.systems, self.batch_sizes)
         ]
         self.probs = system_probabilities(
@@ -157,8 +157,12 @@ class DataSystems:
             isys, system, iset, frames = drawn[0]
             return self._finish(self._load(system, iset, self._part(frames, self.batch_sizes[isys])))
         rank = self.shard[0]
-        own = drawn[rank * self.merged : (rank + 1) * self.merged]
-        return self._finish(merge_frames([self._load(*d[1:]) for d in own], self.requirements))
+        return self._finish(self._joined(drawn[rank * self.merged : (rank + 1) * self.merged]))
+
+    def _joined(self, drawn):
+        """All frames of what :meth:`draw` gave."""
+        parts = [self._load(*d[1:]) for d in drawn]
+        return merge_frames(parts, self.requirements) if self.merged else parts[0]
 
     def skip_batch(self):
         """Draw a batch and leave it: the public package looks at one before it trains."""
@@ -219,12 +223,16 @@ class DataSystems:
     def stat_batches(self, n, world=None):
         """For every system `n` consecutive batches of its stream (they count as drawn), with the frames of all ranks.
 
+        With ``mixed:N`` there are as many, each of frames of random systems.
+
         Given a `world`, each rank reads its share of the systems; see :mod:`dptf.data.stat_batches`.
         """
         rank, ranks = (0, 1) if world is None else (world.rank, world.size)
-        draws = [[self._draw(i) for _ in range(n)] for i in range(len(self.systems))]
+        draws = [
+            [self.draw() if self.merged else [(i, *self._draw(i))] for _ in range(n)] for i in range(len(self.systems))
+        ]
         own = [
-            [self._finish(self._load(*d)) for d in system] if i % ranks == rank else None
+            [self._finish(self._joined(d)) for d in system] if i % ranks == rank else None
             for i, system in enumerate(draws)
         ]
         return own if ranks == 1 else share(own, world)

@@ -61,7 +61,7 @@ class LinearModel(EnergyModel):
         """
         trained = 0
         for k, model in enumerate(self.models):
-            if draw and trained:
+            if draw and trained and model.has_statistics:
                 batches = draw()
             trained += model.has_statistics
             model.statistics(batches, stat_file.below(f"model{k}") if stat_file else None)

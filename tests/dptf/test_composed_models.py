@@ -15,6 +15,7 @@ from dptf.cli.main import main
 from dptf.errors import UserError
 from dptf.graph.freeze import frozen_graph
 from dptf.graph.load import write_graph_def
+from dptf.model.linear import LinearModel
 from dptf.model.pair_table import PairTable
 from dptf.train.checkpoint import Checkpoint
 
@@ -122,6 +123,24 @@ def test_linear(table):
     for weights, factor in (("mean", 1 / 3), ("sum", 1.0)):
         out = Case(type="linear_ener", models=members, weights=weights).run()
         np.testing.assert_allclose(out["energy"], factor * sum(p["energy"] for p in parts), atol=1e-10)
+
+
+@pytest.mark.parametrize("order, draws", [("nf", 0), ("fn", 0), ("nn", 1), ("nfn", 1), ("np", 0)])
+def test_members_with_statistics_draw_batches(order, draws):
+    """A frozen member or a table draws none, wherever it stands, so the batches of a seed are the public ones."""
+
+    class Member:
+        def __init__(self, kind):
+            self.has_statistics, self.seen = kind == "n", None
+
+        def statistics(self, batches, stat_file=None):
+            self.seen = batches
+
+    model = LinearModel.__new__(LinearModel)
+    model.models, count = [Member(kind) for kind in order], []
+    model.statistics("first", draw=lambda: count.append(0) or "further")
+    assert len(count) == draws
+    assert [m.seen for m in model.models if m.has_statistics] == ["first", "further"][: draws + 1]
 
 
 def test_linear_and_frozen_from_input_to_graph(tmp_path, monkeypatch, table):

@@ -280,6 +280,18 @@ def test_batches_of_several_systems(make):
         data([paths[0], make("c", nopbc=True)], batch_size="mixed:2")
 
 
+def test_batches_of_several_systems_are_the_public_ones(make):
+    """The frames that release 3.2.0 drew with this seed, after its batches for statistics and the one it looks at."""
+    paths = [make("a", natoms=3, types=[0, 1, 1], sets=(6,)), make("b", natoms=3, types=[0, 1, 1], sets=(5,), seed=1)]
+    d = data(paths, batch_size="mixed:2", seed=3)
+    assert d.probs.tolist() == [0.6, 0.4]
+    batches = d.stat_batches(1)
+    assert [len(s) for s in batches] == [1, 1] and batches[0][0]["coord"].shape == (2, 9)
+    d.skip_batch()
+    drawn = [[(isys, int(frames[0])) for isys, _system, _set, frames in d.draw()] for _ in range(4)]
+    assert drawn == [[(1, 2), (0, 5)], [(0, 4), (0, 2)], [(0, 5), (0, 3)], [(0, 1), (0, 0)]]
+
+
 def test_model_without_type_map(make):
     paths = [make("a", type_map=("H", "O")), make("b", type_map=("H", "O", "C"))]
     assert data(paths, type_map=None).next_batch()["natoms_vec"].shape == (4,)
