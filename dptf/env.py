@@ -5,9 +5,11 @@ statistics, forces and atomic outputs; energies are float64 in both cases.
 """
 
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -63,11 +65,32 @@ def held_back_stderr():
             os.close(saved)
 
 
+@contextlib.contextmanager
+def without_keras():
+    """TensorFlow imports all of Keras to register its optimizers; nothing here needs them, and they take 50 MB and half a second.
+
+    Who asks for Keras afterwards (``tf.keras``, ``import tensorflow.keras``) gets it.
+    """
+    if "tensorflow" in sys.modules or "keras" in sys.modules or os.environ.get("TF_USE_LEGACY_KERAS"):
+        yield
+        return
+    sys.modules["keras"] = None
+    try:
+        yield
+    finally:
+        del sys.modules["keras"]
+    spec = importlib.util.find_spec("keras")
+    if spec is not None and spec.origin:
+        # What TensorFlow does itself where it finds Keras.
+        sys.modules["tensorflow"].__path__.insert(0, str(Path(spec.origin).parent / "_tf_keras"))
+
+
 def import_tensorflow():
     """Import ``tensorflow.compat.v1`` in graph mode, quiet unless the user set TF_CPP_MIN_LOG_LEVEL below 2."""
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"
     with held_back_stderr() if quiet else contextlib.nullcontext():
-        import tensorflow.compat.v1 as tf
+        with without_keras():
+            import tensorflow.compat.v1 as tf
 
         if quiet:
             tf.logging.set_verbosity(tf.logging.ERROR)

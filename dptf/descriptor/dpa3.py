@@ -33,6 +33,7 @@ class DPA3(Descriptor):
 
     mixed_types = True
     fitting_sees_types = False
+    rewriting_gains = False
     #: Fused ops; False builds the same graph of plain TensorFlow ops, for tests.
     fused = True
 

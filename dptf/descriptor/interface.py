@@ -85,6 +85,9 @@ class Descriptor:
     needs_field = False
     #: Numbers per atom that neighbors read in every layer of message passing; 0 for descriptors without.
     message_width = 0
+    #: Whether nearly all work is in large ops of the graph as it is built: what TensorFlow rewrites before the first step then
+    #: costs time and memory and gains nothing.
+    rewriting_gains = True
     #: Inputs of frames beside positions: key -> :class:`FrameInput`; ``build`` gets them under these names, shape (nf, width).
     frame_inputs = MappingProxyType({})
     #: Set by the model before ``compress``: the vectors of all types, an array, where it has a type embedding.

@@ -96,7 +96,8 @@ class Trainer:
             self.variables = tf.global_variables()
         # Nearly all work of a tabulated graph is in ops that use all threads; a second op beside them would take a core from them.
         fused = all(b.spacing is not None for b in self.branches)
-        self.session = new_session(self.graph, self._gpu, inter_default=1 if fused else None)
+        rewrite = any(b.model.descriptor.rewriting_gains for b in self.branches)
+        self.session = new_session(self.graph, self._gpu, inter_default=1 if fused else None, rewrite=rewrite)
         self.session.run(init)
         optimizer.initialise(self.session)
         self._train = []

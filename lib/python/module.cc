@@ -11,10 +11,12 @@ namespace py = pybind11;
 
 namespace {
 
-/// Keeps memory that was freed for the next step of a loop that asks for the same amounts again and again:
-/// giving it back means that the system has to clear every page anew. The environment has the last word.
+/// Gives back what was freed until now, and keeps memory that is freed from now on for the next step of a
+/// loop that asks for the same amounts again and again: giving it back means that the system has to clear
+/// every page anew. The environment has the last word.
 void keep_memory() {
 #ifdef __GLIBC__
+  malloc_trim(0);
   if (std::getenv("MALLOC_TRIM_THRESHOLD_") || std::getenv("MALLOC_MMAP_THRESHOLD_")) return;
   mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that it takes
   mallopt(M_TRIM_THRESHOLD, 256 << 20);
