@@ -56,9 +56,13 @@ def register(tf, op_module):
     def _put_rows(op, gx):
         return [m.dptf_take_rows(gx, op.inputs[1]), None, None]
 
+    @tf.RegisterGradient("DptfShareRows")
+    def _share_rows(op, g_same, g_rows):
+        return [m.dptf_add_rows(g_same, g_rows, op.inputs[1]), None]
+
     @tf.RegisterGradient("DptfAddRows")
     def _add_rows(op, g):
-        return [g, m.dptf_take_rows(g, op.inputs[2]), None]
+        return [*m.dptf_share_rows(g, op.inputs[2], columns=int(op.inputs[1].shape[1])), None]
 
     @tf.RegisterGradient("DptfPairDot")
     def _pair_dot(op, gg):

@@ -207,8 +207,52 @@ class PutRowsOp : public OpKernel {
   }
 };
 
-// x with the rows of y added at their places, which are distinct; in the memory of x where nothing else reads
-// it.
+// x itself, and the first columns of its rows at the index. For who needs both: their derivatives meet in one
+// array, and no array of zeros is filled for those of the rows.
+REGISTER_OP("DptfShareRows")
+DPTF_T.Input("x: T")
+    .Input("index: int32")
+    .Attr("columns: int")
+    .Output("same: T")
+    .Output("rows: T")
+    .SetShapeFn([](InferenceContext* c) {
+      int64_t columns = 0;
+      TF_RETURN_IF_ERROR(c->GetAttr("columns", &columns));
+      c->set_output(0, c->input(0));
+      c->set_output(1, c->Matrix(kUnknown, columns));
+      return absl::OkStatus();
+    });
+
+template <typename T>
+class ShareRowsOp : public OpKernel {
+ public:
+  explicit ShareRowsOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("columns", &columns_));
+  }
+  void Compute(OpKernelContext* context) override {
+    const Tensor &x = context->input(0), &index = context->input(1);
+    OP_REQUIRES(context,
+                x.dims() == 2 && in_range(index, x.dim_size(0)) && 0 < columns_ && columns_ <= x.dim_size(1),
+                invalid_argument("index or columns leave x"));
+    const int64_t n = index.NumElements(), width = x.dim_size(1);
+    context->set_output(0, x);
+    Tensor* rows;
+    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({n, columns_}), &rows));
+    const T* from = x.flat<T>().data();
+    T* to = rows->flat<T>().data();
+    const int* at = index.flat<int>().data();
+    intra_op_parallel(context)(n, columns_ / 4 + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        std::copy(from + at[i] * width, from + at[i] * width + columns_, to + i * columns_);
+    });
+  }
+
+ private:
+  int64_t columns_ = 0;
+};
+
+// x with the rows of y added at their places, which are distinct, in the first columns of x; in the memory of
+// x where nothing else reads it.
 REGISTER_OP("DptfAddRows")
 DPTF_T.Input("x: T").Input("y: T").Input("index: int32").Output("sum: T").SetShapeFn(matrix);
 
@@ -220,19 +264,19 @@ class AddRowsOp : public OpKernel {
     const Tensor &x = context->input(0), &y = context->input(1), &index = context->input(2);
     const int64_t n = index.NumElements();
     OP_REQUIRES(context,
-                x.dims() == 2 && y.dims() == 2 && y.dim_size(0) == n && y.dim_size(1) == x.dim_size(1) &&
+                x.dims() == 2 && y.dims() == 2 && y.dim_size(0) == n && y.dim_size(1) <= x.dim_size(1) &&
                     in_range(index, x.dim_size(0)),
                 invalid_argument("index leaves x, or y does not fit"));
-    const int64_t width = x.dim_size(1);
+    const int64_t width = x.dim_size(1), columns = y.dim_size(1);
     Tensor* sum;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({0}, 0, x.shape(), &sum));
     const T *old = x.flat<T>().data(), *from = y.flat<T>().data();
     T* to = sum->flat<T>().data();
     if (to != old) std::copy(old, old + x.NumElements(), to);
     const int* at = index.flat<int>().data();
-    intra_op_parallel(context)(n, width / 4 + 1, [&](int64_t begin, int64_t end) {
+    intra_op_parallel(context)(n, columns / 4 + 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        for (int64_t c = 0; c < width; ++c) to[at[i] * width + c] += from[i * width + c];
+        for (int64_t c = 0; c < columns; ++c) to[at[i] * width + c] += from[i * columns + c];
     });
   }
 };
@@ -307,6 +351,7 @@ class PairApplyOp : public OpKernel {
   DPTF_KERNEL("DptfSegmentSum", SpreadOp<T, true>); \
   DPTF_KERNEL("DptfTakeRows", TakeRowsOp<T>);       \
   DPTF_KERNEL("DptfPutRows", PutRowsOp<T>);         \
+  DPTF_KERNEL("DptfShareRows", ShareRowsOp<T>);     \
   DPTF_KERNEL("DptfAddRows", AddRowsOp<T>);         \
   DPTF_KERNEL("DptfPairDot", PairDotOp<T>);         \
   DPTF_KERNEL("DptfPairApply", PairApplyOp<T>)

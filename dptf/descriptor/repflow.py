@@ -5,7 +5,7 @@ are multiplied once per node and edge and only added where they meet.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -160,13 +160,15 @@ class RepFlowOptions:
 class State:
     """What a layer changes: nodes (nloc, n_dim), edges (n_edge, e_dim), angles (n_angle, a_dim, or 1 before the first update).
 
-    The edges are `edge` and, where given, the vector `shift` (e_dim,): what layers add to all edges alike is kept as one vector.
+    The edges are `edge` and, where given, the vector `shift` (e_dim,): what layers add to all edges alike is kept as one vector. `short` are
+    the columns of the edges that form angles that angle messages read, where they were taken.
     """
 
     node: object
     edge: object
     angle: object
     shift: object = None
+    short: object = None
 
 
 @dataclass(frozen=True)
@@ -278,14 +280,15 @@ class RepFlowLayer:
     def _angle_step(self, edges, node, state, angle, cosine_map, weight, *, message, update):
         """Angle message to edges (of the angle edges) and update of angles."""
         o = self.o
-        e_small = edges.of_angle_edges(state.edge)
+        e_small = edges.of_angle_edges(state.edge) if state.short is None else state.short
         if state.shift is not None:
-            e_small += state.shift
+            e_small += state.shift[: int(e_small.shape[1])]
         if o.compresses_by_layer:
             n_small = self._linear("a_compress_n_linear", node)
             e_small = self._linear("a_compress_e_linear", e_small)
         else:
-            n_small, e_small = node[:, : o.n_compressed], e_small[:, : o.e_compressed]
+            n_small = node[:, : o.n_compressed]
+            e_small = e_small if state.short is not None else e_small[:, : o.e_compressed]
         names = [name for name, wanted in (("edge_angle_linear1", message), ("angle_self_linear", update)) if wanted]
         w = tf.concat([self._maps[m][0] for m in names], axis=1)
         b = tf.concat([self._maps[m][1] for m in names], axis=0)
@@ -358,6 +361,10 @@ class RepFlowLayer:
         if self.o.sequential_update:
             return self._sequential(edges, state, node_all, geometry, cosine_map, angles_needed)
         shift = None
+        if self.o.update_angle and edges_needed:
+            columns = self.o.e_dim if self.o.compresses_by_layer else self.o.e_compressed
+            edge, short = edges.share_angle_edges(state.edge, columns)
+            state = replace(state, edge=edge, short=short)
         if stored is not None:
             message, edge = self._stored_edge_step(edges, state.edge, geometry.edge_weight, stored, edges_needed)
         else:

@@ -48,6 +48,12 @@ class Edges:
         """Rows of x (n_edge, d) of the edges that form angles."""
         return op_module.dptf_take_rows(x, self.a_edge) if self.fused else tf.gather(x, self.a_edge)
 
+    def share_angle_edges(self, x, columns):
+        """x (n_edge, d) itself, and the first columns of its rows of the edges that form angles: for who reads both."""
+        if self.fused:
+            return op_module.dptf_share_rows(x, self.a_edge, columns=columns)
+        return x, tf.gather(x[:, :columns], self.a_edge)
+
     def from_angle_edges(self, y):
         """Rows y (n_angle_edge, d) put at their edges, zeros for the others."""
         n = tf.shape(self.center)[0]

@@ -260,11 +260,13 @@ def test_linear_maps_equal_plain_ops():
             cos = edges.cosines(u)
             scalar = tf.reduce_sum(h**3) + tf.reduce_sum(put @ mix[0]) + tf.reduce_sum(spread**3 * taken[:, :2])
             added = edges.add_angle_edges(2.0 * e, tf.sin(taken))
+            same, part = edges.share_angle_edges(tf.sin(e), 3)
             scalar += tf.reduce_sum(cos**3) + tf.reduce_sum(added**3 * e)
+            scalar += tf.reduce_sum(same**2 * e) + tf.reduce_sum(part**3 * taken[:, :3])
             every = [w, e, n, u, t]
             first = gradients(scalar, every)
             second = gradients(tf.add_n([tf.reduce_sum(tf.sin(g)) for g in first]), every)
-            results.append(session.run([h, taken, put, spread, cos, added, *first, *second]))
+            results.append(session.run([h, taken, put, spread, cos, added, same, part, *first, *second]))
         for a, b in zip(*results):
             assert np.abs(a - b).max() <= 1e-12 * np.abs(b).max()
 
