@@ -39,9 +39,10 @@ def run(args):
         return
     graph_def = parse_graph_def(read_bytes(source), source)
     found = detect_version(graph_def)
-    claimed = "1.2" if args.FROM == "1.1" else args.FROM  # 1.1 and 1.2 look the same
-    if claimed not in ("auto", found):
-        raise UserError(f"was frozen by release {found}, not {args.FROM}", str(source), "use 'dp convert-from auto'")
+    # 1.1 and 1.2 look the same, and so does 1.0 where no node tells the number of frame parameters.
+    alike = {"1.2": ("1.0", "1.1", "1.2")}.get(found, (found,))
+    if args.FROM not in ("auto", *alike):
+        log.warning("%s has the layout of release %s, not %s, and is converted from that", source, found, args.FROM)
     upgrade_graph_def(graph_def, str(source))
     write_graph_def(graph_def, target)
     if found == "2.1":

@@ -4,6 +4,9 @@ import re
 
 from dptf.config.check_model import check_model
 
+#: Learning rate at the end when neither `stop_lr` nor `stop_lr_ratio` is given.
+DEFAULT_STOP_LR = 5e-8
+
 _LOSS_OF_FITTING = {"ener": ("ener", "ener_spin"), "dos": ("dos",), "dipole": ("tensor",), "polar": ("tensor",),
                     "property": ("property",)}  # fmt: skip
 
@@ -72,7 +75,7 @@ def _learning_rate(config, problems):
         bad("stop_lr", f"is {stop}; it must lie between 0 and start_lr ({start})")
     if ratio is not None and not 0 < ratio <= 1:
         bad("stop_lr_ratio", f"is {ratio}; it must lie in (0, 1]")
-    if stop is None and ratio is None and 0 < start < 5e-8:
+    if stop is None and ratio is None and 0 < start < DEFAULT_STOP_LR:
         bad("start_lr", f"is {start}, below the default of stop_lr (5e-8); give stop_lr")
     warm, share = rate["warmup_steps"], rate["warmup_ratio"]
     if warm and share is not None:

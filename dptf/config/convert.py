@@ -37,12 +37,25 @@ def convert(data, where="input"):
     if "model" not in data and _is_v0(data):
         data = _from_v0(data, where)
         notes.append("flat input (version 0) sorted into sections")
+    _join_radial(data, notes)
     training = data.get("training")
     if isinstance(training, dict):
         if "systems" in training:
             _from_v1(data, notes, where)
         _clean_v2(data, notes, where)
     return data, notes
+
+
+def _join_radial(data, notes):
+    """``se_ar`` of version 1 is a hybrid of its two parts."""
+    model = data.get("model")
+    descriptor = model.get("descriptor") if isinstance(model, dict) else None
+    if not isinstance(descriptor, dict) or descriptor.get("type") != "se_ar":
+        return
+    parts = [("se_e2_a", "a"), ("se_e2_r", "r")]
+    if all(isinstance(descriptor.get(key), dict) for _, key in parts):
+        model["descriptor"] = {"type": "hybrid", "list": [{**descriptor[key], "type": kind} for kind, key in parts]}
+        notes.append("model/descriptor: se_ar became a hybrid of se_e2_a and se_e2_r")
 
 
 def _is_v0(data):
@@ -81,7 +94,8 @@ def _from_v0(data, where):
     training = {k: data[k] for k in _V0_TRAINING if k in data}
     training["disp_file"] = data.get("disp_file", "lcurve.out")
     if "seed" in data:
-        for section in (descriptor, fitting, training):
+        # The local frame draws no weights.
+        for section in (descriptor, fitting, training) if data["use_smooth"] else (fitting, training):
             section["seed"] = data["seed"]
     model = {"descriptor": descriptor, "fitting_net": fitting}
     if "type_map" in data:

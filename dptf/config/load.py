@@ -6,7 +6,7 @@ import os
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from dptf.config.checks import check_meaning, default_loss
+from dptf.config.checks import DEFAULT_STOP_LR, check_meaning, default_loss
 from dptf.config.convert import convert
 from dptf.config.normalize import Normalizer
 from dptf.config.paths import check_paths
@@ -100,6 +100,9 @@ def normalize_input(source, *, paths=True):
     if paths:
         check_paths(config, problems)
     problems.raise_if_any()
+    rate = config.get("learning_rate")
+    if rate and rate["stop_lr"] is None and rate["stop_lr_ratio"] is None:
+        rate["stop_lr"] = DEFAULT_STOP_LR
     for warning in warnings:
         log.warning(warning)
     return config

@@ -2,6 +2,7 @@
 
 import math
 
+from dptf.config.checks import DEFAULT_STOP_LR
 from dptf.errors import UserError
 
 
@@ -23,7 +24,7 @@ class Schedule:
         stop, ratio = section.get("stop_lr"), section.get("stop_lr_ratio")
         if stop is not None and ratio is not None:
             raise UserError("give either stop_lr or stop_lr_ratio", where)
-        self.stop = float(stop) if stop is not None else self.start * ratio if ratio is not None else 5e-8
+        self.stop = float(stop) if stop is not None else self.start * ratio if ratio is not None else DEFAULT_STOP_LR
         if self.stop > self.start:
             raise UserError(f"stop_lr {self.stop:g} is larger than start_lr {self.start:g}", f"{where}/stop_lr")
         warmup, wratio = section.get("warmup_steps") or 0, section.get("warmup_ratio")

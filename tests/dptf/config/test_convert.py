@@ -41,6 +41,20 @@ def test_flat_input_with_local_frame():
     data.update(use_smooth=False, sel_r=[0, 0], axis_rule=[0] * 12)
     data, _ = convert(data)
     assert data["model"]["descriptor"]["type"] == "loc_frame" and data["model"]["descriptor"]["sel_r"] == [0, 0]
+    config = normalize_input(data, paths=False)
+    assert config["model"]["fitting_net"]["seed"] == config["training"]["seed"] == 3
+
+
+def test_radial_and_angular_parts_of_version_1():
+    data = v1()
+    part = {"sel": [4, 8], "rcut": 3.0, "neuron": [4, 8]}
+    data["model"]["descriptor"] = {"type": "se_ar", "a": {**part, "axis_neuron": 3}, "r": part}
+    del data["learning_rate"]["decay_rate"]
+    data, notes = convert(data)
+    assert "model/descriptor: se_ar became a hybrid of se_e2_a and se_e2_r" in notes
+    config = normalize_input(data, paths=False)
+    assert [d["type"] for d in config["model"]["descriptor"]["list"]] == ["se_e2_a", "se_e2_r"]
+    assert config["learning_rate"]["stop_lr"] == 5e-8  # as the public out.json has it
 
 
 def test_flat_input_names_a_missing_key():
