@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from model_cases import BASE, FITTING, NET
+from model_cases import BASE, FITTING, NET, random_graph
 from toy import write_input, write_system
 
 from dptf.cli.main import main
+from dptf.graph.load import write_graph_def
+from dptf.infer import DeepPot
 from dptf.model import build_model
 from dptf.nn.parameters import Parameters
 from dptf.ops import tf
@@ -80,6 +82,24 @@ def test_masked_atoms_are_not_there(one_side):
     step[4, 1] = h
     slope = (run(coord + step)[0] - run(coord - step)[0])[0] / (2 * h)
     assert force[4, 1] == pytest.approx(-slope, abs=1e-7)
+
+
+def test_public_masked_graphs_have_zeros_of_one_frame(tmp_path):
+    """The virial that release 3.2.0 freezes for se_a_mask is a constant; any number of frames gets it."""
+    section = {"descriptor": MASKED, "fitting_net": FITTING | {"numb_aparam": 1, "use_aparam_as_mask": True}}
+    graph_def = random_graph({"type": "standard", "type_map": ["A", "B"], **section})
+    for node in graph_def.node:
+        if node.name in ("o_virial", "o_atom_virial"):
+            zeros = tf.make_tensor_proto(np.zeros((1, 9 if node.name == "o_virial" else 63)))
+            node.CopyFrom(tf.NodeDef(name=node.name, op="Const"))
+            node.attr["dtype"].type = zeros.dtype
+            node.attr["value"].tensor.CopyFrom(zeros)
+    write_graph_def(graph_def, tmp_path / "m.pb")
+    coord, mask = np.random.default_rng(2).uniform(0, 4, (3, 7, 3)), np.array([1, 1, 0, 1, 1, 1, 0])
+    with DeepPot(tmp_path / "m.pb") as dp:
+        out = dp.eval(coord, None, [0] * 3 + [1] * 4, atomic=True, aparam=mask)
+    assert [x.shape for x in out] == [(3, 1), (3, 7, 3), (3, 9), (3, 7, 1), (3, 7, 9)]
+    assert not out[2].any() and not out[4].any() and np.ptp(out[0]) > 1e-6
 
 
 def train_freeze_test(folder, capsys=None):

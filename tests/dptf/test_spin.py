@@ -1,5 +1,6 @@
 """Models with spins: reference numbers, derivatives, both schemes and both forms of data."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from toy import write_input, write_system
 
 from dptf.cli.main import main
 from dptf.errors import UserError
+from dptf.fitting.base import solve_bias
 from dptf.infer import DeepPot
 from dptf.model.virtual_atoms import VirtualAtoms
 from tests.dptf.exchange.trees import same_tree
@@ -151,6 +153,22 @@ def test_command_test(trained, tmp_path, capfd):
         rmse = np.sqrt(np.mean((fm[:, :3] - fm[:, 3:]) ** 2))
         assert any(f"Force spin RMSE     : {rmse:e} eV/uB" in line for line in lines[-1])
     assert lines[0] == lines[1] and any("Force atom MAE" in line for line in lines[0])
+    # Atomic energies: the labels of virtual atoms, which come last, are compared only where the model has such energies.
+    with DeepPot(root / "frozen_model.pb") as dp:
+        values = dp.eval(coord, np.load(folder / "box.npy"), types, atomic=True, spin=spin)[3][..., 0]
+    np.save(old / "set.000/atom_ener.npy", np.pad(values + 0.5, ((0, 0), (0, chosen.sum()))))
+    assert main(["test", "-m", str(root / "frozen_model.pb"), "-s", str(old), "-a"]) == 0
+    told = re.search(r"Atomic ener RMSE +: (\S+) eV", capfd.readouterr().err)
+    assert float(told[1]) == pytest.approx(0.5, rel=1e-6)
+
+
+def test_bias_of_old_spins_is_shared_with_virtual_atoms():
+    """The energy of the least norm over real and virtual types, whose sum a type with spin has."""
+    counts, energy = np.array([[3.0, 5.0]] * 4), np.full(4, -7.0)
+    bias = solve_bias(counts, energy, width=np.sqrt([2.0, 1.0]))
+    apart = solve_bias(np.array([[3.0, 5.0, 3.0]] * 4), energy)
+    np.testing.assert_allclose(bias, [apart[0] + apart[2], apart[1]], atol=1e-12)
+    assert abs(bias - solve_bias(counts, energy)).max() > 0.05
 
 
 def test_command_model_devi(trained, tmp_path):
