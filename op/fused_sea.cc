@@ -34,6 +34,7 @@ REGISTER_OP("DptfFusedSea")
     .Attr("fit_layers: int")
     .Attr("fit_activation: int")
     .Attr("fit: list(tensor)")
+    .Attr("fit_threshold: list(float) = []")
     .Attr("affine: tensor")
     .Attr("fparam_stat: tensor")
     .Attr("aparam_stat: tensor")
@@ -72,7 +73,7 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   std::vector<int> net_of;
   Tensor davg, dstd, affine, fparam, aparam, factors;
   std::vector<Tensor> embed, embed_tables, fit;
-  std::vector<float> embed_threshold;
+  std::vector<float> embed_threshold, fit_threshold;
   int embed_layers = 0, fit_layers = 0, embed_activation = 0, fit_activation = 0;
   float min_distance = 0, reach = 0, exponent = 1;
   TF_RETURN_IF_ERROR(c->GetAttr("rcut", &m->rcut));
@@ -90,6 +91,7 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   TF_RETURN_IF_ERROR(c->GetAttr("fit_layers", &fit_layers));
   TF_RETURN_IF_ERROR(c->GetAttr("fit_activation", &fit_activation));
   TF_RETURN_IF_ERROR(c->GetAttr("fit", &fit));
+  TF_RETURN_IF_ERROR(c->GetAttr("fit_threshold", &fit_threshold));
   TF_RETURN_IF_ERROR(c->GetAttr("affine", &affine));
   TF_RETURN_IF_ERROR(c->GetAttr("fparam_stat", &fparam));
   TF_RETURN_IF_ERROR(c->GetAttr("aparam_stat", &aparam));
@@ -164,6 +166,7 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
       layer.n_out = static_cast<int64_t>(layer.bias.size());
       layer.n_in = static_cast<int64_t>(layer.matrix.size()) / std::max<int64_t>(layer.n_out, 1);
       layer.activation = l + 1 < fit_layers ? fit_activation : 0;
+      layer.threshold = read_threshold(fit_threshold);
       layer.residual = l > 0 && l + 1 < fit_layers && layer.n_in == layer.n_out;
       net.push_back(std::move(layer));
     }

@@ -37,30 +37,55 @@ Tensor tensor_of(const std::vector<double>& values) {
   return tensor_of(values, TensorShape({static_cast<int64_t>(values.size())}));
 }
 
+/// An activation by its code, with the threshold of silut.
+struct Phi {
+  int code = 0;
+  double threshold = 3;
+  bool operator==(const Phi& other) const { return code == other.code && threshold == other.threshold; }
+};
+
 /// Activation applied after the layer with this bias: the op that reads (x W + b).
-int activation_after(const GraphIndex& g, const std::string& bias) {
+Phi activation_after(const GraphIndex& g, const std::string& bias) {
   static const std::map<std::string, Activation> codes = {
       {"Tanh", Activation::tanh},      {"Gelu", Activation::gelu},   {"GeluCustom", Activation::gelu},
       {"Relu", Activation::relu},      {"Relu6", Activation::relu6}, {"Softplus", Activation::softplus},
       {"Sigmoid", Activation::sigmoid}};
+  static const std::set<std::string> comparisons = {"Less", "LessEqual", "Greater", "GreaterEqual"};
+  const auto named = [](Activation a) { return Phi{static_cast<int>(a)}; };
   for (const NodeDef* add : g.consumers(bias)) {
     if (add->op() != "BiasAdd" && add->op() != "Add" && add->op() != "AddV2") continue;
     bool sigmoid = false, cubic = false;
     int products = 0;
     for (const NodeDef* n : g.consumers(add->name())) {
       if (n->name().rfind("gradients", 0) == 0) continue;
+      // silut takes one of two forms on either side of a threshold.
+      if (comparisons.count(n->op()))
+        for (const std::string& side : n->input())
+          if (const auto level = g.constant(g.source(side)); level && level->size() == 1)
+            return {kSilut, level->values[0]};
       const auto it = codes.find(n->op());
-      if (it != codes.end() && it->second != Activation::sigmoid) return static_cast<int>(it->second);
+      if (it != codes.end() && it->second != Activation::sigmoid) return named(it->second);
       sigmoid = sigmoid || n->op() == "Sigmoid";
       products += n->op() == "Mul";
       cubic = cubic || n->op() == "Pow";
     }
-    if (sigmoid) return static_cast<int>(products ? Activation::silu : Activation::sigmoid);
+    if (sigmoid) return named(products ? Activation::silu : Activation::sigmoid);
     // gelu written out: x / 2 (1 + tanh(c (x + d x^3))), with the cube as a power or as products.
-    if (cubic || products > 2) return static_cast<int>(Activation::gelu);
-    return static_cast<int>(Activation::linear);
+    if (cubic || products > 2) return named(Activation::gelu);
+    return named(Activation::linear);
   }
   no("no op adds " + bias);
+}
+
+/// Writes an activation to the attributes <which>_activation and <which>_threshold.
+void set_activation(NodeDef* node, const std::string& which, const Phi& phi) {
+  auto& attr = *node->mutable_attr();
+  attr[which + "_activation"].set_i(phi.code);
+  const float high = static_cast<float>(phi.threshold);
+  auto* parts = attr[which + "_threshold"].mutable_list();
+  parts->clear_f();
+  parts->add_f(high);
+  parts->add_f(static_cast<float>(phi.threshold - high));
 }
 
 void push(NodeDef* node, const char* attr, const Tensor& t) {
@@ -94,7 +119,7 @@ struct Fitting {
   double vacuum = 0;  // value at a zero descriptor, where the graph subtracts it
 };
 
-Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, int activation) {
+Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, const Phi& activation) {
   const std::string tail = "_type_" + std::to_string(type);
   std::vector<DenseLayerWeights<double>> net;
   for (int l = 0;; ++l) {
@@ -109,7 +134,8 @@ Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, int activatio
     layer.n_out = w.shape[1];
     layer.matrix = w.values;
     layer.bias = b.values;
-    layer.activation = activation;
+    layer.activation = activation.code;
+    layer.threshold = activation.threshold;
     layer.residual = hidden && l > 0 && layer.n_in == layer.n_out;
     if (dt && layer.residual) layer.idt = dt->values;
     push(node, "fit", tensor_of(layer.matrix, TensorShape({layer.n_in, layer.n_out})));
@@ -182,7 +208,7 @@ int64_t push_nets(const GraphIndex& g, int nt, const SeaVariant& variant, NodeDe
     }
   if (!nets) no("there is no embedding net of se_e2_a");
   (*node->mutable_attr())["embed_layers"].set_i(layers);
-  (*node->mutable_attr())["embed_activation"].set_i(activation_after(g, a_bias));
+  set_activation(node, "embed", activation_after(g, a_bias));
   return width;
 }
 
@@ -374,8 +400,8 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
   if ((dfparam && !g.node("t_fparam")) || (daparam && !g.node("t_aparam")))
     no("a parameter has no placeholder");
   if (g.node("fitting_attr/aparam_nall")) no("atom parameters of ghost atoms are not known");
-  const int activation = activation_after(g, "layer_0_type_0/bias");
-  attr["fit_activation"].set_i(activation);
+  const Phi activation = activation_after(g, "layer_0_type_0/bias");
+  set_activation(&node, "fit", activation);
   const auto bias = g.constant("fitting_attr/t_bias_atom_e");
   const auto out_bias = g.constant("model_attr/model_attr/t_out_bias"),
              out_std = g.constant("model_attr/model_attr/t_out_std");

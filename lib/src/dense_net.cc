@@ -56,6 +56,7 @@ DenseNet<T>::DenseNet(const std::vector<DenseLayerWeights<T>>& layers) {
     out.bias = padded(w.bias, out.ld_out);
     out.idt = padded(w.idt, out.ld_out);
     out.activation = w.activation;
+    out.threshold = w.threshold;
     out.residual = w.residual;
     out.packed.resize(w.n_in * out.ld_out);
     DPTF_ISA_CALL(gemm_pack(w.matrix.data(), w.n_in, w.n_out, false, out.packed.data()));
@@ -84,7 +85,7 @@ const T* DenseNet<T>::hidden(int64_t rows, const T* x, Workspace& work) const {
     const Layer& w = layers_[k];
     T *h = work.h.data() + k * block, *dphi = work.dphi.data() + k * block;
     DPTF_ISA_CALL(gemm(padded_rows, w.n_in, in, ld_in, w.packed.data(), w.n_out, h, w.ld_out));
-    DPTF_ISA_CALL(dense_activate(padded_rows, w.n_out, w.ld_out, w.activation, w.bias.data(),
+    DPTF_ISA_CALL(dense_activate(padded_rows, w.n_out, w.ld_out, w.activation, w.threshold, w.bias.data(),
                                  w.idt.empty() ? nullptr : w.idt.data(), w.residual ? in : nullptr, ld_in, h,
                                  dphi));
     in = h;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dptf/activation.h"
 #include "dptf/jet_layer.h"
 
 namespace dptf {
@@ -61,7 +62,7 @@ void EmbedNet::layer_jets(const double* x, int64_t n, double* out) const {
     jet_layer(p, y.data(), serial_for);
     prev.swap(y);
   }
-  std::copy(prev.begin(), prev.begin() + 3 * n * width(), out);
+  std::copy(prev.begin(), prev.end(), out);
 }
 
 template <typename T>
@@ -160,12 +161,16 @@ class Builder {
       for (int order = 0; order < 2; ++order)
         for (int64_t c = 0; c < m_; ++c)
           size_[order] = std::max(size_[order], std::fabs(jets[(3 * k + order) * m_ + c]));
-    split(0, bins, fit(0, bins));
+    if (!net.is_stored() && (net.is_straight() || net.activation == kSilut))
+      split_at_kinks(x0, x0 + bin * static_cast<double>(bins));
+    else
+      split(0, bins, fit(0, bins));
   }
 
   struct Piece {
     int64_t begin, end;  // bins
     Fit fit;
+    double low = 0, high = 0;  // in place of bins, where pieces end at kinks
   };
   std::vector<Piece> pieces;
 
@@ -191,6 +196,76 @@ class Builder {
     }
     split(begin, middle, std::move(left));
     split(middle, end, std::move(right));
+  }
+
+  void split_at_kinks(double low, double high) {
+    std::vector<double> edges = net_.kinks(low, high);
+    edges.insert(edges.begin(), low);
+    edges.push_back(high);
+    for (size_t k = 0; k + 1 < edges.size(); ++k) halve(edges[k], edges[k + 1], 0);
+  }
+
+  void halve(double low, double high, int depth) {
+    Fit whole = fit_between(low, high);
+    // Narrow pieces would gain nothing but rounding.
+    if ((whole.error[0] <= 10 * tolerance_[0] && whole.error[1] <= 10 * tolerance_[1]) || depth == 8) {
+      pieces.push_back({0, 0, std::move(whole), low, high});
+      return;
+    }
+    halve(low, 0.5 * (low + high), depth + 1);
+    halve(0.5 * (low + high), high, depth + 1);
+  }
+
+  /// Integrates an interpolation of the slope, which does not touch the ends: there it may jump. However
+  /// narrow the piece, value and slope keep their digits.
+  Fit fit_between(double low, double high) {
+    constexpr int kNodes = kBasis - 1;
+    const double half = 0.5 * (high - low), center = 0.5 * (low + high);
+    double x[kNodes], angle[kNodes];
+    for (int k = 0; k < kNodes; ++k) {
+      angle[k] = kPi * (k + 0.5) / kNodes;
+      x[k] = k == kNodes / 2 ? center : center + half * std::cos(angle[k]);
+    }
+    std::vector<double> jets(3 * kNodes * m_);
+    net_.jets(x, kNodes, jets.data());
+    const double* middle = jets.data() + 3 * int64_t{kNodes / 2} * m_;
+    Fit out;
+    out.series.assign(kBasis * m_, 0.0);
+    double* s = out.series.data();
+    for (int64_t c = 0; c < m_; ++c) {
+      s[c] = middle[c];
+      if (net_.is_straight()) {
+        s[m_ + c] = half * middle[m_ + c];
+        continue;
+      }
+      double slope[kNodes + 2] = {};
+      for (int p = 0; p < kNodes; ++p)
+        for (int k = 0; k < kNodes; ++k)
+          slope[p] += (p ? 2.0 : 1.0) / kNodes * std::cos(p * angle[k]) * jets[(3 * k + 1) * m_ + c];
+      for (int p = 1; p < kBasis; ++p)
+        s[p * m_ + c] = half * ((p == 1 ? 2 : 1) * slope[p - 1] - slope[p + 1]) / (2 * p);
+      for (int p = 2; p < kBasis; p += 2) s[c] -= (p % 4 ? -1 : 1) * s[p * m_ + c];
+    }
+    constexpr int64_t kProbes = 2 * kBasis;
+    double places[kProbes];
+    for (int64_t k = 0; k < kProbes; ++k)
+      places[k] = center + half * (2 * (static_cast<double>(k) + 0.5) / kProbes - 1);
+    measure(places, kProbes, center, half, &out);
+    return out;
+  }
+
+  /// How far a fit is from the net at these places.
+  void measure(const double* places, int64_t probes, double center, double half, Fit* out) const {
+    std::vector<double> exact(3 * probes * m_), value(m_), slope(m_);
+    net_.jets(places, probes, exact.data());
+    for (int64_t k = 0; k < probes; ++k) {
+      evaluate(out->series, m_, (places[k] - center) / half, value.data(), slope.data());
+      for (int64_t c = 0; c < m_; ++c) {
+        out->error[0] = std::max(out->error[0], std::fabs(value[c] - exact[3 * k * m_ + c]) / size_[0]);
+        out->error[1] =
+            std::max(out->error[1], std::fabs(slope[c] / half - exact[(3 * k + 1) * m_ + c]) / size_[1]);
+      }
+    }
   }
 
   /// Interpolates in the extrema of T_15, which hold both ends: neighboring pieces join. A single piece of a
@@ -219,19 +294,14 @@ class Builder {
       }
     }
     if (inner) return out;
-    const int64_t probes = net_.is_stored() ? std::max<int64_t>(2 * kBasis, 2 * (end - begin)) : 2 * kBasis;
-    std::vector<double> places(probes), exact(3 * probes * m_), value(m_), slope(m_);
+    constexpr int64_t kMostProbes = 4096;
+    const int64_t probes = net_.is_stored()
+                               ? std::min(std::max<int64_t>(2 * kBasis, 2 * (end - begin)), kMostProbes)
+                               : 2 * kBasis;
+    std::vector<double> places(probes);
     for (int64_t k = 0; k < probes; ++k)
       places[k] = center + half * (2 * (static_cast<double>(k) + 0.5) / static_cast<double>(probes) - 1);
-    net_.jets(places.data(), probes, exact.data());
-    for (int64_t k = 0; k < probes; ++k) {
-      evaluate(out.series, m_, (places[k] - center) / half, value.data(), slope.data());
-      for (int64_t c = 0; c < m_; ++c) {
-        out.error[0] = std::max(out.error[0], std::fabs(value[c] - exact[3 * k * m_ + c]) / size_[0]);
-        out.error[1] =
-            std::max(out.error[1], std::fabs(slope[c] / half - exact[(3 * k + 1) * m_ + c]) / size_[1]);
-      }
-    }
+    measure(places.data(), probes, center, half, &out);
     return out;
   }
 
@@ -269,14 +339,25 @@ EmbedTable<T> embed_table(EmbedNet given, double low, double high, double value_
   const Builder found(net, out.x0, out.bin, bins, value_tolerance, slope_tolerance);
   const int64_t n = static_cast<int64_t>(found.pieces.size());
   out.piece_of.resize(bins);
+  if (net.is_straight()) out.functions = 2;
   out.rows.assign(n * kBasis * out.stride, T(0));
   out.columns.assign(n * kBasis * out.stride, T(0));
   for (int64_t k = 0; k < n; ++k) {
     const auto& piece = found.pieces[k];
-    std::fill(out.piece_of.begin() + piece.begin, out.piece_of.begin() + piece.end, static_cast<int>(k));
-    out.center.push_back(
-        static_cast<T>(out.x0 + 0.5 * out.bin * static_cast<double>(piece.begin + piece.end)));
-    out.inv_half.push_back(static_cast<T>(2 / (out.bin * static_cast<double>(piece.end - piece.begin))));
+    if (piece.high > piece.low) {
+      // The first piece of a bin is the last one that begins at its lower end or before.
+      const double first = std::ceil((piece.low - out.x0) / out.bin);
+      for (int64_t b = std::max<int64_t>(0, static_cast<int64_t>(first)); b < bins; ++b)
+        out.piece_of[b] = static_cast<int>(k);
+      out.ends.push_back(piece.high);
+      out.center.push_back(static_cast<T>(0.5 * (piece.low + piece.high)));
+      out.inv_half.push_back(static_cast<T>(2 / (piece.high - piece.low)));
+    } else {
+      std::fill(out.piece_of.begin() + piece.begin, out.piece_of.begin() + piece.end, static_cast<int>(k));
+      out.center.push_back(
+          static_cast<T>(out.x0 + 0.5 * out.bin * static_cast<double>(piece.begin + piece.end)));
+      out.inv_half.push_back(static_cast<T>(2 / (out.bin * static_cast<double>(piece.end - piece.begin))));
+    }
     out.error = std::max({out.error, piece.fit.error[0], piece.fit.error[1]});
     for (int64_t c = 0; c < m; ++c) {
       // T_(8+p) = 2 T_8 T_p - T_(8-p)

@@ -136,7 +136,7 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
       for (int c = 0; c < 4; ++c) e.a[c] = w.sorted[c].data() + group.begin - base;
       DPTF_ISA_CALL(sea_moments<C>(run, e, scratch, w.moments.data() + g * 4 * kBasis));
     }
-    DPTF_ISA_CALL(sea_expand<C>(n_groups, w.pieces.data(), w.moments.data(), stride_, a));
+    DPTF_ISA_CALL(sea_expand<C>(n_groups, w.pieces.data(), w.moments.data(), functions_, stride_, a));
     for (int64_t k = 0; k < a_size; ++k) a[k] *= scale;
     C* x = w.x.data() + b * ldx;
     DPTF_ISA_CALL(sea_descriptor<C>(width_, m_.axis, stride_, a, x));
@@ -171,8 +171,15 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
     grow(w.pieces, n_groups);
     DPTF_ISA_CALL(sea_descriptor_grad<C>(width_, m_.axis, stride_, w.a.data() + b * a_size,
                                          w.x.data() + b * ldx, scale, w.square.data(), w.da.data()));
-    for (int64_t g = 0; g < n_groups; ++g) w.pieces[g] = w.groups[g0 + g].columns;
-    DPTF_ISA_CALL(sea_project<C>(n_groups, w.pieces.data(), width_, stride_, w.da.data(), w.moments.data()));
+    const bool straight = functions_ == 2;
+    for (int64_t g = 0; g < n_groups; ++g)
+      w.pieces[g] = straight ? w.groups[g0 + g].rows : w.groups[g0 + g].columns;
+    if (straight)
+      DPTF_ISA_CALL(
+          sea_project_straight<C>(n_groups, w.pieces.data(), width_, stride_, w.da.data(), w.moments.data()));
+    else
+      DPTF_ISA_CALL(
+          sea_project<C>(n_groups, w.pieces.data(), width_, stride_, w.da.data(), w.moments.data()));
     double sums[12] = {};
     for (int64_t g = 0; g < n_groups; ++g) {
       const auto& group = w.groups[g0 + g];

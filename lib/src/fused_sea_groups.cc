@@ -63,13 +63,17 @@ void FusedSea<C>::sort_into_groups(int ti, Worker& w) {
       f.key[k] = -1;
       continue;
     }
-    const double u = (static_cast<double>((f.e[0][k] - avg_[4 * p]) * inv_std_[4 * p]) - l.x0) * l.inv_bin;
+    const double x = static_cast<double>((f.e[0][k] - avg_[4 * p]) * inv_std_[4 * p]),
+                 u = (x - l.x0) * l.inv_bin;
     if (!(u >= -kBinMargin && u <= static_cast<double>(l.bins) + kBinMargin)) {
       f.key[k] = -2;
       continue;
     }
     const int64_t bin = std::min<int64_t>(static_cast<int64_t>(u), l.bins - 1);
-    f.key[k] = static_cast<int>(first[f.type[k]] + l.piece_of[bin]);
+    int piece = l.piece_of[bin];
+    if (l.ends)
+      while (piece + 1 < l.pieces && x > l.ends[piece]) ++piece;
+    f.key[k] = static_cast<int>(first[f.type[k]] + piece);
     ++w.counts[f.key[k] + 1];
   }
   const int64_t base = kept.n;

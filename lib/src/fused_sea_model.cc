@@ -75,6 +75,7 @@ template <typename C>
 void FusedSea<C>::make_lookup() {
   const int nt = m_.ntypes;
   stride_ = tables_[0].stride;
+  functions_ = tables_[0].functions;
   lookup_.resize(nt * nt);
   for (int ti = 0; ti < nt; ++ti) {
     first_piece_.push_back(0);
@@ -84,7 +85,9 @@ void FusedSea<C>::make_lookup() {
                              (net < 0 ? 0 : static_cast<int64_t>(tables_[net].center.size())));
       if (net < 0) continue;
       const EmbedTable<C>& t = tables_[net];
-      lookup_[ti * nt + tj] = {t.piece_of.data(), static_cast<int64_t>(t.piece_of.size()), t.x0, 1 / t.bin};
+      lookup_[ti * nt + tj] = {
+          t.piece_of.data(), static_cast<int64_t>(t.piece_of.size()),  t.x0,
+          1 / t.bin,         t.ends.empty() ? nullptr : t.ends.data(), static_cast<int>(t.center.size())};
     }
   }
 }
@@ -118,6 +121,7 @@ void FusedSea<C>::make_fitting() {
       out.n_in = w.n_in;
       out.n_out = w.n_out;
       out.activation = w.activation;
+      out.threshold = static_cast<C>(w.threshold);
       out.residual = w.residual;
       out.bias.assign(w.bias.begin(), w.bias.end());
       out.idt.assign(w.idt.begin(), w.idt.end());

@@ -201,10 +201,23 @@ OPTIONS = {
     "one layer": {"width": (11,), "hidden": (13,)},
     "axis as wide as the net": {"axis": 24},
     "one axis": {"axis": 1},
+    "kinks, two-sided": {"activation": "relu6", "one_side": False, "exclude": [(0, 0)], "fparam": 1},
     "widths of whole vectors": {"width": (8, 16, 32), "axis": 8, "hidden": (24, 48, 48)},
     **{
         a: {"activation": a, "resnet_dt": True}
-        for a in ("softplus", "sigmoid", "gelu", "gelu_tf", "silu", "none", "linear")
+        for a in (
+            "softplus",
+            "sigmoid",
+            "gelu",
+            "gelu_tf",
+            "silu",
+            "none",
+            "linear",
+            "relu",
+            "relu6",
+            "silut",
+            "silut:0.7",
+        )
     },
 }
 
@@ -320,10 +333,12 @@ def test_compressed(name):
         agree(fused.run(feeds), plain.run(feeds), 1e-4 if "precision" in options else 1e-10)
 
 
-@pytest.mark.parametrize("step", [None, 0.02, 0.1])
-def test_every_distance(step):
+@pytest.mark.parametrize(
+    "options", [{}, {"step": 0.02}, {"step": 0.1}, {"activation": "relu"}, {"activation": "silut:0.7"}], ids=str
+)
+def test_every_distance(options):
     """Pairs at distances through all pieces of the tables and their joints, to both ends and beyond."""
-    graph = make_model(resnet_dt=True, step=step)
+    graph = make_model(resnet_dt=True, **options)
     plain, fused = Runner(graph), Runner(fuse(graph)[0])
     r = np.concatenate([np.linspace(0.02, 3.4, 700), 3.3 - 10.0 ** -np.arange(1, 9)])
     direction = np.array([0.36, 0.48, -0.8])
@@ -358,9 +373,12 @@ def test_a_graph_that_does_more_is_kept():
     assert report.startswith("graph run as it is: the fused kernels deviate from the graph by")
 
 
-@pytest.mark.parametrize("activation", ["relu", "relu6"])
-def test_nets_that_no_table_can_hold(activation):
-    graph = make_model(activation=activation, resnet_dt=True)
+def test_nets_that_no_table_can_hold():
+    graph = make_model(resnet_dt=True)
+    for node in graph.node:
+        if node.name == "filter_type_all/matrix_1_0":
+            steep = tf.make_ndarray(node.attr["value"].tensor) * 1e5
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(steep))
     kept, report = rewrite_graph(graph)
     assert kept is graph and "cannot be tabulated" in report
 

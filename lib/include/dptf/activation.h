@@ -18,6 +18,8 @@ enum class Activation : int {
   sigmoid = 6,
   silu = 7
 };
+/// Code of silut: silu up to a threshold, a tanh beyond; it is not among those that are dispatched by name.
+constexpr int kSilut = 8;
 
 /// f[0..3] := phi(x), phi'(x), phi''(x), phi'''(x). The formulas follow from the definitions in the field's
 /// standard form; gelu is the tanh form 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Loops over it

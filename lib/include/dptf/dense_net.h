@@ -12,6 +12,7 @@ struct DenseLayerWeights {
   int64_t n_in = 0, n_out = 0;
   std::vector<T> matrix, bias, idt;
   int activation = 0;
+  T threshold = 3;  // of silut
   bool residual = false;
 };
 
@@ -48,6 +49,7 @@ class DenseNet {
     int64_t n_in, n_out, ld_out;
     std::vector<T> packed, packed_transposed, bias, idt;
     int activation;
+    T threshold;
     bool residual;
   };
   const T* hidden(int64_t rows, const T* x, Workspace& work) const;
@@ -67,8 +69,8 @@ class DenseNet {
   void gemm(int64_t rows, int64_t k, const T* a, int64_t lda, const T* packed, int64_t n, T* c,              \
             int64_t ldc);                                                                                    \
   template <typename T>                                                                                      \
-  void dense_activate(int64_t rows, int64_t n, int64_t ld, int activation, const T* bias, const T* idt,      \
-                      const T* residual, int64_t ld_residual, T* z, T* dphi);                                \
+  void dense_activate(int64_t rows, int64_t n, int64_t ld, int activation, T threshold, const T* bias,       \
+                      const T* idt, const T* residual, int64_t ld_residual, T* z, T* dphi);                  \
   template <typename T>                                                                                      \
   void dense_last(int64_t rows, int64_t n, int64_t ld, const T* h, const T* w, T bias, T scale, T* y, T* g); \
   template <typename T>                                                                                      \

@@ -39,6 +39,10 @@ struct EmbedNet {
     return stored.empty() ? (layers.empty() ? 0 : layers.back().n_out)
                           : static_cast<int64_t>(stored.size()) / (6 * grid.rows);
   }
+  /// Whether the net consists of straight lines.
+  bool is_straight() const;
+  /// Places between low and high where a net of layers is not smooth, in order.
+  std::vector<double> kinks(double low, double high) const;
   /// Rows begin to end of the table that the layers make with these runs, [rows, width, 6].
   template <typename T>
   void make_rows(const std::vector<TableRun>& of, int64_t begin, int64_t end, T* out) const;
@@ -55,13 +59,16 @@ constexpr int kBasis = 16;
 
 /// An embedding net in few wide pieces of high degree, so that the sums over neighbors are sums of the 16
 /// functions, and what is used of the table stays in the caches next to the core. Pieces are as wide as the
-/// error allows; those of a stored net begin and end where its own do, and a single piece of it is exact.
+/// error allows; those of a stored net begin and end where its own do, and a single piece of it is exact;
+/// those of a net that is not smooth begin and end where its kinks are.
 template <typename T>
 struct EmbedTable {
   EmbedNet net;
   double x0 = 0, bin = 1;     // pieces lie on equal bins from x0 on
   std::vector<int> piece_of;  // of a bin
   std::vector<T> center, inv_half;
+  std::vector<double> ends;  // upper ends of pieces that end within bins; piece_of is the first one of a bin
+  int functions = kBasis;    // leading functions that are used: two where pieces are straight
   int64_t stride = 0;        // width rounded up for the vector loops, padded with zeros
   AlignedVector<T> rows;     // [pieces, kBasis, stride]
   AlignedVector<T> columns;  // the same as [pieces, stride, kBasis]

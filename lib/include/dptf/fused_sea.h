@@ -88,6 +88,8 @@ class FusedSea {
     const int* piece_of = nullptr;  // of a bin; nullptr: the pair contributes nothing
     int64_t bins = 0;
     double x0 = 0, inv_bin = 1;
+    const double* ends = nullptr;  // of pieces that end within bins
+    int pieces = 0;
   };
 
   void make_tables();
@@ -114,7 +116,7 @@ class FusedSea {
   void give_back(std::unique_ptr<Worker> w);
 
   SeaModel m_;
-  int nnei_ = 0;
+  int nnei_ = 0, functions_ = kBasis;
   int64_t width_ = 0, stride_ = 0, packed_ = 0, dim_fparam_ = 0, dim_aparam_ = 0;
   std::vector<C> avg_, inv_std_;
   std::vector<EmbedTable<C>> tables_;

@@ -33,7 +33,7 @@ struct SeaScratch {
   template <typename T>                                                                                      \
   void sea_moments(const SeaGroup<T>& g, const SeaScratch<T>& e, const SeaScratch<T>& scratch, T* moments);  \
   template <typename T>                                                                                      \
-  void sea_expand(int64_t n, const T* const* rows, const T* moments, int64_t stride, T* a);                  \
+  void sea_expand(int64_t n, const T* const* rows, const T* moments, int functions, int64_t stride, T* a);   \
   template <typename T>                                                                                      \
   void sea_descriptor(int64_t m, int64_t axis, int64_t stride, const T* a, T* d);                            \
   template <typename T>                                                                                      \
@@ -41,6 +41,9 @@ struct SeaScratch {
                            T* square, T* da);                                                                \
   template <typename T>                                                                                      \
   void sea_project(int64_t n, const T* const* columns, int64_t m, int64_t stride, const T* da, T* dmoments); \
+  template <typename T>                                                                                      \
+  void sea_project_straight(int64_t n, const T* const* rows, int64_t m, int64_t stride, const T* da,         \
+                            T* dmoments);                                                                    \
   template <typename T>                                                                                      \
   void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& scratch, T* fx, T* fy,       \
                   T* fz, double sums[12]);                                                                   \

@@ -3,6 +3,7 @@
 #include "dptf/dense_net.h"
 
 #include "dptf/activation.h"
+#include "dptf/simd_activation.h"
 #include "dptf/simd_vec.h"
 
 namespace dptf {
@@ -54,6 +55,11 @@ struct Activate {
 
   template <Activation A>
   void operator()() const {
+    run([](T x, T f[4]) { activation_derivatives<A>(x, f); });
+  }
+
+  template <typename Phi>
+  DPTF_INLINE_MEMBER void run(const Phi& phi) const {
     for (int64_t r = 0; r < rows; ++r) {
       T* __restrict zr = z + r * ld;
       T* __restrict dr = dphi + r * ld;
@@ -61,7 +67,7 @@ struct Activate {
 #pragma GCC ivdep
       for (int64_t c = 0; c < n; ++c) {
         T f[4];
-        activation_derivatives<A>(zr[c] + b[c], f);
+        phi(zr[c] + b[c], f);
         zr[c] = f[0];
         dr[c] = f[1];
       }
@@ -105,9 +111,10 @@ void gemm(int64_t rows, int64_t k, const T* a, int64_t lda, const T* packed, int
 }
 
 template <typename T>
-void dense_activate(int64_t rows, int64_t n, int64_t ld, int activation, const T* bias, const T* idt,
-                    const T* residual, int64_t ld_residual, T* z, T* dphi) {
-  dispatch_activation(activation, Activate<T>{rows, n, ld, bias, idt, residual, ld_residual, z, dphi});
+void dense_activate(int64_t rows, int64_t n, int64_t ld, int activation, T threshold, const T* bias,
+                    const T* idt, const T* residual, int64_t ld_residual, T* z, T* dphi) {
+  const Activate<T> all{rows, n, ld, bias, idt, residual, ld_residual, z, dphi};
+  if (!dispatch_activation(activation, all)) all.run(Silut<T>(threshold));
 }
 
 template <typename T>
@@ -142,14 +149,14 @@ void dense_add(int64_t rows, int64_t n, int64_t ld, const T* g, int64_t ld_out, 
   }
 }
 
-#define DPTF_INSTANTIATE(T)                                                                                  \
-  template void gemm_panel<T>(int64_t*, int64_t*);                                                           \
-  template void gemm_pack<T>(const T*, int64_t, int64_t, bool, T*);                                          \
-  template void gemm<T>(int64_t, int64_t, const T*, int64_t, const T*, int64_t, T*, int64_t);                \
-  template void dense_activate<T>(int64_t, int64_t, int64_t, int, const T*, const T*, const T*, int64_t, T*, \
-                                  T*);                                                                       \
-  template void dense_last<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T, T*, T*);                  \
-  template void dense_multiply<T>(int64_t, int64_t, int64_t, const T*, T*);                                  \
+#define DPTF_INSTANTIATE(T)                                                                                 \
+  template void gemm_panel<T>(int64_t*, int64_t*);                                                          \
+  template void gemm_pack<T>(const T*, int64_t, int64_t, bool, T*);                                         \
+  template void gemm<T>(int64_t, int64_t, const T*, int64_t, const T*, int64_t, T*, int64_t);               \
+  template void dense_activate<T>(int64_t, int64_t, int64_t, int, T, const T*, const T*, const T*, int64_t, \
+                                  T*, T*);                                                                  \
+  template void dense_last<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T, T*, T*);                 \
+  template void dense_multiply<T>(int64_t, int64_t, int64_t, const T*, T*);                                 \
   template void dense_add<T>(int64_t, int64_t, int64_t, const T*, int64_t, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)

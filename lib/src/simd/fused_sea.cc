@@ -40,7 +40,7 @@ DPTF_INLINE T sum_in_halves(Vec<T> v) {
 }
 
 /// A[:, NV vectors from `column` on] += moments times coefficients; the 4 NV sums stay in registers.
-template <int NV, typename T>
+template <int NV, int FUNCTIONS, typename T>
 DPTF_INLINE void expand_columns(int64_t n, const T* const* rows, const T* moments, int64_t stride,
                                 int64_t column, T* a) {
   Vec<T> acc[4][NV];
@@ -51,7 +51,7 @@ DPTF_INLINE void expand_columns(int64_t n, const T* const* rows, const T* moment
   for (int64_t g = 0; g < n; ++g) {
     const T* w = rows[g] + column;
     const T* m = moments + g * 4 * kBasis;
-    for (int p = 0; p < kBasis; ++p, w += stride) {
+    for (int p = 0; p < FUNCTIONS; ++p, w += stride) {
       Vec<T> b[NV];
 #pragma GCC unroll 6
       for (int v = 0; v < NV; ++v) b[v] = load(w + v * kLanes<T>);
@@ -167,9 +167,10 @@ void sea_moments(const SeaGroup<T>& g, const SeaScratch<T>& e, const SeaScratch<
     for (int q = 0; q < kVectors; ++q) store(moments + c * kBasis + q * kLanes<T>, acc[c][q]);
 }
 
-/// a += what n groups with these moments and coefficients contribute.
-template <typename T>
-void sea_expand(int64_t n, const T* const* rows, const T* moments, int64_t stride, T* a) {
+namespace {
+
+template <int FUNCTIONS, typename T>
+DPTF_INLINE void expand(int64_t n, const T* const* rows, const T* moments, int64_t stride, T* a) {
   int64_t left = stride / kLanes<T>, column = 0;
 #if defined(DPTF_ISA_avx512)
   constexpr int64_t kMost = 6;
@@ -180,23 +181,23 @@ void sea_expand(int64_t n, const T* const* rows, const T* moments, int64_t strid
     const int64_t chunks = (left + kMost - 1) / kMost, take = (left + chunks - 1) / chunks;
     switch (take) {
       case 1:
-        expand_columns<1>(n, rows, moments, stride, column, a);
+        expand_columns<1, FUNCTIONS>(n, rows, moments, stride, column, a);
         break;
       case 2:
-        expand_columns<2>(n, rows, moments, stride, column, a);
+        expand_columns<2, FUNCTIONS>(n, rows, moments, stride, column, a);
         break;
 #if defined(DPTF_ISA_avx512)
       case 3:
-        expand_columns<3>(n, rows, moments, stride, column, a);
+        expand_columns<3, FUNCTIONS>(n, rows, moments, stride, column, a);
         break;
       case 4:
-        expand_columns<4>(n, rows, moments, stride, column, a);
+        expand_columns<4, FUNCTIONS>(n, rows, moments, stride, column, a);
         break;
       case 5:
-        expand_columns<5>(n, rows, moments, stride, column, a);
+        expand_columns<5, FUNCTIONS>(n, rows, moments, stride, column, a);
         break;
       case 6:
-        expand_columns<6>(n, rows, moments, stride, column, a);
+        expand_columns<6, FUNCTIONS>(n, rows, moments, stride, column, a);
         break;
 #endif
       default:
@@ -205,6 +206,18 @@ void sea_expand(int64_t n, const T* const* rows, const T* moments, int64_t strid
     left -= take;
     column += take * kLanes<T>;
   }
+}
+
+}  // namespace
+
+/// a += what n groups with these moments and coefficients contribute; only so many functions count, 2 or
+/// kBasis.
+template <typename T>
+void sea_expand(int64_t n, const T* const* rows, const T* moments, int functions, int64_t stride, T* a) {
+  if (functions == 2)
+    expand<2>(n, rows, moments, stride, a);
+  else
+    expand<kBasis>(n, rows, moments, stride, a);
 }
 
 /// Rows are written in whole vectors; what spills over is overwritten by the next row.
@@ -279,6 +292,37 @@ void sea_project(int64_t n, const T* const* columns, int64_t m, int64_t stride, 
   }
 #endif
   for (; g < n; ++g) project_groups<1>(columns + g, m, stride, da, dmoments + g * 4 * kBasis);
+}
+
+/// The same of pieces that are straight, from their rows: the adjoints of the other functions are zero.
+template <typename T>
+void sea_project_straight(int64_t n, const T* const* rows, int64_t m, int64_t stride, const T* da,
+                          T* dmoments) {
+  for (int64_t k = 0; k < n * 4 * kBasis; ++k) dmoments[k] = 0;
+  // Columns of da beyond m hold no meaning.
+  const int64_t whole = m / kLanes<T> * kLanes<T>;
+  for (int64_t g = 0; g < n; ++g, dmoments += 4 * kBasis) {
+    const T *w0 = rows[g], *w1 = w0 + stride;
+    Vec<T> s[4][2] = {};
+    for (int64_t i = 0; i < whole; i += kLanes<T>) {
+      const Vec<T> b0 = load(w0 + i), b1 = load(w1 + i);
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; ++c) {
+        const Vec<T> d = load(da + c * stride + i);
+        s[c][0] += d * b0;
+        s[c][1] += d * b1;
+      }
+    }
+    for (int c = 0; c < 4; ++c) {
+      T sum[2] = {sum_in_halves<T>(s[c][0]), sum_in_halves<T>(s[c][1])};
+      for (int64_t i = whole; i < m; ++i) {
+        sum[0] += da[c * stride + i] * w0[i];
+        sum[1] += da[c * stride + i] * w1[i];
+      }
+      dmoments[c * kBasis] = sum[0];
+      dmoments[c * kBasis + 1] = sum[1];
+    }
+  }
 }
 
 /// Forces that the group's neighbors feel through this center, and sums over them: their force (3), force
@@ -365,10 +409,11 @@ void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& sc
 #define DPTF_INSTANTIATE(T)                                                                         \
   template void sea_rows<T>(int64_t, const T*, const T*, const T*, T, T, T, const SeaScratch<T>&);  \
   template void sea_moments<T>(const SeaGroup<T>&, const SeaScratch<T>&, const SeaScratch<T>&, T*); \
-  template void sea_expand<T>(int64_t, const T* const*, const T*, int64_t, T*);                     \
+  template void sea_expand<T>(int64_t, const T* const*, const T*, int, int64_t, T*);                \
   template void sea_descriptor<T>(int64_t, int64_t, int64_t, const T*, T*);                         \
   template void sea_descriptor_grad<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*, T*);   \
   template void sea_project<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);           \
+  template void sea_project_straight<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);  \
   template void sea_forces<T>(const SeaGroup<T>&, const T*, const SeaScratch<T>&, T*, T*, T*, double[12]);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
