@@ -12,7 +12,14 @@ rows there
 energy that jumps, results that differ between runs or      `test_same_bits`, `test_frames_are_independent`
 with the size of a batch
 forces that are not the slopes of the energy                `test_forces_are_slopes`
-long-range energy and its forces out of step                tests/op/test_ewald.py
+skewed cells, one atom that sees its own images, a type     `test_skewed_cell`, `test_one_atom_and_its_images`
+that is not there
+neighbors beyond `sel`, engine lists, exact cutoffs         tests/op/test_prod_env_mat.py
+value and slope of a table out of step beyond its ends      tests/op/test_tabulate.py
+long-range energy and its forces out of step; labels of     tests/op/test_ewald.py, tests/dptf/test_dplr.py
+DPLR training
+virials of atoms as LAMMPS means them, ranks, ignored types tests/lmp/test_pair_deepmd.py
+graphics cards against the processor                        tests/op/test_gpu_ops.py (where there is a card)
 a compressed model trained with another gradient            `test_no_compressed_training_by_an_ignored_key`
 ==========================================================  ==================================================================
 """
@@ -68,6 +75,33 @@ def test_supercell(model):
     np.testing.assert_allclose(big[0], 8 * energy, rtol=0, atol=scale)
     np.testing.assert_allclose(big[1][0].reshape(-1, 8, 3), np.repeat(force[0][:, None], 8, axis=1), rtol=0, atol=scale)
     np.testing.assert_allclose(big[2], 8 * virial, rtol=0, atol=10 * scale)
+
+
+def test_skewed_cell(model):
+    """Other vectors of the same lattice, far from right angles and of either hand: the same results."""
+    expected = model.eval(model.coord[0], model.box[:1])
+    for turn in ([[1, 0, 0], [2, 1, 0], [-1, 3, 1]], [[0, 1, 0], [1, 0, 0], [1, -2, 1]]):
+        found = model.eval(model.coord[0], (np.array(turn, float) @ model.box[0])[None])
+        for a, b, key in zip(found, expected, ("energy", "force", "virial")):
+            np.testing.assert_allclose(a, b, rtol=0, atol=100 * model.tolerance, err_msg=f"{key} {turn}")
+
+
+def test_one_atom_and_its_images(model):
+    """One atom of one type in a cell below the cutoff: no force, and eight of them have eight times the energy."""
+    if model.name in NOT_SMOOTH:
+        pytest.skip("axes of a lattice are not unique")
+    cell = np.array([[3.2, 0, 0], [0.3, 3.4, 0], [-0.2, 0.1, 3.3]])
+    shifts = np.array([np.array(k) @ cell for k in np.ndindex(2, 2, 2)])
+    params = [{}, {}]
+    if model.dp.get_dim_fparam():
+        params = [{"fparam": model.data["fparam"][:1], "aparam": np.full((1, n * model.dp.get_dim_aparam()), 0.3)} for n in (1, 8)]  # fmt: skip
+    one = model.dp.eval(np.full((1, 1, 3), 0.7), cell[None], [0], **params[0])
+    eight = model.dp.eval((0.7 + shifts)[None], 2 * cell[None], [0] * 8, **params[1])
+    scale = 100 * model.tolerance
+    np.testing.assert_allclose(eight[0], 8 * one[0], rtol=0, atol=scale)
+    np.testing.assert_allclose(one[1], 0, rtol=0, atol=scale)
+    np.testing.assert_allclose(eight[1], 0, rtol=0, atol=scale)
+    np.testing.assert_allclose(eight[2], 8 * one[2], rtol=0, atol=10 * scale)
 
 
 def test_forces_are_slopes(model):
