@@ -15,6 +15,22 @@ def geometry_only():
         _weights.pop()
 
 
+def moments_when_needed(graph):
+    """Let terms of sums that make rows of edges of a few moments wait for the newest other term of the sum.
+
+    What is ready is computed at once otherwise: derivatives of moments in the edges of all layers would be in memory together, long
+    before the pass that adds them up layer by layer comes to them. Only the sum reads such a term, so no circle can arise.
+    """
+    place = {op: k for k, op in enumerate(graph.get_operations())}
+    for op in place:
+        readers = op.outputs[0].consumers() if op.type == "DptfMomentsToX" else []
+        if len(readers) != 1 or readers[0].type != "AddN" or op.control_inputs:
+            continue
+        others = [x.op for x in readers[0].inputs if x.op.type != op.type]
+        if others:
+            op._add_control_input(max(others, key=place.get))
+
+
 def register(tf, op_module):
     """Register the gradients of the ragged ops."""
     m = op_module

@@ -2,6 +2,7 @@
 
 from dptf.errors import UserError
 from dptf.ops import op_module, tf
+from dptf.ops_ragged import moments_when_needed
 
 
 def scaled_rate(section, size):
@@ -95,6 +96,7 @@ class Adam:
         if not pairs:
             raise UserError("every part of the model is frozen (trainable: false)", "model", "nothing can be trained")
         grads = [tf.convert_to_tensor(g) for g, _ in pairs]
+        moments_when_needed(tf.get_default_graph())
         *grads, mean_loss, mean_flag = world.average([*grads, branch.objective, flag])
         if self._scale is not None:
             grads = self._scale.down(grads)

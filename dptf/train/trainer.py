@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import math
+import os
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ import time
 
 from dptf.errors import UserError
 from dptf.graph.freeze import variable_graph
-from dptf.kernels import keep_memory
+from dptf.kernels import keep_memory, one_heap
 from dptf.nn.parameters import Parameters
 from dptf.nn.table import is_compressed
 from dptf.nn.tabulated import DEFAULT_SPACING
@@ -94,10 +95,15 @@ class Trainer:
                 updates = [self._average.after(update) for update in updates]
             init = tf.global_variables_initializer()
             self.variables = tf.global_variables()
-        # Nearly all work of a tabulated graph is in ops that use all threads; a second op beside them would take a core from them.
-        fused = all(b.spacing is not None for b in self.branches)
-        rewrite = any(b.model.descriptor.rewriting_gains for b in self.branches)
-        self.session = new_session(self.graph, self._gpu, inter_default=1 if fused else None, rewrite=rewrite)
+        # Nearly all work of a tabulated graph, and of one of large ops, is in ops that use all threads; a second op beside them would
+        # take a core from them.
+        large = not any(b.model.descriptor.rewriting_gains for b in self.branches)
+        fused = large or all(b.spacing is not None for b in self.branches)
+        if large:
+            # A few arrays are most of the memory: TensorFlow's pool leaves larger gaps between them than the system's.
+            os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+            one_heap()
+        self.session = new_session(self.graph, self._gpu, inter_default=1 if fused else None, rewrite=not large)
         self.session.run(init)
         optimizer.initialise(self.session)
         self._train = []

@@ -23,6 +23,13 @@ void keep_memory() {
 #endif
 }
 
+/// One heap for all threads from now on: large arrays that pass from thread to thread leave fewer gaps.
+void one_heap() {
+#ifdef __GLIBC__
+  if (!std::getenv("MALLOC_ARENA_MAX")) mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 }  // namespace
 
 void register_neighbor_stat(py::module_& m);
@@ -33,5 +40,6 @@ PYBIND11_MODULE(_kernels, m) {
       "cpu_isa", [] { return dptf::cpu_isa_name(dptf::cpu_isa()); },
       "Name of the instruction set that the hot kernels use on this machine.");
   m.def("keep_memory", &keep_memory, "Keep freed memory of this process for the next time (glibc).");
+  m.def("one_heap", &one_heap, "One heap for all threads of this process (glibc).");
   register_neighbor_stat(m);
 }
