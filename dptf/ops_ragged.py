@@ -97,10 +97,31 @@ def register(tf, op_module):
     def attrs(op):
         return {k: op.get_attr(k) for k in ("local", "activation", "threshold")}
 
+    def again(x, after):
+        """x, computed anew when `after` is there if it comes from a step over single numbers.
+
+        Such a step is cheap, its result is as large as any, and derivatives go back to the numbers at once instead of waiting for
+        those of the result in the order of the layers.
+        """
+        step = x.op
+        if (
+            step.type != "DptfMessage"
+            or x.value_index != 1
+            or step.inputs[0].shape[1] != 1
+            or not step.get_attr("local")
+        ):
+            return x
+        numbers, *arrays, w, skip, rho, start, index, aux1, aux2 = step.inputs
+        rows = [a[:, -int(skip.shape[0]) :] for a in arrays]
+        with tf.control_dependencies([after]):
+            return m.dptf_message(numbers, *rows, w, skip, rho, start, index, aux1, aux2, **attrs(step))[1]
+
     @tf.RegisterGradient("DptfMessage")
     def _message(op, g_out, g_y):
         weights = _weights[-1]
-        dx, du, dv, dw, dweight, dskip, drho = m.dptf_message_grad(g_out, g_y, *op.inputs, weights=weights, **attrs(op))
+        x, *others = op.inputs
+        x = again(x, g_out)
+        dx, du, dv, dw, dweight, dskip, drho = m.dptf_message_grad(g_out, g_y, x, *others, weights=weights, **attrs(op))
         if not weights:
             dweight = dskip = drho = None
         return [dx, dweight, du, dv, dw, dskip, drho, None, None, None, None]
@@ -109,8 +130,10 @@ def register(tf, op_module):
     def _message_grad(op, tx, tu, tv, tw, *rest):
         if op.get_attr("weights"):
             raise LookupError("second derivatives in weights of the message step do not exist")
+        g_out, g_y, x, *others = op.inputs
+        x = again(x, tu)
         dx, du, dv, dw, dweight, dskip, drho, dg_out, dg_y = m.dptf_message_grad_grad(
-            tx, tu, tv, tw, *op.inputs, **attrs(op)
+            tx, tu, tv, tw, g_out, g_y, x, *others, **attrs(op)
         )
         return [dg_out, dg_y, dx, dweight, du, dv, dw, dskip, drho, None, None, None, None]
 

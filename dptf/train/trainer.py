@@ -253,7 +253,8 @@ class Trainer:
             return
         interrupted = []
         handlers = {s: signal.signal(s, lambda n, _: interrupted.append(n)) for s in _catchable()}
-        # The graph is there to stay: the collector need not walk through its objects again and again.
+        # The graph is there to stay: the collector need not walk through its objects again and again. That of the checkpoints is not.
+        gc.collect()
         gc.freeze()
         keep_memory()
         prefetch = Prefetcher(self.stream, self._data_state)
