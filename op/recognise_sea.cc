@@ -44,6 +44,24 @@ struct Phi {
   bool operator==(const Phi& other) const { return code == other.code && threshold == other.threshold; }
 };
 
+/// Nodes that read (x W + b). Where the part of a first layer that belongs to the types is looked up, this is
+/// what reads its sum with the part of the number.
+std::vector<const NodeDef*> after_layer(const GraphIndex& g, const NodeDef* add) {
+  std::vector<const NodeDef*> out;
+  for (const NodeDef* n : g.consumers(add->name())) {
+    if (n->name().rfind("gradients", 0) == 0) continue;
+    if (n->op() != "GatherV2" && n->op() != "Gather") {
+      out.push_back(n);
+      continue;
+    }
+    for (const NodeDef* sum : g.consumers(n->name()))
+      if (sum->op() == "Add" || sum->op() == "AddV2")
+        for (const NodeDef* next : g.consumers(sum->name()))
+          if (next->name().rfind("gradients", 0) != 0) out.push_back(next);
+  }
+  return out;
+}
+
 /// Activation applied after the layer with this bias: the op that reads (x W + b).
 Phi activation_after(const GraphIndex& g, const std::string& bias) {
   static const std::map<std::string, Activation> codes = {
@@ -56,8 +74,7 @@ Phi activation_after(const GraphIndex& g, const std::string& bias) {
     if (add->op() != "BiasAdd" && add->op() != "Add" && add->op() != "AddV2") continue;
     bool sigmoid = false, cubic = false;
     int products = 0;
-    for (const NodeDef* n : g.consumers(add->name())) {
-      if (n->name().rfind("gradients", 0) == 0) continue;
+    for (const NodeDef* n : after_layer(g, add)) {
       // silut takes one of two forms on either side of a threshold.
       if (comparisons.count(n->op()))
         for (const std::string& side : n->input())
@@ -92,10 +109,30 @@ void push(NodeDef* node, const char* attr, const Tensor& t) {
   t.AsProtoTensorContent((*node->mutable_attr())[attr].mutable_list()->add_tensor());
 }
 
-/// Layers of one embedding net, appended to the attribute; returns their number and width.
+/// Adds to a bias what inputs of fixed value contribute: those whose weights are the rows from `first` on.
+void fold(const std::vector<double>& inputs, const std::vector<double>& matrix, int64_t first,
+          std::vector<double>* bias) {
+  const size_t n = bias->size();
+  for (size_t k = 0; k < inputs.size(); ++k)
+    for (size_t c = 0; c < n; ++c) (*bias)[c] += inputs[k] * matrix[(first + k) * n + c];
+}
+
+/// Makes the first layer of a net one of its first input alone; the others have these values.
+void fold_first(const std::vector<double>& rest, EmbedLayer* layer) {
+  if (rest.empty()) return;
+  if (layer->n_out <= 2 || layer->n_out == layer->n_in || layer->n_out == 2 * layer->n_in)
+    no("the first layer of an embedding net adds its input, the types");
+  fold(rest, layer->matrix, 1, &layer->bias);
+  layer->matrix.resize(layer->n_out);
+  layer->n_in = 1;
+}
+
+/// Layers of one embedding net, appended to the attribute; returns their number and width. `rest`: inputs
+/// beside the one number.
 std::pair<int, int64_t> push_embedding(const GraphIndex& g, const std::string& scope,
-                                       const std::string& suffix, NodeDef* node) {
-  int64_t n_in = 1;
+                                       const std::string& suffix, NodeDef* node,
+                                       const std::vector<double>& rest = {}) {
+  int64_t n_in = 1 + static_cast<int64_t>(rest.size());
   int l = 1;
   for (;; ++l) {
     const std::string at = "_" + std::to_string(l) + suffix;
@@ -105,12 +142,23 @@ std::pair<int, int64_t> push_embedding(const GraphIndex& g, const std::string& s
     if (w->size() != n_in * b.size()) no("the net " + scope + " (" + suffix + ") does not take one number");
     const auto dt = g.constant(scope + "/idt" + at);
     const bool residual = b.size() == n_in || b.size() == 2 * n_in;
-    push(node, "embed", tensor_of(w->values, TensorShape({n_in, b.size()})));
-    push(node, "embed", tensor_of(b.values));
+    EmbedLayer layer;
+    layer.n_in = n_in;
+    layer.n_out = b.size();
+    layer.matrix = w->values;
+    layer.bias = b.values;
+    if (l == 1) fold_first(rest, &layer);
+    push(node, "embed", tensor_of(layer.matrix, TensorShape({layer.n_in, layer.n_out})));
+    push(node, "embed", tensor_of(layer.bias));
     push(node, "embed", tensor_of(dt && residual ? dt->values : std::vector<double>()));
     n_in = b.size();
   }
   return {l - 1, n_in};
+}
+
+/// End of the names of the fitting net of a type; models with vectors of types have one for all.
+std::string fitting_tail(const GraphIndex& g, int type) {
+  return g.node("layer_0/matrix") ? "" : "_type_" + std::to_string(type);
 }
 
 struct Fitting {
@@ -119,8 +167,30 @@ struct Fitting {
   double vacuum = 0;  // value at a zero descriptor, where the graph subtracts it
 };
 
-Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, const Phi& activation) {
-  const std::string tail = "_type_" + std::to_string(type);
+/// What a fitting net takes beside the descriptor: after it the vector of the type, parameters of frame and
+/// atom (so many), and a constant vector.
+struct FittingInputs {
+  std::vector<double> type, constant;
+  int64_t parameters = 0;
+};
+
+/// Makes the first layer one of the descriptor and the parameters alone.
+void fold_first(const FittingInputs& inputs, DenseLayerWeights<double>* layer) {
+  const int64_t n_type = static_cast<int64_t>(inputs.type.size()),
+                n_constant = static_cast<int64_t>(inputs.constant.size()),
+                first = layer->n_in - n_constant - inputs.parameters - n_type;
+  if (first < 1) no("the fitting net has too few inputs");
+  fold(inputs.type, layer->matrix, first, &layer->bias);
+  fold(inputs.constant, layer->matrix, layer->n_in - n_constant, &layer->bias);
+  const auto row = [&](int64_t r) { return layer->matrix.begin() + r * layer->n_out; };
+  layer->matrix.erase(row(layer->n_in - n_constant), layer->matrix.end());
+  layer->matrix.erase(row(first), row(first + n_type));
+  layer->n_in -= n_constant + n_type;
+}
+
+Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, const Phi& activation,
+                     const FittingInputs& inputs) {
+  const std::string tail = fitting_tail(g, type);
   std::vector<DenseLayerWeights<double>> net;
   for (int l = 0;; ++l) {
     const std::string scope = "layer_" + std::to_string(l) + tail;
@@ -138,6 +208,7 @@ Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, const Phi& ac
     layer.threshold = activation.threshold;
     layer.residual = hidden && l > 0 && layer.n_in == layer.n_out;
     if (dt && layer.residual) layer.idt = dt->values;
+    if (l == 0) fold_first(inputs, &layer);
     push(node, "fit", tensor_of(layer.matrix, TensorShape({layer.n_in, layer.n_out})));
     push(node, "fit", tensor_of(layer.bias));
     push(node, "fit", tensor_of(layer.idt));
@@ -176,9 +247,44 @@ std::vector<double> stat_pair(const GraphIndex& g, const std::string& key, int64
   return out;
 }
 
+/// Whether one embedding net serves all pairs, with the vectors of their types as inputs.
+bool takes_types(const GraphIndex& g) { return g.node("filter_type_all/matrix_1") != nullptr; }
+
 bool one_sided(const GraphIndex& g) { return g.node("filter_type_all/matrix_1_0") != nullptr; }
 
+std::vector<double> type_vector(const SeaVariant& variant, int type) {
+  if (static_cast<int64_t>(variant.type_vectors.size()) < (type + 1) * variant.type_dim || !variant.type_dim)
+    no("the vectors of the types are not known");
+  const auto row = variant.type_vectors.begin() + type * variant.type_dim;
+  return {row, row + variant.type_dim};
+}
+
 bool is_compressed(const GraphIndex& g) { return !g.all({"TabulateFusionSeA", "TabulateFusion"}).empty(); }
+
+/// The embedding net that takes types, as one net of a number for every pair of types (or neighbor type).
+int64_t push_pair_nets(const GraphIndex& g, int nt, const SeaVariant& variant, NodeDef* node,
+                       std::vector<int>* net_of) {
+  const std::string scope = "filter_type_all";
+  if (g.node(scope + "/matrix_1_two_side_ebd") || g.node(scope + "/matrix_1_one_side_ebd"))
+    no("its embedding is the product of a net of the distance and one of the types");
+  const Array first = required(g, scope + "/matrix_1");
+  const bool one = first.shape[0] == 1 + variant.type_dim;
+  std::pair<int, int64_t> size;
+  for (int ti = 0; ti < (one ? 1 : nt); ++ti)
+    for (int tj = 0; tj < nt; ++tj) {
+      std::vector<double> rest = type_vector(variant, tj);
+      if (!one) {
+        const std::vector<double> center = type_vector(variant, ti);
+        rest.insert(rest.end(), center.begin(), center.end());
+      }
+      size = push_embedding(g, scope, "", node, rest);
+      for (int t = one ? 0 : ti; t < (one ? nt : ti + 1); ++t)
+        (*net_of)[t * nt + tj] = variant.excluded.count({t, tj}) ? -1 : ti * nt + tj;
+    }
+  (*node->mutable_attr())["embed_layers"].set_i(size.first);
+  set_activation(node, "embed", activation_after(g, scope + "/bias_1"));
+  return size.second;
+}
 
 /// All embedding nets; sets net_of [nt, nt] and returns their width.
 int64_t push_nets(const GraphIndex& g, int nt, const SeaVariant& variant, NodeDef* node,
@@ -236,14 +342,17 @@ int64_t push_table(const GraphIndex& g, const NodeDef* op, const Array& info, No
 
 /// A table that is made from a net (DptfNetTable); returns its width.
 int64_t push_table_source(const GraphIndex& g, const NodeDef* source, const Array& info, NodeDef* node) {
-  const auto runs = g.constant(g.source(source->input(0))), weights = g.constant(g.source(source->input(2)));
+  const auto runs = g.constant(g.source(source->input(0))), rest = g.constant(g.source(source->input(1))),
+             weights = g.constant(g.source(source->input(2)));
+  if (!rest || rest->shape.size() != 2 || rest->shape[0] != 1) no(source->name() + " makes several tables");
   if (!runs || !weights || runs->shape.size() != 2 || runs->shape[1] != 6)
     no("the net of " + source->name() + " is not a constant");
   std::vector<int> widths;
   for (auto w : source->attr().at("widths").list().i()) widths.push_back(static_cast<int>(w));
   EmbedNet net;
   const std::string wrong = read_layers(weights->values, widths, &net);
-  if (!wrong.empty() || widths[0] != 1) no("the net of " + source->name() + " does not take one number");
+  if (!wrong.empty() || widths[0] != 1 + rest->size()) no("the net of " + source->name() + ": " + wrong);
+  fold_first(rest->values, &net.layers[0]);
   for (const EmbedLayer& layer : net.layers) {
     push(node, "embed", tensor_of(layer.matrix, TensorShape({layer.n_in, layer.n_out})));
     push(node, "embed", tensor_of(layer.bias));
@@ -312,15 +421,21 @@ const NodeDef* env_op(const GraphIndex& g) {
 }  // namespace
 
 bool sea_may_mask_pairs(const GraphIndex& g) {
-  return one_sided(g) || (is_compressed(g) && !g.node("filter_type_0/TabulateFusionSeA"));
+  return one_sided(g) || takes_types(g) || g.node("layer_0/matrix") ||
+         (is_compressed(g) && !g.node("filter_type_0/TabulateFusionSeA"));
 }
 
 SeaPrecision sea_precision(const GraphIndex& g) {
   SeaPrecision out;
   out.all_single = true;
   bool found = false;
-  std::vector<std::string> names = {"filter_type_all/matrix_1_0", "filter_type_0/matrix_1_0",
-                                    "filter_type_0/matrix_1_1", "layer_0_type_0/matrix", "t_coord"};
+  std::vector<std::string> names = {"filter_type_all/matrix_1_0",
+                                    "filter_type_0/matrix_1_0",
+                                    "filter_type_0/matrix_1_1",
+                                    "filter_type_all/matrix_1",
+                                    "layer_0_type_0/matrix",
+                                    "layer_0/matrix",
+                                    "t_coord"};
   for (const NodeDef* op : g.all({"TabulateFusionSeA", "TabulateFusion"}))
     names.push_back(g.source(op->input(0)));
   for (const std::string& name : names) {
@@ -391,6 +506,7 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
 
   std::vector<int> net_of(nt * nt, -1);
   const int64_t width = is_compressed(g) ? push_tables(g, sel, variant, &node, &net_of)
+                        : takes_types(g) ? push_pair_nets(g, nt, variant, &node, &net_of)
                                          : push_nets(g, nt, variant, &node, &net_of);
   for (int n : net_of) attr["net_of"].mutable_list()->add_i(n);
 
@@ -400,7 +516,7 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
   if ((dfparam && !g.node("t_fparam")) || (daparam && !g.node("t_aparam")))
     no("a parameter has no placeholder");
   if (g.node("fitting_attr/aparam_nall")) no("atom parameters of ghost atoms are not known");
-  const Phi activation = activation_after(g, "layer_0_type_0/bias");
+  const Phi activation = activation_after(g, "layer_0" + fitting_tail(g, 0) + "/bias");
   set_activation(&node, "fit", activation);
   const auto bias = g.constant("fitting_attr/t_bias_atom_e");
   const auto out_bias = g.constant("model_attr/model_attr/t_out_bias"),
@@ -409,7 +525,11 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
   int64_t n_in = 0;
   int fit_layers = 0;
   for (int t = 0; t < nt; ++t) {
-    const Fitting f = push_fitting(g, t, &node, activation);
+    FittingInputs inputs;
+    inputs.parameters = dfparam + daparam;
+    if (g.node("layer_0/matrix")) inputs.type = type_vector(variant, t);
+    if (const auto c = g.constant("fitting_attr/t_case_embd")) inputs.constant = c->values;
+    const Fitting f = push_fitting(g, t, &node, activation, inputs);
     if ((fit_layers && f.layers != fit_layers) || (n_in && f.n_in != n_in))
       no("the fitting nets differ in size");
     fit_layers = f.layers;

@@ -12,6 +12,9 @@ namespace dptf {
 /// What could not be told from the graph and has to be found out by trying.
 struct SeaVariant {
   std::set<std::pair<int, int>> excluded;  // pairs of a one-sided descriptor that are masked in the graph
+  // Vectors of the types [.., type_dim] where nets take them as further inputs (node t_typeebd).
+  std::vector<double> type_vectors;
+  int64_t type_dim = 0;
 };
 
 /// The node DptfFusedSea that stands for a standard se_e2_a energy model; throws std::runtime_error with the

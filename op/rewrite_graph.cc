@@ -140,7 +140,8 @@ int env_number(const char* name) {
 /// Runs one graph several times; sessions of the process share the thread pools that the first one sized.
 class Runner {
  public:
-  explicit Runner(const GraphDef& graph) {
+  explicit Runner(const GraphDef& graph,
+                  const std::vector<std::string>& wanted = {std::begin(kOutputs), std::end(kOutputs)}) {
     tensorflow::SessionOptions options;
     options.config.set_intra_op_parallelism_threads(env_number("INTRA_OP_PARALLELISM_THREADS"));
     options.config.set_inter_op_parallelism_threads(env_number("INTER_OP_PARALLELISM_THREADS"));
@@ -149,7 +150,7 @@ class Runner {
     session_.reset(tensorflow::NewSession(options));
     if (!session_) throw std::runtime_error("no session for the self-check");
     check(session_->Create(graph));
-    for (const char* name : kOutputs)
+    for (const std::string& name : wanted)
       for (const auto& node : graph.node())
         if (node.name() == name) outputs_.push_back(name);
   }
@@ -237,6 +238,12 @@ std::string differences(const std::vector<std::string>& names, const std::vector
 GraphDef rewrite(const GraphDef& graph, bool single, std::string* report) {
   const GraphIndex index(graph);
   SeaVariant variant;
+  if (index.node("t_typeebd") && index.only({"ProdEnvMatA", "DescrptSeA"})) {
+    const Tensor vectors = Runner(graph, {"t_typeebd"}).run({})[0];
+    if (vectors.dims() != 2 || vectors.dim_size(0) < 1) throw std::runtime_error("t_typeebd is no matrix");
+    variant.type_dim = vectors.dim_size(1);
+    for (int64_t k = 0; k < vectors.NumElements(); ++k) variant.type_vectors.push_back(value(vectors, k));
+  }
   // A graph whose nets are of single precision is only defined up to its rounding, and is computed likewise.
   const SeaPrecision nets = sea_precision(index);
   const DataType compute = single || nets.all_single ? tensorflow::DT_FLOAT : tensorflow::DT_DOUBLE;

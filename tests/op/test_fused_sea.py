@@ -20,9 +20,9 @@ OUTPUTS = ["o_energy", "o_force", "o_virial", "o_atom_energy", "o_atom_virial"]
 
 def make_model(
     sel=(20, 20), one_side=True, resnet_dt=False, exclude=(), activation="tanh", fparam=0, aparam=0, precision="float64",
-    width=(6, 12, 24), axis=5, hidden=(14, 14, 14), seed=0, step=None,
+    width=(6, 12, 24), axis=5, hidden=(14, 14, 14), seed=0, step=None, tebd=0, case=0, at_load=False,
 ):  # fmt: skip
-    """Frozen graph with random weights; averages and deviations differ between blocks. With a step it is compressed."""
+    """Frozen graph with random weights; averages and deviations differ between blocks. With a step it is compressed; `tebd` is the length of vectors of types."""
     rng = np.random.default_rng(seed)
     nnei = sum(sel)
     section = {
@@ -34,9 +34,11 @@ def make_model(
         },
         "fitting_net": {
             "type": "ener", "neuron": list(hidden), "numb_fparam": fparam, "numb_aparam": aparam,
-            "activation_function": activation, "resnet_dt": resnet_dt, "precision": precision, "seed": 1,
+            "activation_function": activation, "resnet_dt": resnet_dt, "precision": precision, "seed": 1, "dim_case_embd": case,
         },
     }  # fmt: skip
+    if tebd:
+        section["type_embedding"] = {"neuron": [tebd], "seed": 1}
     davg, dstd = ref.statistics(2, sel, 4, per_slot=False)
     davg = davg.reshape(2, nnei, 4) * [1, 0, 0, 0]
     values = {"descrpt_attr/t_avg": davg.reshape(2, -1), "descrpt_attr/t_std": dstd}
@@ -46,22 +48,28 @@ def make_model(
         values[f"{scope}/bias{at}"] = rng.normal(scale=0.3, size=m)
         values[f"{scope}/idt{at}"] = rng.normal(1.0, 0.2, size=m)
 
-    for ti in range(1 if one_side else 2):
-        for tj in range(2):
-            for k, (n, m) in enumerate(zip((1, *width), width)):
-                layer(f"filter_type_{'all' if one_side else ti}", f"_{k + 1}_{tj}", n, m)
-    for t in range(2):
-        sizes = (width[-1] * axis + fparam + aparam, *hidden)
+    if tebd:
+        values["type_embed_net/matrix_1"] = rng.normal(size=(2, tebd))
+    nets = [
+        (f"filter_type_{'all' if one_side else ti}", f"_{tj}") for ti in range(1 if one_side else 2) for tj in range(2)
+    ]
+    for scope, tail in [("filter_type_all", "")] if tebd else nets:
+        for k, (n, m) in enumerate(zip((1 + tebd * (1 if one_side else 2), *width), width)):
+            layer(scope, f"_{k + 1}{tail}", n, m)
+    for tail in [""] if tebd else ["_type_0", "_type_1"]:
+        sizes = (width[-1] * axis + tebd + fparam + aparam + case, *hidden)
         for k, (n, m) in enumerate(zip(sizes, hidden)):
-            layer(f"layer_{k}_type_{t}", "", n, m)
-        layer(f"final_layer_type_{t}", "", hidden[-1], 1)
+            layer(f"layer_{k}{tail}", "", n, m)
+        layer(f"final_layer{tail}", "", hidden[-1], 1)
+    if case:
+        values["fitting_attr/t_case_embd"] = np.eye(case)[0]
     for key, dim in (("fparam", fparam), ("aparam", aparam)):
         if dim:
             values[f"fitting_attr/t_{key}_avg"] = rng.normal(size=dim)
             values[f"fitting_attr/t_{key}_istd"] = rng.uniform(0.5, 2, size=dim)
     values["fitting_attr/t_bias_atom_e"] = np.array([-1.5, 0.75])
     if step is not None:
-        build_model(section).descriptor.compress(values, TableSettings(step, min_distance=1.0))
+        build_model(section).compress(values, TableSettings(step, min_distance=1.0, at_load=at_load))
     return frozen_graph({"model": section}, values)
 
 
@@ -236,6 +244,36 @@ def test_options(name):
         if options.get("aparam"):
             feeds["aparam"] = rng.normal(size=2 * len(coord) * options["aparam"])
         agree(fused.run(feeds), plain.run(feeds))
+
+
+VECTORS = {
+    "one-sided": {},
+    "two-sided": {"one_side": False, "resnet_dt": True, "activation": "gelu"},
+    "excluded": {"exclude": [(0, 1)], "activation": "relu"},
+    "parameters": {"fparam": 2, "aparam": 1, "one_side": False, "exclude": [(1, 1)]},
+    "case, one layer": {"case": 3, "width": (11,), "activation": "silu"},
+    "compressed": {"step": 0.05, "one_side": False},
+    "tables at load": {"step": 0.05, "one_side": False, "at_load": True},
+}
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_vectors_of_types(name):
+    """Nets that take the types as inputs; atoms may come in any order, virtual ones among them."""
+    options = VECTORS[name]
+    graph = make_model(tebd=3, seed=len(name), **options)
+    fused, plain = Runner(fuse(graph)[0]), Runner(graph)
+    rng = np.random.default_rng(1)
+    for case in ("liquid", "open", "absent type"):
+        coord, types, box, _ = GEOMETRIES[case]
+        feeds = feeds_of(coord, types, box)
+        n = len(coord)
+        feeds |= {"fparam": rng.normal(size=2), "aparam": rng.normal(size=n)} if "fparam" in options else {}
+        agree(fused.run(feeds), plain.run(feeds))
+        if "fparam" not in options:
+            order = rng.permutation(n)
+            feeds |= {"coord": feeds["coord"].reshape(-1, 3)[order].ravel(), "type": feeds["type"][order]}
+            agree(fused.run(feeds), plain.run(feeds))
 
 
 def test_outputs_one_by_one(runners):
