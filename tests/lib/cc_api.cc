@@ -153,6 +153,17 @@ int main(int, char** argv) {
   if (fwd != std::vector<int>({0, -1, 1, -1, 2}) || bkw != std::vector<int>({0, 2, 4}) || ghosts != 1 ||
       kept != std::vector<int>({1, 0, 1}))
     std::printf("FAILED: selections\n"), ++failures;
+#ifndef HEADER_ONLY
+  // The forms that old programs use: single precision, places that are there, and the way back.
+  api::select_by_type<float>(fwd, bkw, ghosts, std::vector<float>(), some, 2, {0, 5});
+  Vec there(6, 9.0), back(10, 9.0);
+  const Vec ten = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  api::select_map<double>(there.begin(), ten.begin(), {2, -1, 0, -1, 1}, 2, 1, 5, 3);
+  api::select_map_inv<double>(back, {1, 2, 3, 4, 5, 6}, {2, -1, 0, -1, 1}, 2);
+  if (fwd != std::vector<int>({-1, -1, 0, 1, -1}) || ghosts != 1 || there != Vec({5, 6, 9, 10, 1, 2}) ||
+      back != Vec({5, 6, 9, 9, 1, 2, 9, 9, 3, 4}))
+    std::printf("FAILED: selections of old programs\n"), ++failures;
+#endif
 
   std::printf("energy %.15g\nvirial", e);
   for (double x : v) std::printf(" %.15g", x);
