@@ -67,18 +67,21 @@ def held_back_stderr():
 
 @contextlib.contextmanager
 def without_keras():
-    """TensorFlow imports all of Keras to register its optimizers; nothing here needs them, and they take 50 MB and half a second.
+    """Import TensorFlow without Keras, and without what its copy of an old Keras asks for and can do without.
 
-    Who asks for Keras afterwards (``tf.keras``, ``import tensorflow.keras``) gets it.
+    TensorFlow imports all of it to register optimizers; nothing here needs them, and they take 70 MB and half a second. Who asks
+    for Keras afterwards (``tf.keras``, ``import tensorflow.keras``) gets it.
     """
     if "tensorflow" in sys.modules or "keras" in sys.modules or os.environ.get("TF_USE_LEGACY_KERAS"):
         yield
         return
-    sys.modules["keras"] = None
+    hidden = [name for name in ("keras", "h5py", "scipy") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
     try:
         yield
     finally:
-        del sys.modules["keras"]
+        for name in hidden:
+            del sys.modules[name]
     spec = importlib.util.find_spec("keras")
     if spec is not None and spec.origin:
         # What TensorFlow does itself where it finds Keras.
