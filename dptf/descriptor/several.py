@@ -31,6 +31,11 @@ class Several:
         return all(p.any_order for p in self.parts)
 
     @property
+    def rewriting_gains(self):
+        """Whether TensorFlow should rewrite the graph; not where the work of all parts is in large ops."""
+        return not self.parts or any(p.rewriting_gains for p in self.parts)
+
+    @property
     def frame_inputs(self):
         """What the parts read of frames beside the positions."""
         found = {}
