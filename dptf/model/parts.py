@@ -70,11 +70,6 @@ class JoinedDescriptors(Several):
         return any(p.needs_mask for p in self.parts)
 
     @property
-    def rewriting_gains(self):
-        """Whether TensorFlow's rewriting of the graph speeds up a member."""
-        return not self.parts or any(p.rewriting_gains for p in self.parts)
-
-    @property
     def needs_field(self):
         """Whether a member sees an electric field."""
         return any(p.needs_field for p in self.parts)
