@@ -15,7 +15,10 @@ namespace {
 // table_info, else empty; fit: matrix, bias, idt for each type and layer. davg, dstd: [ntypes, ntypes, 4]
 // (center, neighbor). affine: [3, ntypes], E_i = (net + bias) scale + shift. fparam, aparam: [2, dim],
 // average and inverse deviation. factors: [ntypes, features, features] or empty, see SeaModel. Stateful only
-// so that one kernel serves all fetches of a session.
+// so that one kernel serves all fetches of a session. Of se_atten: mixed_sel, slots for neighbors of all
+// types; net k is the entry base_of[k] of embed with type_factor[k] (or an empty tensor) and the switch of
+// type_switch[k] (length, mean, deviation; or empty); empty_net_of: nets of the empty slots of the center
+// types, the last ones.
 REGISTER_OP("DptfFusedSea")
     .Attr("T: {float, double}")
     .Attr("compute: {float, double}")
@@ -31,6 +34,11 @@ REGISTER_OP("DptfFusedSea")
     .Attr("embed: list(tensor)")
     .Attr("embed_threshold: list(float) = []")
     .Attr("embed_tables: list(tensor) = []")
+    .Attr("mixed_sel: int = 0")
+    .Attr("base_of: list(int) = []")
+    .Attr("type_factor: list(tensor) = []")
+    .Attr("type_switch: list(tensor) = []")
+    .Attr("empty_net_of: list(int) = []")
     .Attr("fit_layers: int")
     .Attr("fit_activation: int")
     .Attr("fit: list(tensor)")
@@ -67,6 +75,39 @@ std::vector<double> numbers(const Tensor& t) {
   else
     for (size_t k = 0; k < out.size(); ++k) out[k] = t.flat<double>()(k);
   return out;
+}
+
+/// Nets of pairs of types, which are made from those of the model.
+absl::Status read_pair_nets(OpKernelConstruction* c, SeaModel* m) {
+  std::vector<int> base_of, empty;
+  std::vector<Tensor> factor, turn;
+  TF_RETURN_IF_ERROR(c->GetAttr("mixed_sel", &m->mixed_sel));
+  TF_RETURN_IF_ERROR(c->GetAttr("base_of", &base_of));
+  TF_RETURN_IF_ERROR(c->GetAttr("type_factor", &factor));
+  TF_RETURN_IF_ERROR(c->GetAttr("type_switch", &turn));
+  TF_RETURN_IF_ERROR(c->GetAttr("empty_net_of", &empty));
+  if (base_of.empty()) return absl::OkStatus();
+  if (factor.size() != base_of.size() || turn.size() != base_of.size() || empty.size() > base_of.size())
+    return invalid_argument("the nets of pairs of types do not fit each other");
+  const std::vector<EmbedNet> bases = std::move(m->nets);
+  m->nets.clear();
+  for (size_t k = 0; k < base_of.size(); ++k) {
+    if (base_of[k] < 0 || base_of[k] >= static_cast<int>(bases.size()))
+      return invalid_argument("base_of names a net that is not there");
+    EmbedNet net = bases[base_of[k]];
+    net.factor = numbers(factor[k]);
+    const std::vector<double> s = numbers(turn[k]);
+    if (!net.factor.empty() && static_cast<int64_t>(net.factor.size()) != net.width())
+      return invalid_argument("a factor of types does not fit its net");
+    if (s.size() == 3) net.switch_length = s[0], net.switch_mean = s[1], net.switch_deviation = s[2];
+    m->nets.push_back(std::move(net));
+  }
+  for (int n : empty) {
+    if (n < 0 || n >= static_cast<int>(m->nets.size())) return invalid_argument("empty_net_of names no net");
+    m->empty.push_back(m->nets[n]);
+  }
+  m->nets.resize(base_of.size() - empty.size());
+  return absl::OkStatus();
 }
 
 absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
@@ -152,6 +193,7 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
     }
     m->nets.push_back(std::move(net));
   }
+  TF_RETURN_IF_ERROR(read_pair_nets(c, m));
   for (int n : m->net_of)
     if (n >= static_cast<int>(m->nets.size()))
       return invalid_argument("net_of names a net that is not there");

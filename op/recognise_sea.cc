@@ -8,19 +8,21 @@
 #include "dptf/activation.h"
 #include "dptf/dense_net.h"
 #include "net_table.h"
+#include "recognise_parts.h"
 #include "tensorflow/core/framework/attr_value.pb.h"
 #include "tensorflow/core/framework/node_def_util.h"
 #include "tensorflow/core/framework/tensor.pb.h"
 
 namespace dptf {
-namespace {
 
 using tensorflow::NodeDef;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using Array = GraphIndex::Array;
 
-[[noreturn]] void no(const std::string& why) { throw std::runtime_error(why); }
+namespace recognise {
+
+void no(const std::string& why) { throw std::runtime_error(why); }
 
 Array required(const GraphIndex& g, const std::string& name) {
   const auto a = g.constant(name);
@@ -37,16 +39,9 @@ Tensor tensor_of(const std::vector<double>& values) {
   return tensor_of(values, TensorShape({static_cast<int64_t>(values.size())}));
 }
 
-/// An activation by its code, with the threshold of silut.
-struct Phi {
-  int code = 0;
-  double threshold = 3;
-  bool operator==(const Phi& other) const { return code == other.code && threshold == other.threshold; }
-};
-
 /// Nodes that read (x W + b). Where the part of a first layer that belongs to the types is looked up, this is
 /// what reads its sum with the part of the number.
-std::vector<const NodeDef*> after_layer(const GraphIndex& g, const NodeDef* add) {
+static std::vector<const NodeDef*> after_layer(const GraphIndex& g, const NodeDef* add) {
   std::vector<const NodeDef*> out;
   for (const NodeDef* n : g.consumers(add->name())) {
     if (n->name().rfind("gradients", 0) == 0) continue;
@@ -110,8 +105,8 @@ void push(NodeDef* node, const char* attr, const Tensor& t) {
 }
 
 /// Adds to a bias what inputs of fixed value contribute: those whose weights are the rows from `first` on.
-void fold(const std::vector<double>& inputs, const std::vector<double>& matrix, int64_t first,
-          std::vector<double>* bias) {
+static void fold(const std::vector<double>& inputs, const std::vector<double>& matrix, int64_t first,
+                 std::vector<double>* bias) {
   const size_t n = bias->size();
   for (size_t k = 0; k < inputs.size(); ++k)
     for (size_t c = 0; c < n; ++c) (*bias)[c] += inputs[k] * matrix[(first + k) * n + c];
@@ -131,7 +126,7 @@ void fold_first(const std::vector<double>& rest, EmbedLayer* layer) {
 /// beside the one number.
 std::pair<int, int64_t> push_embedding(const GraphIndex& g, const std::string& scope,
                                        const std::string& suffix, NodeDef* node,
-                                       const std::vector<double>& rest = {}) {
+                                       const std::vector<double>& rest) {
   int64_t n_in = 1 + static_cast<int64_t>(rest.size());
   int l = 1;
   for (;; ++l) {
@@ -155,6 +150,23 @@ std::pair<int, int64_t> push_embedding(const GraphIndex& g, const std::string& s
   }
   return {l - 1, n_in};
 }
+
+void set_tensor(NodeDef* node, const char* attr, const Tensor& t) {
+  t.AsProtoTensorContent((*node->mutable_attr())[attr].mutable_tensor());
+}
+
+std::vector<double> type_vector(const SeaVariant& variant, int type) {
+  if (static_cast<int64_t>(variant.type_vectors.size()) < (type + 1) * variant.type_dim || !variant.type_dim)
+    no("the vectors of the types are not known");
+  const auto row = variant.type_vectors.begin() + type * variant.type_dim;
+  return {row, row + variant.type_dim};
+}
+
+}  // namespace recognise
+
+namespace {
+
+using namespace recognise;
 
 /// End of the names of the fitting net of a type; models with vectors of types have one for all.
 std::string fitting_tail(const GraphIndex& g, int type) {
@@ -234,10 +246,6 @@ Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, const Phi& ac
   return out;
 }
 
-void set_tensor(NodeDef* node, const char* attr, const Tensor& t) {
-  t.AsProtoTensorContent((*node->mutable_attr())[attr].mutable_tensor());
-}
-
 std::vector<double> stat_pair(const GraphIndex& g, const std::string& key, int64_t dim) {
   std::vector<double> out = required(g, "fitting_attr/t_" + key + "_avg").values;
   const auto istd = required(g, "fitting_attr/t_" + key + "_istd").values;
@@ -251,13 +259,6 @@ std::vector<double> stat_pair(const GraphIndex& g, const std::string& key, int64
 bool takes_types(const GraphIndex& g) { return g.node("filter_type_all/matrix_1") != nullptr; }
 
 bool one_sided(const GraphIndex& g) { return g.node("filter_type_all/matrix_1_0") != nullptr; }
-
-std::vector<double> type_vector(const SeaVariant& variant, int type) {
-  if (static_cast<int64_t>(variant.type_vectors.size()) < (type + 1) * variant.type_dim || !variant.type_dim)
-    no("the vectors of the types are not known");
-  const auto row = variant.type_vectors.begin() + type * variant.type_dim;
-  return {row, row + variant.type_dim};
-}
 
 bool is_compressed(const GraphIndex& g) { return !g.all({"TabulateFusionSeA", "TabulateFusion"}).empty(); }
 
@@ -352,7 +353,7 @@ int64_t push_table_source(const GraphIndex& g, const NodeDef* source, const Arra
   EmbedNet net;
   const std::string wrong = read_layers(weights->values, widths, &net);
   if (!wrong.empty() || widths[0] != 1 + rest->size()) no("the net of " + source->name() + ": " + wrong);
-  fold_first(rest->values, &net.layers[0]);
+  recognise::fold_first(rest->values, &net.layers[0]);
   for (const EmbedLayer& layer : net.layers) {
     push(node, "embed", tensor_of(layer.matrix, TensorShape({layer.n_in, layer.n_out})));
     push(node, "embed", tensor_of(layer.bias));
@@ -436,7 +437,7 @@ SeaPrecision sea_precision(const GraphIndex& g) {
                                     "layer_0_type_0/matrix",
                                     "layer_0/matrix",
                                     "t_coord"};
-  for (const NodeDef* op : g.all({"TabulateFusionSeA", "TabulateFusion"}))
+  for (const NodeDef* op : g.all({"TabulateFusionSeA", "TabulateFusion", "TabulateFusionSeAtten"}))
     names.push_back(g.source(op->input(0)));
   for (const std::string& name : names) {
     const NodeDef* n = g.node(name);
@@ -451,7 +452,7 @@ SeaPrecision sea_precision(const GraphIndex& g) {
   return out;
 }
 
-NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow::DataType compute) {
+NodeDef recognise::begin_node(const GraphIndex& g, const NodeDef* env, tensorflow::DataType compute) {
   for (const char* name :
        {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh", "o_energy", "o_force", "o_virial"})
     if (!g.node(name)) no(std::string("there is no node ") + name);
@@ -459,7 +460,6 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
   if (!type.empty() && type != "ener") no("it is a model of type " + type);
   if (g.constant("spin_attr/ntypes_spin") && g.constant("spin_attr/ntypes_spin")->values[0] > 0)
     no("it has spins");
-  const NodeDef* env = env_op(g);
   NodeDef node;
   node.set_name("dptf_fused");
   node.set_op("DptfFusedSea");
@@ -469,6 +469,73 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
   attr["compute"].set_type(compute);
   attr["rcut"].set_f(env->attr().at("rcut_r").f());
   attr["rcut_smth"].set_f(env->attr().at("rcut_r_smth").f());
+  return node;
+}
+
+void recognise::push_energy(const GraphIndex& g, int nt, int64_t width, const SeaVariant& variant,
+                            NodeDef* node) {
+  auto& attr = *node->mutable_attr();
+  const auto df = g.constant("fitting_attr/dfparam"), da = g.constant("fitting_attr/daparam");
+  const int64_t dfparam = df ? static_cast<int64_t>(df->values[0]) : 0;
+  const int64_t daparam = da ? static_cast<int64_t>(da->values[0]) : 0;
+  if ((dfparam && !g.node("t_fparam")) || (daparam && !g.node("t_aparam")))
+    no("a parameter has no placeholder");
+  if (g.node("fitting_attr/aparam_nall")) no("atom parameters of ghost atoms are not known");
+  const Phi activation = activation_after(g, "layer_0" + fitting_tail(g, 0) + "/bias");
+  set_activation(node, "fit", activation);
+  const auto bias = g.constant("fitting_attr/t_bias_atom_e");
+  const auto out_bias = g.constant("model_attr/model_attr/t_out_bias"),
+             out_std = g.constant("model_attr/model_attr/t_out_std");
+  std::vector<double> affine(3 * nt);
+  int64_t n_in = 0;
+  int fit_layers = 0;
+  for (int t = 0; t < nt; ++t) {
+    FittingInputs inputs;
+    inputs.parameters = dfparam + daparam;
+    if (g.node("layer_0/matrix")) inputs.type = type_vector(variant, t);
+    if (const auto c = g.constant("fitting_attr/t_case_embd")) inputs.constant = c->values;
+    const Fitting f = push_fitting(g, t, node, activation, inputs);
+    if ((fit_layers && f.layers != fit_layers) || (n_in && f.n_in != n_in))
+      no("the fitting nets differ in size");
+    fit_layers = f.layers;
+    n_in = f.n_in;
+    if (f.vacuum != 0 && dfparam + daparam) no("vacuum energies depend on parameters");
+    affine[t] = (bias && t < bias->size() ? bias->values[t] : 0) - f.vacuum;
+    affine[nt + t] = out_std && t < out_std->size() ? out_std->values[t] : 1;
+    affine[2 * nt + t] = out_bias && t < out_bias->size() ? out_bias->values[t] : 0;
+  }
+  attr["fit_layers"].set_i(fit_layers);
+  set_tensor(node, "affine", tensor_of(affine, TensorShape({3, nt})));
+  const int64_t descriptor = n_in - dfparam - daparam;
+  if (descriptor <= 0 || descriptor % width || descriptor / width > width)
+    no("the fitting net does not fit the descriptor");
+  attr["axis"].set_i(descriptor / width);
+  set_tensor(node, "fparam_stat",
+             tensor_of(dfparam ? stat_pair(g, "fparam", dfparam) : std::vector<double>()));
+  set_tensor(node, "aparam_stat",
+             tensor_of(daparam ? stat_pair(g, "aparam", daparam) : std::vector<double>()));
+
+  // Tables reach a good deal below the closest pair of the training data, where that is known.
+  double closest = 0.5;
+  if (const auto d = g.constant("train_attr/min_nbor_dist"))
+    if (d->size() == 1 && d->values[0] > 0.1) closest = std::min(std::max(0.7 * d->values[0], 0.3), 1.5);
+  attr["min_distance"].set_f(static_cast<float>(closest));
+  // Variances (dp uncertainty).
+  const auto factors = g.constant("uncertainty_attr/factors");
+  set_tensor(node, "factors", tensor_of(factors ? factors->values : std::vector<double>()));
+  const auto reach = g.constant("uncertainty_attr/cutoff"),
+             exponent = g.constant("uncertainty_attr/exponent");
+  attr["reach"].set_f(factors && reach ? static_cast<float>(reach->values[0]) : 0.0f);
+  attr["exponent"].set_f(factors && exponent ? static_cast<float>(exponent->values[0]) : 1.0f);
+  for (const char* input : {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh"}) node->add_input(input);
+  node->add_input(dfparam ? "t_fparam" : "dptf_none");
+  node->add_input(daparam ? "t_aparam" : "dptf_none");
+}
+
+NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow::DataType compute) {
+  const NodeDef* env = env_op(g);
+  NodeDef node = begin_node(g, env, compute);
+  auto& attr = *node.mutable_attr();
   std::vector<int> sel;
   for (auto s : env->attr().at("sel_a").list().i()) sel.push_back(static_cast<int>(s));
   const int nt = static_cast<int>(sel.size());
@@ -510,61 +577,7 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
                                          : push_nets(g, nt, variant, &node, &net_of);
   for (int n : net_of) attr["net_of"].mutable_list()->add_i(n);
 
-  const auto df = g.constant("fitting_attr/dfparam"), da = g.constant("fitting_attr/daparam");
-  const int64_t dfparam = df ? static_cast<int64_t>(df->values[0]) : 0;
-  const int64_t daparam = da ? static_cast<int64_t>(da->values[0]) : 0;
-  if ((dfparam && !g.node("t_fparam")) || (daparam && !g.node("t_aparam")))
-    no("a parameter has no placeholder");
-  if (g.node("fitting_attr/aparam_nall")) no("atom parameters of ghost atoms are not known");
-  const Phi activation = activation_after(g, "layer_0" + fitting_tail(g, 0) + "/bias");
-  set_activation(&node, "fit", activation);
-  const auto bias = g.constant("fitting_attr/t_bias_atom_e");
-  const auto out_bias = g.constant("model_attr/model_attr/t_out_bias"),
-             out_std = g.constant("model_attr/model_attr/t_out_std");
-  std::vector<double> affine(3 * nt);
-  int64_t n_in = 0;
-  int fit_layers = 0;
-  for (int t = 0; t < nt; ++t) {
-    FittingInputs inputs;
-    inputs.parameters = dfparam + daparam;
-    if (g.node("layer_0/matrix")) inputs.type = type_vector(variant, t);
-    if (const auto c = g.constant("fitting_attr/t_case_embd")) inputs.constant = c->values;
-    const Fitting f = push_fitting(g, t, &node, activation, inputs);
-    if ((fit_layers && f.layers != fit_layers) || (n_in && f.n_in != n_in))
-      no("the fitting nets differ in size");
-    fit_layers = f.layers;
-    n_in = f.n_in;
-    if (f.vacuum != 0 && dfparam + daparam) no("vacuum energies depend on parameters");
-    affine[t] = (bias && t < bias->size() ? bias->values[t] : 0) - f.vacuum;
-    affine[nt + t] = out_std && t < out_std->size() ? out_std->values[t] : 1;
-    affine[2 * nt + t] = out_bias && t < out_bias->size() ? out_bias->values[t] : 0;
-  }
-  attr["fit_layers"].set_i(fit_layers);
-  set_tensor(&node, "affine", tensor_of(affine, TensorShape({3, nt})));
-  const int64_t descriptor = n_in - dfparam - daparam;
-  if (descriptor <= 0 || descriptor % width || descriptor / width > width)
-    no("the fitting net does not fit the descriptor");
-  attr["axis"].set_i(descriptor / width);
-  set_tensor(&node, "fparam_stat",
-             tensor_of(dfparam ? stat_pair(g, "fparam", dfparam) : std::vector<double>()));
-  set_tensor(&node, "aparam_stat",
-             tensor_of(daparam ? stat_pair(g, "aparam", daparam) : std::vector<double>()));
-
-  // Tables reach a good deal below the closest pair of the training data, where that is known.
-  double closest = 0.5;
-  if (const auto d = g.constant("train_attr/min_nbor_dist"))
-    if (d->size() == 1 && d->values[0] > 0.1) closest = std::min(std::max(0.7 * d->values[0], 0.3), 1.5);
-  attr["min_distance"].set_f(static_cast<float>(closest));
-  // Variances (dp uncertainty).
-  const auto factors = g.constant("uncertainty_attr/factors");
-  set_tensor(&node, "factors", tensor_of(factors ? factors->values : std::vector<double>()));
-  const auto reach = g.constant("uncertainty_attr/cutoff"),
-             exponent = g.constant("uncertainty_attr/exponent");
-  attr["reach"].set_f(factors && reach ? static_cast<float>(reach->values[0]) : 0.0f);
-  attr["exponent"].set_f(factors && exponent ? static_cast<float>(exponent->values[0]) : 1.0f);
-  for (const char* input : {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh"}) node.add_input(input);
-  node.add_input(dfparam ? "t_fparam" : "dptf_none");
-  node.add_input(daparam ? "t_aparam" : "dptf_none");
+  push_energy(g, nt, width, variant, &node);
   return node;
 }
 

@@ -15,12 +15,19 @@ struct SeaVariant {
   // Vectors of the types [.., type_dim] where nets take them as further inputs (node t_typeebd).
   std::vector<double> type_vectors;
   int64_t type_dim = 0;
+  bool smooth = false;  // the factors of types in se_atten are switched
 };
 
 /// The node DptfFusedSea that stands for a standard se_e2_a energy model; throws std::runtime_error with the
 /// reason when the graph is something else. `compute` is DT_DOUBLE or DT_FLOAT.
 tensorflow::NodeDef recognise_sea(const GraphIndex& graph, const SeaVariant& variant,
                                   tensorflow::DataType compute);
+
+/// Whether the graph has the environment op of se_atten and a type embedding.
+bool is_atten(const GraphIndex& graph);
+/// The same for an energy model with se_atten without attention layers.
+tensorflow::NodeDef recognise_atten(const GraphIndex& graph, const SeaVariant& variant,
+                                    tensorflow::DataType compute);
 
 /// Precision of the embedding and fitting nets of the graph.
 struct SeaPrecision {

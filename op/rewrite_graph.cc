@@ -238,7 +238,7 @@ std::string differences(const std::vector<std::string>& names, const std::vector
 GraphDef rewrite(const GraphDef& graph, bool single, std::string* report) {
   const GraphIndex index(graph);
   SeaVariant variant;
-  if (index.node("t_typeebd") && index.only({"ProdEnvMatA", "DescrptSeA"})) {
+  if (index.node("t_typeebd") && index.only({"ProdEnvMatA", "DescrptSeA", "ProdEnvMatAMix"})) {
     const Tensor vectors = Runner(graph, {"t_typeebd"}).run({})[0];
     if (vectors.dims() != 2 || vectors.dim_size(0) < 1) throw std::runtime_error("t_typeebd is no matrix");
     variant.type_dim = vectors.dim_size(1);
@@ -248,9 +248,13 @@ GraphDef rewrite(const GraphDef& graph, bool single, std::string* report) {
   const SeaPrecision nets = sea_precision(index);
   const DataType compute = single || nets.all_single ? tensorflow::DT_FLOAT : tensorflow::DT_DOUBLE;
   const double tolerance = compute == tensorflow::DT_FLOAT || nets.any_single ? 2e-5 : 1e-10;
-  NodeDef fused = recognise_sea(index, variant, compute);
-  GraphDef out = fused_graph(graph, fused);
   const Runner plain(graph);
+  const bool atten = is_atten(index);
+  const auto recognise = [&] {
+    return atten ? recognise_atten(index, variant, compute) : recognise_sea(index, variant, compute);
+  };
+  NodeDef fused = recognise();
+  GraphDef out = fused_graph(graph, fused);
   const int ntypes = fused.attr().at("sel").list().i_size();
   std::vector<int> types;
   const int n = std::min(std::max(14, 2 * ntypes), 240);
@@ -258,18 +262,23 @@ GraphDef rewrite(const GraphDef& graph, bool single, std::string* report) {
   const Feeds feeds = configuration(fused, types, ntypes, true);
   const auto reference = plain.run(feeds);
   double worst = deviation(plain.outputs(), reference, Runner(out).run(feeds));
+  const auto again = [&] {
+    fused = recognise();
+    out = fused_graph(graph, fused);
+    worst = deviation(plain.outputs(), reference, Runner(out).run(feeds));
+  };
+  if (!(worst <= tolerance) && atten) {
+    variant.smooth = true;
+    again();
+  }
   if (!(worst <= tolerance) && sea_may_mask_pairs(index) && ntypes <= 12) {
     variant.excluded = masked_pairs(plain, fused, ntypes);
-    if (!variant.excluded.empty()) {
-      fused = recognise_sea(index, variant, compute);
-      out = fused_graph(graph, fused);
-      worst = deviation(plain.outputs(), reference, Runner(out).run(feeds));
-    }
+    if (!variant.excluded.empty()) again();
   }
   if (!(worst <= tolerance))
     throw std::runtime_error("the fused kernels deviate from the graph by " + format(worst) +
                              " on a test configuration");
-  *report = std::string("fused se_e2_a kernels (") +
+  *report = std::string(atten ? "fused se_atten kernels (" : "fused se_e2_a kernels (") +
             (compute == tensorflow::DT_FLOAT ? "float32" : "float64") + ", " + cpu_isa_name(cpu_isa()) + "; ";
   if (fused.attr().count("embed_tables")) *report += "tables made from the nets; ";
   if (single && !nets.all_single)

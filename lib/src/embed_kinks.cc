@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "dptf/activation.h"
 #include "dptf/embed_table.h"
@@ -72,19 +73,20 @@ void close_in(const EmbedNet& net, size_t l, double resolution, std::vector<Cros
 }  // namespace
 
 bool EmbedNet::is_straight() const {
-  return !is_stored() && (activation == static_cast<int>(Activation::linear) ||
-                          activation == static_cast<int>(Activation::relu) ||
-                          activation == static_cast<int>(Activation::relu6));
+  return !is_stored() && !(bend() > std::numeric_limits<double>::lowest()) &&
+         (activation == static_cast<int>(Activation::linear) ||
+          activation == static_cast<int>(Activation::relu) ||
+          activation == static_cast<int>(Activation::relu6));
 }
 
 std::vector<double> EmbedNet::kinks(double low, double high) const {
   const std::vector<double> breaks = levels(activation, threshold);
   const double range = high - low, resolution = 1e-15 * range;
-  if (breaks.empty() || is_stored() || !(range > 0)) return {};
+  if (is_stored() || !(range > 0)) return {};
   // Between the kinks of the layers below, straight nets cross a level at most once; others are sampled.
   constexpr int kSamples = 1024;
   std::vector<double> found, at, z;
-  for (size_t l = 0; l < layers.size(); ++l) {
+  for (size_t l = 0; l < layers.size() && !breaks.empty(); ++l) {
     at = found;
     const int samples = is_straight() ? 1 : kSamples;
     for (int k = 0; k <= samples; ++k) at.push_back(low + range * k / samples);
@@ -104,6 +106,8 @@ std::vector<double> EmbedNet::kinks(double low, double high) const {
     for (const Crossing& k : crossings) found.push_back(k.x);
     std::sort(found.begin(), found.end());
   }
+  if (bend() > low && bend() < high)
+    found.insert(std::upper_bound(found.begin(), found.end(), bend()), bend());
   std::vector<double> out;
   for (double x : found)
     if (x > (out.empty() ? low : out.back()) + 100 * resolution && x < high - 100 * resolution)

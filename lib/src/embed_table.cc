@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "dptf/activation.h"
 #include "dptf/jet_layer.h"
@@ -9,6 +10,35 @@
 namespace dptf {
 
 void EmbedNet::jets(const double* x, int64_t n, double* out) const {
+  plain_jets(x, n, out);
+  if (factor.empty()) return;
+  const int64_t m = width();
+  for (int64_t i = 0; i < n; ++i) {
+    double s[3] = {1, 0, 0};
+    const double u = 1 - switch_length * (x[i] * switch_deviation + switch_mean);
+    if (switch_length > 0) {
+      const double slope = -switch_length * switch_deviation;
+      // No neighbor has u > 1; the switch goes on there, so that pieces around u = 1 are smooth.
+      s[0] = u > 0 ? 1 - u * u * u : 1;
+      s[1] = u > 0 ? -3 * u * u * slope : 0;
+      s[2] = u > 0 ? -6 * u * slope * slope : 0;
+    }
+    double* g = out + 3 * i * m;
+    for (int64_t c = 0; c < m; ++c) {
+      const double f0 = 1 + factor[c] * s[0], f1 = factor[c] * s[1], f2 = factor[c] * s[2];
+      g[2 * m + c] = g[2 * m + c] * f0 + 2 * g[m + c] * f1 + g[c] * f2;
+      g[m + c] = g[m + c] * f0 + g[c] * f1;
+      g[c] *= f0;
+    }
+  }
+}
+
+double EmbedNet::bend() const {
+  if (factor.empty() || !(switch_length > 0)) return std::numeric_limits<double>::quiet_NaN();
+  return (1 / switch_length - switch_mean) / switch_deviation;
+}
+
+void EmbedNet::plain_jets(const double* x, int64_t n, double* out) const {
   if (!is_stored()) return layer_jets(x, n, out);
   const int64_t m = width();
   std::vector<double> made(stored.empty() ? 6 * m : 0);
@@ -161,10 +191,18 @@ class Builder {
       for (int order = 0; order < 2; ++order)
         for (int64_t c = 0; c < m_; ++c)
           size_[order] = std::max(size_[order], std::fabs(jets[(3 * k + order) * m_ + c]));
-    if (!net.is_stored() && (net.is_straight() || net.activation == kSilut))
-      split_at_kinks(x0, x0 + bin * static_cast<double>(bins));
-    else
-      split(0, bins, fit(0, bins));
+    const double end = x0 + bin * static_cast<double>(bins), bend = net.bend();
+    const bool bent = bend > x0 && bend < end;
+    if (!net.is_stored() && (bent || net.is_straight() || net.activation == kSilut)) {
+      split_at_kinks(x0, end);
+    } else if (bent) {
+      // A piece of a stored net that holds the bend is evaluated exactly.
+      const int64_t within = static_cast<int64_t>((bend - x0) / bin);
+      cover(0, within);
+      cover(within + 1, bins);
+    } else {
+      cover(0, bins);
+    }
   }
 
   struct Piece {
@@ -176,6 +214,10 @@ class Builder {
 
  private:
   bool good(const Fit& f) const { return f.error[0] <= tolerance_[0] && f.error[1] <= tolerance_[1]; }
+
+  void cover(int64_t begin, int64_t end) {
+    if (begin < end) split(begin, end, fit(begin, end));
+  }
 
   void split(int64_t begin, int64_t end, Fit whole) {
     if (good(whole) || end - begin == 1) {
@@ -269,7 +311,8 @@ class Builder {
   }
 
   /// Interpolates in the extrema of T_15, which hold both ends: neighboring pieces join. A single piece of a
-  /// stored net is a polynomial of degree 5; its ends may belong to the next one, so inner points are taken.
+  /// stored net is a polynomial of degree 5 (8 with a switch); its ends may belong to the next one, so inner
+  /// points are taken.
   Fit fit(int64_t begin, int64_t end) {
     const double half = 0.5 * bin_ * static_cast<double>(end - begin),
                  center = x0_ + 0.5 * bin_ * static_cast<double>(begin + end);
@@ -283,7 +326,8 @@ class Builder {
     net_.jets(x, kBasis, jets.data());
     Fit out;
     out.series.assign(kBasis * m_, 0.0);
-    for (int p = 0; p < (inner ? 6 : kBasis); ++p) {
+    const int terms = inner ? (net_.switch_length > 0 ? 9 : 6) : kBasis;
+    for (int p = 0; p < terms; ++p) {
       double* s = out.series.data() + p * m_;
       for (int k = 0; k < kBasis; ++k) {
         double w = inner ? (p ? 2.0 : 1.0) / kBasis : 2.0 / (kBasis - 1);
@@ -338,7 +382,7 @@ EmbedTable<T> embed_table(EmbedNet given, double low, double high, double value_
   }
   const Builder found(net, out.x0, out.bin, bins, value_tolerance, slope_tolerance);
   const int64_t n = static_cast<int64_t>(found.pieces.size());
-  out.piece_of.resize(bins);
+  out.piece_of.assign(bins, -1);
   if (net.is_straight()) out.functions = 2;
   out.rows.assign(n * kBasis * out.stride, T(0));
   out.columns.assign(n * kBasis * out.stride, T(0));

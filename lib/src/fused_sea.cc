@@ -61,11 +61,9 @@ void FusedSea<C>::gather(const Frame<T>& frame, int i, int ti, const Visit& visi
   const int nt = m_.ntypes;
   w.n_of_type.assign(nt, 0);
   for (int64_t k = 0; k < n; ++k) ++w.n_of_type[f.type[k]];
-  for (int t = 0; t < nt; ++t)
-    if (w.n_of_type[t] > m_.sel[t]) {
-      limit_to_sel(frame.coord, i, frame.type, w);
-      break;
-    }
+  bool full = m_.mixed_sel && n > m_.mixed_sel;
+  for (int t = 0; t < nt && !m_.mixed_sel; ++t) full = full || w.n_of_type[t] > m_.sel[t];
+  if (full) limit_to_sel(frame.coord, i, frame.type, w);
   sort_into_groups(ti, w);
 }
 
@@ -124,7 +122,7 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
     std::fill(a, a + a_size, C(0));
     for (int tj = 0; tj < nt; ++tj) {
       const PadTerm& pad = pads_[ti * nt + tj];
-      const C empty = static_cast<C>(m_.sel[tj] - w.n_of_type[tj]);
+      const C empty = static_cast<C>(m_.mixed_sel ? m_.mixed_sel - w.found.n : m_.sel[tj] - w.n_of_type[tj]);
       if (!pad.used || empty == 0) continue;
       for (int64_t k = 0; k < a_size; ++k) a[k] += empty * pad.a[k];
     }

@@ -18,9 +18,10 @@ void FusedSea<C>::limit_to_sel(const double* coord, int i, const int* type, Work
   auto& f = w.found;
   auto& count = w.n_of_type;
   w.ranked.clear();
+  const bool mixed = m_.mixed_sel > 0;
   for (int64_t k = 0; k < f.n; ++k)
     w.ranked.push_back(
-        {type[f.index[k]],
+        {mixed ? 0 : type[f.index[k]],
          rank_distance(coord + 3 * static_cast<int64_t>(f.index[k]), coord + 3 * static_cast<int64_t>(i)),
          f.index[k], static_cast<int>(k)});
   std::sort(w.ranked.begin(), w.ranked.end());
@@ -28,7 +29,7 @@ void FusedSea<C>::limit_to_sel(const double* coord, int i, const int* type, Work
   const auto all = f;
   f.n = 0;
   for (const RankedNeighbor& c : w.ranked) {
-    if (count[c.type] >= m_.sel[c.type]) {
+    if (count[c.type] >= (mixed ? m_.mixed_sel : m_.sel[c.type])) {
       ++w.lost;
       continue;
     }
@@ -37,7 +38,7 @@ void FusedSea<C>::limit_to_sel(const double* coord, int i, const int* type, Work
     f.y[f.n] = all.y[c.place];
     f.z[f.n] = all.z[c.place];
     f.index[f.n] = c.index;
-    f.type[f.n++] = c.type;
+    f.type[f.n++] = type[c.index];
   }
 }
 
@@ -71,6 +72,10 @@ void FusedSea<C>::sort_into_groups(int ti, Worker& w) {
     }
     const int64_t bin = std::min<int64_t>(static_cast<int64_t>(u), l.bins - 1);
     int piece = l.piece_of[bin];
+    if (piece < 0) {
+      f.key[k] = -2;
+      continue;
+    }
     if (l.ends)
       while (piece + 1 < l.pieces && x > l.ends[piece]) ++piece;
     f.key[k] = static_cast<int>(first[f.type[k]] + piece);

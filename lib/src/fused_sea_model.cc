@@ -29,7 +29,8 @@ constexpr int64_t kMaxBins = 2048;
 
 template <typename C>
 FusedSea<C>::FusedSea(SeaModel model) : m_(std::move(model)) {
-  for (int s : m_.sel) nnei_ += s;
+  for (int s : m_.sel) nnei_ += m_.mixed_sel ? 0 : s;
+  nnei_ += m_.mixed_sel;
   if (m_.nets.empty() || !nnei_)
     throw std::invalid_argument("the model has no embedding net or no neighbor slot");
   width_ = m_.nets[0].width();
@@ -96,15 +97,18 @@ template <typename C>
 void FusedSea<C>::make_pads() {
   const int nt = m_.ntypes;
   pads_.resize(nt * nt);
-  AlignedVector<C> piece(2 * kBasis * stride_);
+  std::vector<double> jet(3 * width_);
   for (int p = 0; p < nt * nt; ++p) {
-    if (m_.net_of[p] < 0) continue;
+    // A mixed list has one kind of empty slot for each center; it stands at the first neighbor type.
+    const bool mixed = m_.mixed_sel > 0;
+    if (mixed ? p % nt != 0 || m_.empty.empty() : m_.net_of[p] < 0) continue;
+    const EmbedNet& net = mixed ? m_.empty[p / nt] : tables_[m_.net_of[p]].net;
+    const double x = static_cast<double>(-avg_[4 * p] * inv_std_[4 * p]);
+    net.jets(&x, 1, jet.data());
     pads_[p].a.assign(4 * stride_, C(0));
-    const EmbedTable<C>& table = tables_[m_.net_of[p]];
-    table.exact_piece(-avg_[4 * p] * inv_std_[4 * p], piece.data(), piece.data() + kBasis * stride_);
     for (int c = 0; c < 4; ++c) {
       const C r = -avg_[4 * p + c] * inv_std_[4 * p + c];
-      for (int64_t k = 0; k < stride_; ++k) pads_[p].a[c * stride_ + k] = r * piece[k];
+      for (int64_t k = 0; k < width_; ++k) pads_[p].a[c * stride_ + k] = r * static_cast<C>(jet[k]);
       pads_[p].used = pads_[p].used || r != 0;
     }
   }

@@ -34,6 +34,10 @@ struct EmbedNet {
   std::vector<double> stored;  // [grid.rows, width, 6], or empty: rows are made when they are wanted
   std::vector<TableRun> runs;  // of a table that is made from the layers
   TableGrid<double> grid;      // of a table
+  // With a factor f (width) of a pair of types the net stands for g(x) (1 + f s), s = 1 or, where there is a
+  // length r_s, the switch 1 - (1 - r_s (x deviation + mean))^3, at most 1.
+  std::vector<double> factor;
+  double switch_length = 0, switch_mean = 0, switch_deviation = 1;
   bool is_stored() const { return grid.rows > 0; }
   int64_t width() const {
     return stored.empty() ? (layers.empty() ? 0 : layers.back().n_out)
@@ -50,6 +54,11 @@ struct EmbedNet {
   void jets(const double* x, int64_t n, double* out) const;
   /// The same of the layers, whatever the table says.
   void layer_jets(const double* x, int64_t n, double* out) const;
+  /// Where the switch ends, in its third derivative; not a number without one.
+  double bend() const;
+
+ private:
+  void plain_jets(const double* x, int64_t n, double* out) const;
 };
 
 /// Functions that a piece is a combination of, in h = (x - center) inv_half of [-1, 1]: T_p(h) for p < 8,
@@ -65,7 +74,7 @@ template <typename T>
 struct EmbedTable {
   EmbedNet net;
   double x0 = 0, bin = 1;     // pieces lie on equal bins from x0 on
-  std::vector<int> piece_of;  // of a bin
+  std::vector<int> piece_of;  // of a bin; -1: arguments there are evaluated exactly
   std::vector<T> center, inv_half;
   std::vector<double> ends;  // upper ends of pieces that end within bins; piece_of is the first one of a bin
   int functions = kBasis;    // leading functions that are used: two where pieces are straight

@@ -12,15 +12,19 @@
 
 namespace dptf {
 
-/// Constants of an energy model with the se_e2_a descriptor, as they stand in a frozen graph.
+/// Constants of an energy model with the se_e2_a descriptor, or with se_atten without attention, as they
+/// stand in a frozen graph.
 struct SeaModel {
   int ntypes = 0;
-  std::vector<int> sel;
+  std::vector<int> sel;  // slots of each type, or
+  int mixed_sel = 0;     // slots for the nearest neighbors of any type
   float rcut = 0, rcut_smth = 0;
   int axis = 0;
   std::vector<double> davg, dstd;  // [ntypes, ntypes (blocks of sel), 4]
   std::vector<EmbedNet> nets;
   std::vector<int> net_of;  // [ntypes, ntypes]; -1: the pair contributes nothing
+  std::vector<EmbedNet>
+      empty;  // [ntypes]: nets of the empty slots of a mixed list; those of types have their own
   std::vector<std::vector<DenseLayerWeights<double>>> fitting;  // of each type
   std::vector<double> bias, scale, shift;                       // E_i = (net + bias) scale + shift, [ntypes]
   std::vector<double> fparam_avg, fparam_istd, aparam_avg, aparam_istd;
