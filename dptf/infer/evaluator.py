@@ -397,6 +397,8 @@ class GraphEvaluator:
 
     def _block_size(self, outputs, natoms):
         """Atoms of a block where a frame is evaluated in blocks, None where it is not."""
+        if self._report.startswith("fused"):  # has blocks of its own
+            return None
         need = float(self._const.get("memory_attr/bytes_per_atom", 0.0))
         if self.passes_messages:
             blocks.check_whole(natoms, need, self.model_file)

@@ -89,7 +89,7 @@ def test_models(name):
     plain, fused = Runner(graph), Runner(fuse(graph))
     for geometry in ("liquid", "triclinic", "cell smaller than the cutoff", "sel overflows"):
         coord, types, box, _ = GEOMETRIES[geometry]
-        feeds, n = without_virtual_atoms(feeds_of(coord, types, box, 2))
+        feeds, _ = without_virtual_atoms(feeds_of(coord, types, box, 2))
         sel_overflow()
         expected = plain.run(feeds)
         lost = sel_overflow()

@@ -37,7 +37,9 @@ ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& 
   default_chg_spin = graph.op(pre + "t_charge_spin") == "PlaceholderWithDefault";
   ntypes_spin = graph.scalar_or<int>(pre + "spin_attr/ntypes_spin", 0);
   names = graph.text(pre + "model_attr/tmap", "");
-  bytes_per_atom = graph.scalar_or<double>(pre + "memory_attr/bytes_per_atom", 0.0);
+  // The fused kernels keep nothing for an atom beyond their own blocks.
+  const bool fused = graph.has("dptf_fused");
+  bytes_per_atom = fused ? 0.0 : graph.scalar_or<double>(pre + "memory_attr/bytes_per_atom", 0.0);
   takes_field = graph.has(pre + "t_efield");
 }
 
