@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "dptf/activation.h"
+#include "dptf/dense_net.h"
+#include "dptf/isa_dispatch.h"
 #include "dptf/jet_layer.h"
 
 namespace dptf {
@@ -60,6 +62,40 @@ void EmbedNet::plain_jets(const double* x, int64_t n, double* out) const {
   }
 }
 
+namespace {
+
+/// z [rows, n_out] := x W; by the matrix kernel where there are enough rows.
+void multiply(const std::vector<double>& x, int64_t rows, const EmbedLayer& w, std::vector<double>* z) {
+  const int64_t n = w.n_out;
+  z->assign(rows * n, 0.0);
+  if (rows < 48 || w.n_in < 4) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t k = 0; k < w.n_in; ++k) {
+        const double a = x[r * w.n_in + k];
+        for (int64_t c = 0; c < n; ++c) (*z)[r * n + c] += a * w.matrix[k * n + c];
+      }
+    return;
+  }
+  int64_t group = 1, unit = 1;
+  DPTF_ISA_CALL(gemm_panel<double>(&group, &unit));
+  const int64_t wide = (n + unit - 1) / unit * unit, whole = rows / group * group;
+  AlignedVector<double> packed(w.n_in * wide), a(group * w.n_in), c(group * wide);
+  DPTF_ISA_CALL(gemm_pack(w.matrix.data(), w.n_in, n, false, packed.data()));
+  for (int64_t r = 0; r < rows; r += group) {
+    const int64_t count = std::min(group, rows - r);
+    const double* from = x.data() + r * w.n_in;
+    if (r >= whole) {
+      std::copy(from, from + count * w.n_in, a.begin());
+      from = a.data();
+    }
+    DPTF_ISA_CALL(gemm(group, w.n_in, from, w.n_in, packed.data(), n, c.data(), wide));
+    for (int64_t k = 0; k < count; ++k)
+      std::copy(c.begin() + k * wide, c.begin() + k * wide + n, z->begin() + (r + k) * n);
+  }
+}
+
+}  // namespace
+
 void EmbedNet::layer_jets(const double* x, int64_t n, double* out) const {
   const int64_t inputs = 1 + static_cast<int64_t>(rest.size());
   std::vector<double> prev(3 * n * inputs, 0.0), z, y;
@@ -70,13 +106,8 @@ void EmbedNet::layer_jets(const double* x, int64_t n, double* out) const {
     row[inputs] = 1;
   }
   for (const EmbedLayer& w : layers) {
-    z.assign(3 * n * w.n_out, 0.0);
     y.resize(3 * n * w.n_out);
-    for (int64_t r = 0; r < 3 * n; ++r)
-      for (int64_t k = 0; k < w.n_in; ++k) {
-        const double a = prev[r * w.n_in + k];
-        for (int64_t c = 0; c < w.n_out; ++c) z[r * w.n_out + c] += a * w.matrix[k * w.n_out + c];
-      }
+    multiply(prev, 3 * n, w, &z);
     JetLayer<double> p;
     p.nets = 1;
     p.nodes = n;
