@@ -173,6 +173,8 @@ def _memory(section, ntypes, path, compressed=False):
     free = free_memory()
     if free is not None:
         line += f"\nAbout {float(f'{free / size:.2g}'):.0f} atoms fit in the {free / 1e9:.1f} GB that are free here"
+    if kind in ("se_atten", "dpa1", "se_atten_v2") and not section.get("attn_layer"):
+        line += "\nThis is for the graph run as it is; fused kernels, where they run the model (--runtime), need little"
     return line
 
 
