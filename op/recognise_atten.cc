@@ -134,10 +134,12 @@ class Embedding {
       const int64_t m = values_.shape[1], at = (two_types_ ? pair.center * n_rows() : 0) + pair.neighbor;
       return {values_.values.begin() + at * m, values_.values.begin() + (at + 1) * m};
     }
-    // The net of the types as one of a number without weight.
+    const std::vector<double> types = row(pair);
     EmbedNet net;
     net.activation = activation_.code;
     net.threshold = activation_.threshold;
+    net.rest.assign(types.begin() + 1, types.end());
+    int64_t n_in = static_cast<int64_t>(types.size());
     for (int l = 1;; ++l) {
       const std::string at = "_" + std::to_string(l) + suffix_;
       const auto w = g_.constant(kScope + "/matrix" + at);
@@ -145,21 +147,16 @@ class Embedding {
       EmbedLayer layer;
       layer.bias = required(g_, kScope + "/bias" + at).values;
       layer.n_out = static_cast<int64_t>(layer.bias.size());
-      layer.n_in = w->shape[0];
+      layer.n_in = n_in;
       layer.matrix = w->values;
-      const bool residual = layer.n_out == layer.n_in || layer.n_out == 2 * layer.n_in;
+      if (w->size() != n_in * layer.n_out) no("the net of the types does not take them");
+      const bool residual = layer.n_out == n_in || layer.n_out == 2 * n_in;
       if (const auto dt = g_.constant(kScope + "/idt" + at); dt && residual) layer.idt = dt->values;
-      if (l == 1) {
-        if (residual) no("the first layer of the net of the types adds its input");
-        layer.matrix.insert(layer.matrix.begin(), layer.n_out, 0.0);
-        layer.n_in = 3 * layer.n_out;  // with the input without weight it must not look residual
-        fold_first(row(pair), &layer);
-      }
+      n_in = layer.n_out;
       net.layers.push_back(std::move(layer));
     }
-    const double x = 0;
     std::vector<double> jet(3 * net.width());
-    net.jets(&x, 1, jet.data());
+    net.jets(types.data(), 1, jet.data());
     jet.resize(net.width());
     return jet;
   }

@@ -39,6 +39,8 @@ MODELS = {
     "strip, smooth": ({**STRIP, "smooth_type_embedding": True}, TYPES),
     "strip, smooth, excluded": ({**STRIP, "smooth_type_embedding": True, "exclude_types": [[1, 1]]}, {}),
     "strip, mean": ({**STRIP, "set_davg_zero": False}, {}),
+    "strip, types added": ({**STRIP, "neuron": [12, 24]}, TYPES),
+    "strip, types added twice": ({**STRIP, "neuron": [24, 48], "smooth_type_embedding": True}, TYPES),
     "second version": (V2, {}),
     "few slots": ({**V2, "sel": 9}, {}),
     "switch within the data": ({**V2, "rcut_smth": 1.6}, {}),
