@@ -2,6 +2,8 @@
 // rewrite_graph.cc.
 #include "dptf/fused_sea.h"
 
+#include <algorithm>
+
 #include "mesh.h"
 #include "net_table.h"
 #include "op_utils.h"
@@ -89,12 +91,14 @@ absl::Status read_pair_nets(OpKernelConstruction* c, SeaModel* m) {
   if (base_of.empty()) return absl::OkStatus();
   if (factor.size() != base_of.size() || turn.size() != base_of.size() || empty.size() > base_of.size())
     return invalid_argument("the nets of pairs of types do not fit each other");
-  const std::vector<EmbedNet> bases = std::move(m->nets);
+  std::vector<EmbedNet> bases = std::move(m->nets);
   m->nets.clear();
   for (size_t k = 0; k < base_of.size(); ++k) {
     if (base_of[k] < 0 || base_of[k] >= static_cast<int>(bases.size()))
       return invalid_argument("base_of names a net that is not there");
-    EmbedNet net = bases[base_of[k]];
+    // Tables are large: the last user of a net takes it.
+    const bool again = std::find(base_of.begin() + k + 1, base_of.end(), base_of[k]) != base_of.end();
+    EmbedNet net = again ? bases[base_of[k]] : std::move(bases[base_of[k]]);
     net.factor = numbers(factor[k]);
     const std::vector<double> s = numbers(turn[k]);
     if (!net.factor.empty() && static_cast<int64_t>(net.factor.size()) != net.width())

@@ -40,6 +40,15 @@ def in_order(virial):
     return virial[[0, 4, 8, 3, 6, 7]]
 
 
+#: Atoms and displaced charges of a script with fix dplr.
+DPLR_ATOMS = """units metal
+atom_style full
+atom_modify map yes
+read_data data.lmp
+bond_style zero
+bond_coeff *
+special_bonds lj/coul 1 1 1 angle no
+"""
 THERMO = """
 thermo_style custom step pe pxx pyy pzz pxy pxz pyz
 thermo_modify norm no format float %.16g
@@ -234,14 +243,7 @@ def test_dplr_in_a_field(dplr, tmp_path):
     mesh = [n + n % 2 for n in (int(np.ceil(np.linalg.norm(a))) for a in BOX)]
     field, n = np.array([0.1, -0.2, 0.3]), len(TYPES)
     finished = run(tmp_path, f"""
-units metal
-atom_style full
-atom_modify map yes
-read_data data.lmp
-bond_style zero
-bond_coeff *
-special_bonds lj/coul 1 1 1 angle no
-pair_style deepmd {dplr}/ener.pb
+{DPLR_ATOMS}pair_style deepmd {dplr}/ener.pb
 pair_coeff * * A B NULL
 kspace_style pppm/dplr 1e-5
 kspace_modify gewald {float(np.float32(0.4)):.17g} mesh {mesh[0]} {mesh[1]} {mesh[2]}
@@ -276,14 +278,7 @@ def test_field_without_k_space(dplr, tmp_path):
     """Energy and pressure of a script without kspace_style, as release 3.2.0 gives them for this model."""
     dplr_data(tmp_path / "data.lmp")
     finished = run(tmp_path, f"""
-units metal
-atom_style full
-atom_modify map yes
-read_data data.lmp
-bond_style zero
-bond_coeff *
-special_bonds lj/coul 1 1 1 angle no
-pair_style deepmd {dplr}/ener.pb
+{DPLR_ATOMS}pair_style deepmd {dplr}/ener.pb
 pair_coeff * *
 fix 0 all dplr model {dplr}/ener.pb type_associate 1 3 bond_type 1 efield 0.1 -0.2 0.3
 fix_modify 0 energy yes virial yes

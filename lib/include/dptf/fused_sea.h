@@ -23,8 +23,8 @@ struct SeaModel {
   std::vector<double> davg, dstd;  // [ntypes, ntypes (blocks of sel), 4]
   std::vector<EmbedNet> nets;
   std::vector<int> net_of;  // [ntypes, ntypes]; -1: the pair contributes nothing
-  std::vector<EmbedNet>
-      empty;  // [ntypes]: nets of the empty slots of a mixed list; those of types have their own
+  // Nets of the empty slots of a mixed list, [ntypes] or none; the slots of a type have the net of the pair.
+  std::vector<EmbedNet> empty;
   std::vector<std::vector<DenseLayerWeights<double>>> fitting;  // of each type
   std::vector<double> bias, scale, shift;                       // E_i = (net + bias) scale + shift, [ntypes]
   std::vector<double> fparam_avg, fparam_istd, aparam_avg, aparam_istd;
