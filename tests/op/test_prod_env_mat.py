@@ -246,3 +246,29 @@ def test_rounding_close_to_the_cutoff():
         )  # fmt: skip
         rows = session.run(em)
     np.testing.assert_allclose(rows.reshape(4, 2, 4)[:, 0, 0], public, rtol=2e-15)
+
+
+def test_rounding_of_images():
+    """Wrapped atoms and their images are rounded as by the public op: inverse cell by a product with 1 / volume, sums from the left."""
+    rng = np.random.default_rng(7)
+    box = 7.0 * np.eye(3) + rng.normal(0, 0.8, (3, 3))
+    coord = rng.uniform(-1.5, 2.5, (9, 3)) @ box
+    cross = np.array([np.cross(box[1], box[2]), np.cross(box[2], box[0]), np.cross(box[0], box[1])])
+    volume = box[0, 0] * cross[0, 0] + box[0, 1] * cross[0, 1] + box[0, 2] * cross[0, 2]
+
+    def product(rows, matrix):
+        return rows[:, :1] * matrix[0] + rows[:, 1:2] * matrix[1] + rows[:, 2:] * matrix[2]
+
+    fractional = product(coord, (cross * (1 / volume)).T)
+    wrapped = product(fractional - np.floor(fractional), box)
+    zeros, ones = np.zeros((1, 160)), np.ones((1, 160))
+    natoms = [9, 9, 9]
+    *_, rij, nlist = run_op(
+        "a", coord.reshape(1, -1), np.zeros((1, 9)), box.reshape(1, 9), natoms, PERIODIC, [40], zeros, ones
+    )
+    rij, nlist = rij.reshape(9, 40, 3), nlist.reshape(9, 40)
+    i, slot = np.nonzero(nlist >= 0)
+    j = nlist[i, slot]
+    image = np.rint((rij[i, slot] - (wrapped[j] - wrapped[i])) @ np.linalg.inv(box))
+    np.testing.assert_array_equal(rij[i, slot], wrapped[j] + product(image, box) - wrapped[i])
+    assert len(i) > 30
