@@ -128,18 +128,19 @@ class DPA2(MixedDescriptor):
         return float(need), lists
 
     def compress(self, values, settings, suffix=""):
-        """See :meth:`Descriptor.compress`: the net of the two-body block becomes a table, messages and the three-body block stay."""
-        block = self.initial[0]
-        check_storable(block.pairs.activation, self.precision, f"{self.where}/repinit")
+        """See :meth:`Descriptor.compress`: the nets of the initial blocks become tables, messages stay."""
+        check_storable(self.initial[0].pairs.activation, self.precision, f"{self.where}/repinit")
         table = self._own_type_rows(values, suffix)
-        block.pairs.store(
-            values, f"{block.name}{suffix}", table, self.ntypes, block.scale.bounds(values, suffix, settings), settings,
-            self.precision.as_numpy_dtype,
-        )  # fmt: skip
+        for block in self.initial:
+            products = isinstance(block, ThreeBody)
+            block.pairs.store(
+                values, f"{block.name}{suffix}", table, self.ntypes, block.scale.bounds(values, suffix, settings, products=products),
+                settings, self.precision.as_numpy_dtype, symmetric=products,
+            )  # fmt: skip
 
     def stored_names(self, suffix=""):
         """See :meth:`Descriptor.stored_names`."""
-        return [(f"{self.initial[0].name}{suffix}", "")]
+        return [(f"{block.name}{suffix}", "") for block in self.initial]
 
     def _initial_features(self, tebd, atype, params, suffix, dtype, seeder):
         parts = [b.build(self.env, tebd, atype, params, suffix, dtype, seeder, self.trainable) for b in self.initial]

@@ -104,6 +104,11 @@ def largest_row(distance, rcut, rcut_smth, protection=0.0):
     return (u**3 * (u * (15.0 - 6.0 * u) - 10.0) + 1.0) / (distance + protection)
 
 
+def largest_product(avg, std, closest):
+    """Bound of the products of the angular parts of two normalised rows, from their means and deviations, shape (ntypes, >= 4)."""
+    return (((closest + np.abs(avg[:, 1:4])) / std[:, 1:4]) ** 2).max()
+
+
 def _rows(rij, filled, rcut, rcut_smth, protection, ncomp):
     """Raw rows (w / d, w x / d², w y / d², w z / d²) with d = r + protection, and their derivatives to the center.
 

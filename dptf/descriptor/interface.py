@@ -199,7 +199,7 @@ class Descriptor:
         """
         raise UserError(
             "this descriptor has no compressed form", f"{self.where}/type",
-            "known: se_e2_a, se_a_ebd_v2, se_e2_r, se_e3, se_a_ef, se_atten, dpa2, dpa3, and hybrids of these",
+            "known: se_e2_a, se_a_ebd_v2, se_e2_r, se_e3, se_e3_tebd, se_a_ef, se_atten, dpa2, dpa3, and hybrids of these",
         )  # fmt: skip
 
     def stored_names(self, suffix=""):

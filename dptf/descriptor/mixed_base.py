@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dptf.descriptor.env_adjust import largest_row
+from dptf.descriptor.env_adjust import largest_product, largest_row
 from dptf.descriptor.interface import Descriptor
 from dptf.descriptor.mixed_statistics import MixedStatistics
 from dptf.descriptor.pairs import symmetric
@@ -50,11 +50,15 @@ class EnvScale:
             for name, value in (("t_avg", avg), ("t_std", std))
         )
 
-    def bounds(self, values, suffix, settings):
-        """Smallest and largest radial component of a row in the training data, from the arrays of a model."""
+    def bounds(self, values, suffix, settings, *, products=False):
+        """Smallest and largest radial component of a row in the training data, from the arrays of a model; or product of two rows."""
         scope = self.scope.format(suffix)
-        avg, std = (np.asarray(values[f"{scope}/t_{k}"]).reshape(-1, 4)[:, 0] for k in ("avg", "std"))
+        avg, std = (np.asarray(values[f"{scope}/t_{k}"]).reshape(-1, 4) for k in ("avg", "std"))
         closest = largest_row(settings.min_distance, self.rcut, self.rcut_smth, self.protection)
+        if products:
+            largest = largest_product(avg, std, closest)
+            return -largest, largest
+        avg, std = avg[:, 0], std[:, 0]
         # Rows of excluded neighbors may hold zeros.
         return min((-avg / std).min(), 0.0), max(((closest - avg) / std).max(), 0.0)
 

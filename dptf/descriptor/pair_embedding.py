@@ -90,10 +90,15 @@ class PairEmbedding:
         """
         net = weights[0]
         if isinstance(net, StoredClasses):
-            return net.of_classes(x, self._class(x, net, first, second))
-        if not self.strip:
+            number = tf.zeros(tf.shape(x), tf.int32) if self.strip else self._class(x, net, first, second)
+            g = tf.reshape(
+                net.of_classes(*(tf.reshape(a, [tf.shape(x)[0], -1]) for a in (x, number))), self._out_shape(x)
+            )
+            if not self.strip:
+                return g
+        elif not self.strip:
             return self._concat(x, tebd, first, second, net)
-        if isinstance(net, StoredNet):
+        elif isinstance(net, StoredNet):
             g = net.rows(x)
         else:
             g = tf.reshape(apply_embedding(tf.reshape(x, [-1, 1]), net, self.activation), self._out_shape(x))
@@ -114,7 +119,13 @@ class PairEmbedding:
             return tf.matmul(self(rows[..., 0], tebd, first, second, weights, damping), rows, transpose_a=True)
         return tf.transpose(out, [0, 2, 1])
 
-    def store(self, values, scope, tebd, firsts, bounds, settings, dtype):
+    def sum_products(self, c, tebd, first, second, weights, damping=None):
+        """Sum over pairs of slots of c (embedding of c), shape (n, M), of products c (n, slots, slots)."""
+        if isinstance(weights[0], StoredClasses) and not self.strip:
+            return weights[0].sum_products(c, self._class(c, weights[0], first, second))
+        return tf.einsum("nab,nabm->nm", c, self(c, tebd, first, second, weights, damping))
+
+    def store(self, values, scope, tebd, firsts, bounds, settings, dtype, *, symmetric=False):
         """Replace the net by tables, in place: one of x (strip; the net of the types stays), or one per pair of types.
 
         Parameters
@@ -129,9 +140,11 @@ class PairEmbedding:
             Of x in the training data.
         settings : TableSettings
         dtype : type
+        symmetric : bool
+            x is a product of two neighbors: steps are ten times as long, and coarse intervals lie on both sides.
         """
         layers = len(self.neuron)
-        if self.strip:
+        if self.strip and not symmetric:
             grid = settings.grid(*bounds, dtype)
             store_net(values, scope, "", layers, self.activation, self.resnet_dt, grid, dtype)
             return
@@ -141,14 +154,17 @@ class PairEmbedding:
         ]
         if not self.resnet_dt:
             net = [(w, b, None) for w, b, _ in net]
-        seconds = len(tebd) - 1 if self.two_types else 1
-        types = [
-            np.concatenate([tebd[first], tebd[second]]) if self.two_types else tebd[first]
-            for second in range(seconds)
-            for first in range(firsts)
-        ]
+        types = [()]
+        if not self.strip:
+            seconds = len(tebd) - 1 if self.two_types else 1
+            types = [
+                np.concatenate([tebd[first], tebd[second]]) if self.two_types else tebd[first]
+                for second in range(seconds)
+                for first in range(firsts)
+            ]
         top = bounds[1] * settings.extrapolate if bounds[1] > 0 else bounds[1] + 1.0
-        segment = Segment.covering(*bounds, max(top, bounds[1] + 1.0), settings.step)
+        step = settings.step * (10.0 if symmetric else 1.0)
+        segment = Segment.covering(*bounds, max(top, bounds[1] + 1.0), step, symmetric=symmetric)
         store_net_classes(values, scope, "", segment, net, self.activation, types, dtype, settings.at_load)
 
     def _class(self, x, net, first, second):

@@ -97,5 +97,4 @@ class ThreeBody(InitialBlock):
         c = tf.matmul(angular, angular, transpose_b=True)
         damping = switch[:, :, None] * switch[:, None, :] if self.smooth else None
         # The first type of a net is that of a, which is the slower index here.
-        g = self.pairs(c, tebd, types[:, :, None], types[:, None, :], nets, damping)
-        return tf.einsum("nab,nabm->nm", c, g) / self.nsel**2
+        return self.pairs.sum_products(c, tebd, types[:, :, None], types[:, None, :], nets, damping) / self.nsel**2

@@ -11,7 +11,7 @@ The center type plays no role, and j = k is included.
 import numpy as np
 
 from dptf.descriptor.base import SmoothDescriptor
-from dptf.descriptor.env_adjust import largest_row
+from dptf.descriptor.env_adjust import largest_product, largest_row
 from dptf.errors import UserError
 from dptf.nn.embedding import apply_embedding
 from dptf.nn.table import StoredNet
@@ -49,10 +49,9 @@ class SeE3(SmoothDescriptor):
 
     def _table_grid(self, key, values, settings, suffix):
         """Products of two rows lie within the square of the longest; every center type uses every net."""
-        std = np.asarray(values[f"descrpt_attr{suffix}/t_std"]).reshape(self.ntypes, -1)[:, 1:4]
-        avg = np.asarray(values[f"descrpt_attr{suffix}/t_avg"]).reshape(self.ntypes, -1)[:, 1:4]
+        avg, std = (np.asarray(values[f"descrpt_attr{suffix}/t_{k}"]).reshape(self.ntypes, -1) for k in ("avg", "std"))
         closest = largest_row(settings.min_distance, self.rcut, self.rcut_smth, self.env_protection)
-        largest = (((closest + np.abs(avg)) / std) ** 2).max()
+        largest = largest_product(avg, std, closest)
         return settings.grid(-largest, largest, self.precision.as_numpy_dtype, symmetric=True)
 
     def tabulation_pays(self, atoms_per_batch):

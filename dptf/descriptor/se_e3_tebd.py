@@ -14,6 +14,7 @@ from dptf.descriptor.pair_embedding import PairEmbedding
 from dptf.errors import UserError
 from dptf.nn.embedding import Seeder
 from dptf.nn.parameters import global_dtype
+from dptf.nn.table import check_storable
 from dptf.ops import tf
 
 
@@ -79,13 +80,23 @@ class SeE3Tebd(MixedDescriptor):
         if self.smooth:
             switch = tf.cast(switch, self.precision)
             damping = switch[:, :, None] * switch[:, None, :]
-        shape = tf.shape(c)
-        first, second = (tf.broadcast_to(t, shape) for t in (types[:, :, None], types[:, None, :]))
+        # The first type of a net is that of a, which is the slower index here.
+        first, second = types[:, :, None], types[:, None, :]
         nets = self.pairs.weights(params, f"filter_type_all{suffix}", self.precision, Seeder(self.seed), self.trainable)
-        g = self.pairs(c, tebd, first, second, nets, damping)
-        g = tf.reshape(g, [-1, self.nnei * self.nnei, self.neuron[-1]])
-        d = tf.matmul(tf.reshape(c, [-1, 1, self.nnei * self.nnei]), g)[:, 0] / self.nnei**2
+        d = self.pairs.sum_products(c, tebd, first, second, nets, damping) / self.nnei**2
         if self.concat_output_tebd:
             d = tf.concat([d, tf.gather(tebd, self.env.center)], axis=1)
         d = tf.reshape(tf.cast(d, global_dtype()), [-1, natoms[0], self.dim_out])
         return tf.identity(d, name=f"o_descriptor{suffix}")
+
+    def compress(self, values, settings, suffix=""):
+        """See :meth:`Descriptor.compress`: one table per pair of types, or in strip form one, beside the net of the types."""
+        check_storable(self.activation, self.precision, self.where)
+        self.pairs.store(
+            values, f"filter_type_all{suffix}", self._own_type_rows(values, suffix), self.ntypes,
+            self.scale.bounds(values, suffix, settings, products=True), settings, self.precision.as_numpy_dtype, symmetric=True,
+        )  # fmt: skip
+
+    def stored_names(self, suffix=""):
+        """See :meth:`Descriptor.stored_names`."""
+        return [(f"filter_type_all{suffix}", "")]

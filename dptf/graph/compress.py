@@ -75,6 +75,7 @@ def compress(source, output, *, step=0.01, extrapolate=5, frequency=-1, training
     given = script
     if precision:
         script = script | {"model": at_precision(script["model"], precision)}
+    _check_form(script)
     distance = _min_distance(values, script, source, training_script)
     settings = TableSettings(step, extrapolate, frequency, distance)
     if not frames:
@@ -115,6 +116,16 @@ def at_precision(section, precision):
         descriptor.pop("precision")
         descriptor["list"] = [part | {"precision": precision} for part in descriptor["list"]]
     return section
+
+
+def _check_form(script):
+    """Refuse descriptors without a compressed form before anything else is asked for."""
+    from dptf.descriptor.interface import Descriptor
+    from dptf.model import build_model
+
+    descriptor = getattr(build_model(script["model"]), "descriptor", None)
+    if descriptor is not None and type(descriptor).compress is Descriptor.compress:
+        descriptor.compress({}, None)
 
 
 def _write(script, values, settings, output):
@@ -177,7 +188,9 @@ def _resolve_sel(model, graph_def):
     found = [n.attr["sel_a"].list.i for n in graph_def.node if n.op in ("ProdEnvMatA", "ProdEnvMatAMix", "DescrptSeA")]
     found += [n.attr["sel"].list.i for n in graph_def.node if n.op in ("ProdEnvMatR", "DescrptSeR")]
     parts = section["list"] if section.get("type") == "hybrid" else [section]
-    flat = [p for p in parts if not {"repinit", "repflow"} & p.keys()]  # the others have numbers in their blocks
+    flat = [
+        p for p in parts if not {"repinit", "repflow", "sel_a"} & p.keys()
+    ]  # the others have numbers in their blocks
     automatic = [p for p in flat if isinstance(p.get("sel"), str) or p.get("sel") is None]
     if not automatic:
         return

@@ -1,7 +1,7 @@
 """Stored tables of a net of one number and a few classes (pairs of types): one table in which every class has a segment.
 
 A segment covers [lower, upper) with fine intervals and [upper, top) with intervals ten times as wide, which in the table are as wide as
-the others: arguments above ``upper`` are squeezed. The ops for tables get the argument plus the begin of its segment, so
+the others: arguments above ``upper`` are squeezed. That of products of two neighbors has such a part below ``lower`` too. The ops for tables get the argument plus the begin of its segment, so
 graphs need no other ops than those of ordinary compressed models. Beyond both ends values stay constant, and so
 do energies: forces and energies belong together everywhere.
 """
@@ -25,8 +25,8 @@ class Segment:
     Attributes
     ----------
     lower, upper, stride : float
-    fine, coarse : int
-        Numbers of intervals.
+    fine, coarse, below : int
+        Numbers of intervals; ``below`` are coarse ones under ``lower``.
     """
 
     lower: float
@@ -34,21 +34,22 @@ class Segment:
     stride: float
     fine: int
     coarse: int
+    below: int = 0
 
     @classmethod
-    def covering(cls, lower, upper, top, step):
-        """A segment over [lower, upper), and coarsely to `top`, with intervals of at most `step`."""
+    def covering(cls, lower, upper, top, step, *, symmetric=False):
+        """A segment over [lower, upper), and coarsely to `top` (on both sides if symmetric), with intervals of at most `step`."""
         stride = 2.0 ** math.floor(math.log2(step) + 1e-9)
         lower = math.floor(lower / stride) * stride
         fine = max(1, math.ceil((upper - lower) / stride - 1e-9))
         upper = lower + fine * stride
         coarse = max(1, math.ceil((top - upper) / (SQUEEZE * stride) - 1e-9))
-        return cls(lower, upper, stride, fine, coarse)
+        return cls(lower, upper, stride, fine, coarse, coarse if symmetric else 0)
 
     @property
     def length(self):
         """Of the segment in the table."""
-        return (self.fine + self.coarse) * self.stride
+        return (self.below + self.fine + self.coarse) * self.stride
 
     def table(self, jets):
         """Coefficients (intervals, 6 M) of a function given by its jets: ``jets(x)`` are value, first and second derivative."""
@@ -62,8 +63,10 @@ class Segment:
     def runs(self, number=0):
         """Runs of intervals of the class of a number."""
         wide = SQUEEZE * self.stride
-        top = self.upper + wide * self.coarse
+        top, bottom = self.upper + wide * self.coarse, self.lower - wide * self.below
+        below = [Run(bottom, wide, self.below, self.lower, self.stride, number)] if self.below else []
         return [
+            *below,
             Run(self.lower, self.stride, self.fine, self.upper, self.stride, number),
             Run(self.upper, wide, self.coarse, top, self.stride, number),
         ]
@@ -104,10 +107,13 @@ def store_net_classes(values, scope, tail, segment, layers, activation, rests, d
 
 def _put_grid(values, scope, tail, segment, classes, dtype):
     end = classes * segment.length
-    values[table_names(scope, tail)[1]] = np.array(
-        [0.0, end, end + segment.stride, segment.stride, segment.stride, -1.0], dtype
-    )
-    values[_map_name(scope, tail)] = np.array([segment.lower, segment.upper, segment.length], dtype)
+    # Strides above the whole length leave no coarse part on the left to the op for products of two neighbors.
+    wide = 2 * (end + segment.stride) if segment.below else segment.stride
+    values[table_names(scope, tail)[1]] = np.array([0.0, end, end + segment.stride, segment.stride, wide, -1.0], dtype)
+    place = [segment.lower, segment.upper, segment.length]
+    if segment.below:
+        place.append(segment.below * segment.stride)
+    values[_map_name(scope, tail)] = np.array(place, dtype)
 
 
 def pair_jets(layers, activation, constants):
@@ -124,8 +130,10 @@ class StoredClasses(StoredNet):
 
     def __init__(self, params, scope, tail, dtype):
         super().__init__(params, scope, tail, dtype)
-        place = params.get(_map_name(scope, tail), [3], np.zeros(3), dtype, trainable=False)
-        self._lower, self._upper, self._length = tf.unstack(place)
+        size = len(params.values[_map_name(scope, tail)])
+        place = params.get(_map_name(scope, tail), [size], np.zeros(size), dtype, trainable=False)
+        self._lower, self._upper, self._length, *below = tf.unstack(place)
+        self._below = below[0] if below else None
         self._stride = self._inputs[1][3]
         known = np.asarray(params.values[table_names(scope, tail)[1]], np.float64)
         self.count = round(known[1] / float(np.asarray(params.values[_map_name(scope, tail)])[2]))
@@ -138,6 +146,8 @@ class StoredClasses(StoredNet):
     def arguments(self, x, index):
         """What the ops for tables get for arguments x of the classes `index` (same shape)."""
         x = tf.where(x > self._upper, self._upper + (x - self._upper) / SQUEEZE, x) - self._lower
+        if self._below is not None:
+            x = tf.where(x < 0, x / SQUEEZE, x) + self._below
         x = tf.clip_by_value(x, tf.zeros_like(self._length), self._length - self._stride / 1024)
         return x + tf.cast(index, x.dtype) * self._length
 
@@ -154,6 +164,10 @@ class StoredClasses(StoredNet):
             x = tf.where(keep, x, tf.broadcast_to(apart[None, :], tf.shape(x)))
         x = tf.reshape(x, [-1, 1])
         return tf.reshape(self._call("se_a", x, rows), [-1, 4, self.width])
+
+    def sum_products(self, c, index):
+        """Sum over pairs of c G(c), shape (n, M); c and index (n, slots, slots)."""
+        return self.contract_angles(c, self.arguments(c, index))
 
     def of_classes(self, x, index):
         """G (n, slots, M) of x and index (n, slots)."""

@@ -404,9 +404,10 @@ class StoredNet:
         out = self._call("se_atten", tf.reshape(rows[:, :, :1], [-1, 1]), rows, factor, is_sorted=is_sorted)
         return tf.reshape(out, [-1, 4, self.width])
 
-    def contract_angles(self, products):
-        """Sum over pairs of e G(e), shape (n, M); products (n, slots a, slots b)."""
-        out = self._call("se_t", tf.reshape(products, [-1, int(products.shape[2])]), products)
+    def contract_angles(self, products, arguments=None):
+        """Sum over pairs of e G(e), shape (n, M); products e (n, slots a, slots b), and what G takes in place of them."""
+        x = products if arguments is None else arguments
+        out = self._call("se_t", tf.reshape(x, [-1, int(products.shape[2])]), products)
         return tf.reshape(out, [-1, self.width])
 
     def rows(self, s):

@@ -1,4 +1,4 @@
-"""Compressed DPA models against the reference numbers of the full ones."""
+"""Compressed DPA models and their three-body kin against the reference numbers of the full ones."""
 
 import json
 
@@ -19,7 +19,7 @@ from tests.dptf.dpa3_cases import REPFLOW, write_model
 
 #: Steps at which tables are as good as the nets, and what is asked of energies [eV] and forces [eV/Å] then.
 STEP, TOLERANCE = 0.002, 2e-9
-NAMES = ["dpa1", "dpa1_no_attn", "dpa1_strip", "dpa1_strip_attn"]
+NAMES = ["dpa1", "dpa1_no_attn", "dpa1_strip", "dpa1_strip_attn", "se_e3_tebd"]
 
 
 @pytest.fixture()
@@ -45,7 +45,9 @@ def closest(coord, box):
     return best
 
 
-@pytest.mark.parametrize("name", [*NAMES, *(pytest.param(n, marks=pytest.mark.slow) for n in ("dpa2", "dpa3"))])
+@pytest.mark.parametrize(
+    "name", [*NAMES, *(pytest.param(n, marks=pytest.mark.slow) for n in ("dpa2_three_body", "dpa3"))]
+)
 def test_families(golden, name, folder):
     source = golden / "dp" / f"{name}.dp"
     case = np.load(source.with_suffix(".npz"))
@@ -60,6 +62,31 @@ def test_families(golden, name, folder):
             for key, value in zip(("energy", "force", "virial", "atom_energy", "atom_virial"), out):
                 want = case[f"{tag}_{key}"]
                 np.testing.assert_allclose(value.reshape(want.shape), want, atol=TOLERANCE, err_msg=f"{tag} {key}")
+
+
+@pytest.mark.parametrize(
+    "more", [{"set_davg_zero": False, "exclude_types": [[0, 1]]}, {"smooth": False}, {"smooth": True}]
+)
+def test_angles_with_types(more, folder, monkeypatch):
+    """se_e3_tebd by concatenation and in strip form; tables in the file and made at load, atoms closer than in the data too."""
+    from tests.feature_table import BOX, COORD, DESCRIPTORS, FITTINGS, TYPES, frozen
+
+    section = DESCRIPTORS["se_e3_tebd"] | {"tebd_input_mode": "strip" if "smooth" in more else "concat"} | more
+    path = frozen("e3", section, FITTINGS["energy"], folder)[-1]
+    compress(path, "c.pb", frames=0)
+    monkeypatch.setattr("dptf.graph.compress._MAX_TABLE_BYTES", 1)
+    compress(path, "n.pb", frames=0)
+    coord = np.stack([COORD, COORD])
+    coord[1, 1] = coord[1, 0] + [0.3, 0.3, 0.4]  # the tables know 0.8 Å
+    coord[1, 2] = coord[1, 0] - [0.4, 0.3, 0.3]
+    out = []
+    for name in (path, "c.pb", "n.pb"):
+        with DeepPot(name) as dp:
+            out.append(dp.eval(coord, np.stack([BOX, BOX]), TYPES))
+    for full, table, made in zip(*out):
+        np.testing.assert_allclose(table[0], full[0], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(table, full, rtol=0, atol=3e-6 * np.abs(full).max())
+        np.testing.assert_allclose(made, table, rtol=0, atol=1e-12)
 
 
 def test_segments():
