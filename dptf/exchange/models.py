@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from dptf.errors import UserError
-from dptf.exchange import kinds, nodes
+from dptf.exchange import kinds, nodes, own_form
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +184,7 @@ def _read_spin(node, where, suffix):
 
 
 _READERS = {
+    **dict.fromkeys(own_form.MODELS, own_form.read_model),
     "spin_ener": _read_spin,
     "standard": _read_standard,
     "pairtab": _read_pairtab,
@@ -231,11 +232,7 @@ def _write_spin(section, constants, path):
 
     model = SpinModel(section)
     if not model.atoms.separate:
-        raise UserError(
-            "spins with virtual_len and spin_norm cannot be expressed by other backends",
-            path,
-            "train with virtual_scale",
-        )
+        return _write_whole("deepspin", section, constants, section["type_map"])
     inner = {k: v for k, v in section.items() if k != "spin"}
     if not section["spin"].get("extended"):
         inner |= model._extended(section)
@@ -244,6 +241,17 @@ def _write_spin(section, constants, path):
         "type": "spin_ener", "backbone_model": write(inner | {"type_map": names}, constants, names, path),
         "spin": {"use_spin": model.atoms.use, "virtual_scale": model.atoms.length},
     }  # fmt: skip
+
+
+def _write_whole(kind, section, constants, type_map):
+    log.warning("other backends cannot express this model (%s), the file is for dptf alone", kind)
+    return own_form.write_model(kind, section, constants, type_map)
+
+
+def _write_pairwise(section, constants, type_map, path, suffix):
+    if suffix:
+        raise UserError("a sum with pairwise_dprc cannot be exported", path)
+    return _write_whole("pairwise_dprc", section, constants, type_map)
 
 
 def _statistics(constants, suffix, ntypes, width=1):
@@ -292,8 +300,6 @@ def _write_descriptor(section, constants, type_map, path, suffix):
     try:
         return kinds.descriptor(kind, where).write(options, constants, len(type_map), type_map, suffix)
     except UserError as err:
-        from dptf.exchange import own_form
-
         if not own_form.can_hold(options):
             raise
         log.warning("other backends cannot express this descriptor, the file is for dptf alone (%s)", err)
@@ -366,4 +372,9 @@ def _write_zbl(section, constants, net, suffix):
     }  # fmt: skip
 
 
-_WRITERS = {"standard": _write_standard, "pairtab": _write_pairtab, "linear_ener": _write_linear}
+_WRITERS = {
+    "standard": _write_standard,
+    "pairtab": _write_pairtab,
+    "linear_ener": _write_linear,
+    "pairwise_dprc": _write_pairwise,
+}

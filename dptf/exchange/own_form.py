@@ -1,4 +1,4 @@
-"""Descriptors that other backends cannot express: the section of the input and the arrays of the graph as they are.
+"""Descriptors and models that other backends cannot express: the section of the input and the arrays of the graph as they are.
 
 Files with them are archives for this package; readers of other backends refuse the type, as they do not know it.
 """
@@ -16,6 +16,10 @@ _KINDS = {
     "se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at", "se_a_3be", "se_t", "se_a_ebd_v2", "se_a_tpe_v2", "se_atten",
     "dpa1", "se_atten_v2", "loc_frame", "se_a_mask", "se_a_ef",
 }  # fmt: skip
+
+
+#: Models that are kept whole: no other backend has them.
+MODELS = ("pairwise_dprc", "deepspin")
 
 
 def can_hold(section):
@@ -47,6 +51,26 @@ def read(node, where, ntypes, suffix=""):
             raise UserError(f"has no array {name}", where)
         values[f"{_with_suffix(scope, suffix, section)}/{rest}"] = node["@variables"][str(k)]
     return section, values
+
+
+def write_model(kind, section, values, type_map):
+    """A whole model; `kind` is one of ``MODELS``."""
+    arrays = {name: value for name, value in values.items() if is_trained_array(name)}
+    return {
+        "@class": "Model", "type": kind, "@version": 1, "type_map": list(type_map), "section": json.loads(json.dumps(section)),
+        "names": list(arrays), "@variables": {str(k): value for k, value in enumerate(arrays.values())},
+    }  # fmt: skip
+
+
+def read_model(node, where, suffix=""):
+    """Translate a whole model back; returns ``section`` and ``values``."""
+    nodes.expect(node, where, cls="Model", versions=(1, 1), keys=("type_map", "section", "names", "@variables"))
+    if suffix:
+        raise UserError(f"a model of type '{node['type']}' cannot be a member of another", where)
+    missing = [name for k, name in enumerate(node["names"]) if str(k) not in node["@variables"]]
+    if missing:
+        raise UserError(f"has no array {missing[0]}", where)
+    return dict(node["section"]), {name: node["@variables"][str(k)] for k, name in enumerate(node["names"])}
 
 
 def _with_suffix(scope, suffix, section):

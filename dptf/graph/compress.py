@@ -123,9 +123,10 @@ def _check_form(script):
     from dptf.descriptor.interface import Descriptor
     from dptf.model import build_model
 
-    descriptor = getattr(build_model(script["model"]), "descriptor", None)
-    if descriptor is not None and type(descriptor).compress is Descriptor.compress:
-        descriptor.compress({}, None)
+    if script["model"].get("type", "standard") == "standard":
+        descriptor = build_model(script["model"]).descriptor
+        if type(descriptor).compress is Descriptor.compress:
+            descriptor.compress({}, None)
 
 
 def _write(script, values, settings, output):

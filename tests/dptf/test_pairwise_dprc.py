@@ -141,6 +141,20 @@ def test_compression(folder):
             np.testing.assert_allclose(y, x, atol=1e-9 * max(1, np.abs(x).max()))
 
 
+@pytest.mark.parametrize("form", ["dp", "yaml"])
+def test_model_file(folder, form, monkeypatch, capsys):
+    """A file of our own form keeps every number; a compressed model has no nets to write."""
+    monkeypatch.chdir(folder)
+    assert main(["convert-backend", "m.pb", f"m.{form}"]) == 0
+    assert "for dptf alone" in capsys.readouterr().err
+    assert main(["convert-backend", f"m.{form}", "back.pb"]) == 0
+    coord = frames(2, 7)
+    with DeepPot("m.pb") as a, DeepPot("back.pb") as b:
+        for x, y in zip(*(dp.eval(coord, None, TYPES, atomic=True, aparam=IDS) for dp in (a, b))):
+            np.testing.assert_array_equal(y, x)
+    assert main(["convert-backend", "c.pb", "c.dp"]) == 1
+
+
 def test_fragments_of_a_frame():
     assert [m.tolist() for m in members(np.array([3, -1, 3, 9, 5]), True)] == [[0, 2, 4], [0, 2, 3]]
     assert members(np.array([-1, -1]), False) == []
