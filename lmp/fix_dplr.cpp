@@ -151,13 +151,16 @@ std::vector<FixDPLR::Pair> FixDPLR::bonded() const {
   return out;
 }
 
-/// A displaced charge moves between processes with its atom.
-void FixDPLR::pre_exchange() {
+void FixDPLR::pre_exchange() { follow(true); }
+
+/// A displaced charge moves between processes with its atom. Before the first step it keeps its velocity,
+/// that of the data file or of the end of the run before: it is in the first row of thermo as there.
+void FixDPLR::follow(bool velocity) {
   for (const Pair& p : bonded()) {
     if (p.charge >= atom->nlocal) continue;
     for (int d = 0; d < 3; ++d) {
       atom->x[p.charge][d] = atom->x[p.real][d];
-      atom->v[p.charge][d] = p.real < atom->nlocal ? atom->v[p.real][d] : 0.0;
+      if (velocity) atom->v[p.charge][d] = p.real < atom->nlocal ? atom->v[p.real][d] : 0.0;
     }
     if (p.real < atom->nlocal) atom->image[p.charge] = atom->image[p.real];
   }

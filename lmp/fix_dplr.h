@@ -19,7 +19,7 @@ class FixDPLR : public Fix {
   ~FixDPLR() override;
   int setmask() override;
   void init() override;
-  void setup_pre_exchange() override { pre_exchange(); }
+  void setup_pre_exchange() override { follow(false); }
   void setup_pre_force(int) override;
   void setup(int) override;
   void min_setup(int vflag) override { setup(vflag); }
@@ -41,6 +41,7 @@ class FixDPLR : public Fix {
   /// Bonds between a real atom and its displaced charge that this process knows; the real atom may be a
   /// ghost.
   std::vector<Pair> bonded() const;
+  void follow(bool velocity);
   void gather();
   void update_field();
 

@@ -1,5 +1,6 @@
 """pair_style deepspin, and fix dplr with kspace_style pppm/dplr and compute deeptensor/atom: against Python, on 1 and 2 processes."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -284,10 +285,26 @@ fix 0 all dplr model {dplr}/ener.pb type_associate 1 3 bond_type 1 efield 0.1 -0
 fix_modify 0 energy yes virial yes
 {THERMO}
 run 0
+group real type 1 2
+velocity real create 300 5
+fix 1 real nve
+neigh_modify every 1 delay 0 check no
+timestep 0.00001
+thermo 1
+thermo_style custom step temp
+thermo_modify format float %.12g
+run 1
+run 0
 """)  # fmt: skip
     assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-2000:]
     assert "only the field acts on them" in finished.stdout
     rows = thermo(finished)
+    # A displaced charge has the velocity of its atom after a step; the first row takes it as it stands.
+    temperature = [float(t) for t in re.findall(r"^ +[01] +(\S+) *$", finished.stdout, re.M)]
+    atoms, charges = len(TYPES), np.sum(TYPES == 0)
+    assert len(temperature) == 3
+    assert temperature[0] == pytest.approx(300 * (atoms - 1) / (atoms + charges - 1))
+    assert temperature[1] > 1.05 * temperature[0] and temperature[2] == temperature[1]
     assert rows["PotEng"][0] == pytest.approx(0.3267985485302649, abs=1e-9)
     pressure = [rows[k][0] for k in ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")]
     public = [
