@@ -13,6 +13,8 @@ std::string GraphIndex::base_name(std::string input) {
 
 GraphIndex::GraphIndex(const tensorflow::GraphDef& graph) {
   for (const auto& n : graph.node()) {
+    // The dipole model that comes with a long-range model is a graph of its own.
+    if (n.name().rfind("dipole_charge/", 0) == 0) continue;
     nodes_[n.name()] = &n;
     for (const auto& input : n.input()) readers_[base_name(input)].push_back(&n);
   }

@@ -75,6 +75,11 @@ def test_frozen_graph(folder):
         with pytest.raises(UserError, match="periodic"):
             whole.eval(COORD, None, TYPES)
         short.eval(COORD, None, TYPES)
+    files = DeepPot(folder / "ener.pb", skip_modifier=True), DeepPot(folder / "ener.pb", plain=True, skip_modifier=True)
+    with files[0] as a, files[1] as b:
+        assert a.runtime_report().startswith("fused se_e2_a kernels")  # the dipole model in the file is no obstacle
+        for x, y in zip(a.eval(COORD, BOX, TYPES, atomic=True), b.eval(COORD, BOX, TYPES, atomic=True)):
+            np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
     names = {node.name for node in load_graph_def(folder / "ener.pb").node}
     assert {"t_ef", "o_dm_force", "o_dm_virial", "o_dm_av", "dipole_charge/t_coord", "dipole_charge/o_dipole"} <= names
     known = constants(load_graph_def(folder / "ener.pb"))
