@@ -1,7 +1,11 @@
 // Ragged edges and angles, and the forces and virials of their derivatives.
 #include "dptf/ragged_edges.h"
 
+#include <atomic>
+
+#include "absl/strings/str_format.h"
 #include "dptf/edge_force.h"
+#include "dptf/memory_size.h"
 #include "mesh.h"
 #include "op_utils.h"
 #include "sel_overflow.h"
@@ -11,6 +15,8 @@ namespace {
 
 constexpr auto kUnknown = InferenceContext::kUnknownDim;
 
+// memory: bytes that an evaluation takes for a center, a ghost with features of its own, an edge, an edge
+// that forms angles and an angle. With them, lists that need more than there is are refused.
 REGISTER_OP("DptfRaggedEdges")
     .Attr("T: {float, double} = DT_DOUBLE")
     .Input("coord: T")
@@ -23,6 +29,7 @@ REGISTER_OP("DptfRaggedEdges")
     .Attr("a_sel: int")
     .Attr("ntypes: int")
     .Attr("exclude: list(int) = []")
+    .Attr("memory: list(float) = []")
     .Output("vec: T")
     .Output("local: T")
     .Output("start: int32")
@@ -56,6 +63,9 @@ class RaggedEdgesOp : public OpKernel {
         OP_REQUIRES(context, t >= 0 && t < query_.ntypes, invalid_argument("exclude names the type ", t));
       query_.excluded.emplace_back(exclude[k], exclude[k + 1]);
     }
+    OP_REQUIRES_OK(context, context->GetAttr("memory", &memory_));
+    OP_REQUIRES(context, memory_.empty() || memory_.size() == 5,
+                invalid_argument("memory has ", memory_.size(), " numbers, not 5"));
   }
 
   void Compute(OpKernelContext* context) override {
@@ -114,6 +124,7 @@ class RaggedEdgesOp : public OpKernel {
       return;
     }
     sel_overflow_count += edges.lost;
+    OP_REQUIRES_OK(context, fits_memory(q, edges, exchange));
     for (int i = 0; i < 2; ++i) {
       const auto& from = i == 0 ? edges.vec : edges.local;
       Tensor* out;
@@ -133,7 +144,41 @@ class RaggedEdgesOp : public OpKernel {
   }
 
  private:
+  /// Whether what follows fits in DPTF_MEMORY, or in the memory that is free (where processes exchange
+  /// features, in a share of it).
+  absl::Status fits_memory(const EdgeQuery& q, const RaggedEdges& edges, bool exchange) {
+    if (memory_.empty()) return absl::OkStatus();
+    const double atoms = static_cast<double>(q.nf) * q.nloc, angle_edges = edges.a_edge.size();
+    const double need = atoms * memory_[0] + (exchange ? q.nf * (q.nall - q.nloc) * memory_[1] : 0) +
+                        edges.center.size() * memory_[2] + angle_edges * memory_[3] +
+                        edges.angle_k.size() * memory_[4];
+    // What was there before is there again.
+    if (need <= largest_) return absl::OkStatus();
+    double limit = given_memory();
+    const bool given = limit != 0;
+    if (limit < 0) return invalid_argument("DPTF_MEMORY is no number of bytes; for instance 4G or 500M");
+    if (!given) limit = usable_memory(exchange ? processes_here() : 1, largest_);
+    if (limit == 0 || need <= limit) {
+      largest_ = need;
+      return absl::OkStatus();
+    }
+    const auto size = [](double bytes) {
+      return bytes < 1e9 ? absl::StrFormat("%.3g MB", bytes * 1e-6)
+                         : absl::StrFormat("%.3g GB", bytes * 1e-9);
+    };
+    return absl::ResourceExhaustedError(
+        absl::StrCat(static_cast<int64_t>(atoms), " atoms with ", edges.center.size(), " neighbors and ",
+                     edges.angle_k.size(), " angles need about ", size(need), " of memory, ",
+                     given ? "DPTF_MEMORY allows " : "free are ", size(limit),
+                     "; models with message passing are not evaluated in blocks of atoms: use smaller "
+                     "frames, or LAMMPS with "
+                     "ranks on more machines",
+                     given ? "" : " (DPTF_MEMORY=8G sets another limit)"));
+  }
+
   EdgeQuery query_;
+  std::vector<float> memory_;
+  std::atomic<double> largest_{0};
 };
 
 absl::Status matrices(InferenceContext* c) {

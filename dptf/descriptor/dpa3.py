@@ -11,7 +11,7 @@ from dptf.descriptor.interface import Descriptor, FrameInput, splits_virial
 from dptf.descriptor.mixed_statistics import MixedStatistics
 from dptf.descriptor.pairs import symmetric
 from dptf.descriptor.repflow import Geometry, RepFlowLayer, RepFlowOptions, State, edge_moments
-from dptf.descriptor.repflow_memory import bytes_per_atom
+from dptf.descriptor.repflow_memory import bytes_per_atom, coefficients
 from dptf.descriptor.repflow_table import FirstMessages, store_first_messages
 from dptf.descriptor.switches import switch
 from dptf.env import GLOBAL_NP_FLOAT
@@ -34,6 +34,7 @@ class DPA3(Descriptor):
     mixed_types = True
     fitting_sees_types = False
     rewriting_gains = False
+    counts_memory = True
     #: Fused ops; False builds the same graph of plain TensorFlow ops, for tests.
     fused = True
 
@@ -172,10 +173,11 @@ class DPA3(Descriptor):
         o, phi = self.o, get_activation(self.activation)
         self._constants(suffix)
         self.natoms, self._nf = natoms, tf.shape(coord)[0]
+        memory = coefficients(o, self.precision.size) if params.constant else ()
         self.edges = Edges(
             coord, atype, natoms, box, mesh, cutoffs=[o.e_rcut, o.a_rcut], e_sel=o.e_sel,
             a_sel=o.a_sel if o.update_angle else 0, ntypes=self.ntypes, exclude=self.excluded | self.pair_excluded,
-            fused=self.fused, keep=params.constant,
+            fused=self.fused, keep=params.constant, memory=memory,
         )  # fmt: skip
         local_type = tf.reshape(atype[:, : natoms[0]], [-1])
         edge_in, cosine, geometry = self._geometry(params, suffix, local_type)

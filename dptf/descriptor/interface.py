@@ -88,6 +88,8 @@ class Descriptor:
     #: Whether nearly all work is in large ops of the graph as it is built: what TensorFlow rewrites before the first step then
     #: costs time and memory and gains nothing.
     rewriting_gains = True
+    #: Whether an op of the frozen graph compares the memory that an evaluation needs with what there is.
+    counts_memory = False
     #: Inputs of frames beside positions: key -> :class:`FrameInput`; ``build`` gets them under these names, shape (nf, width).
     frame_inputs = MappingProxyType({})
     #: Set by the model before ``compress``: the vectors of all types, an array, where it has a type embedding.

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _COMMON = [
     "model_type", "descrpt_attr/rcut", "descrpt_attr/message_width", "descrpt_attr/ntypes", "descrpt_attr/sel", "descrpt_attr/original_sel",
-    "memory_attr/bytes_per_atom", "model_attr/tmap", "model_attr/model_type", "model_attr/model_version", "train_attr/min_nbor_dist",
+    "memory_attr/bytes_per_atom", "memory_attr/counted", "model_attr/tmap", "model_attr/model_type", "model_attr/model_version", "train_attr/min_nbor_dist",
     "train_attr/training_script", "t_mesh", "t_box",
 ]  # fmt: skip
 _PARAMETERS = ["fitting_attr/dfparam", "fitting_attr/daparam", "fitting_attr/default_fparam"]

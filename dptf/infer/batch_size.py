@@ -48,8 +48,10 @@ class AutoBatchSize:
                 results.append(run(start, stop))
             except ResourceExhaustedError as err:
                 if stop - start == 1:
+                    detail = err.message.split("\n\t [[")[0].splitlines()[-1]  # below the node's name and place
                     raise UserError(
-                        f"memory does not suffice for one frame of {natoms} atoms", fix="use a machine with more memory"
+                        f"memory does not suffice for one frame of {natoms} atoms: {detail}",
+                        fix="use a machine with more memory",
                     ) from err
                 self._too_large = step
                 self.current = max(natoms, (stop - start) * natoms // 2)

@@ -401,7 +401,10 @@ class GraphEvaluator:
             return None
         need = float(self._const.get("memory_attr/bytes_per_atom", 0.0))
         if self.passes_messages:
-            blocks.check_whole(natoms, need, self.model_file)
+            if "memory_attr/counted" in self._const:
+                blocks.budget()  # refuses what is no number; the graph compares
+            else:
+                blocks.check_whole(natoms, need, self.model_file)
             return None
         special = self.neighbor_list is not None or self.ntypes_spin or "fitting_attr/aparam_nall" in self._const
         if special or "t_efield" in self._inputs or not _ADDITIVE.issuperset(outputs):

@@ -144,6 +144,8 @@ class StandardModel:
         need = self.descriptor.memory(self.compressed)
         if need is not None:
             tf.constant(need[0], name="memory_attr/bytes_per_atom", dtype=tf.float64)
+        if self.descriptor.counts_memory:
+            tf.constant(True, name="memory_attr/counted", dtype=tf.bool)
         if self.min_nbor_dist is not None:
             tf.constant(self.min_nbor_dist, name="train_attr/min_nbor_dist", dtype=tf.float64)
         if self.descriptor.needs_mask:

@@ -11,7 +11,8 @@ from dptf.ops import op_module, tf
 class Edges:
     """Edges and angles of a batch; see ``lib/include/dptf/ragged_edges.h`` for the order of the rows.
 
-    With `keep`, messages keep numbers for their gradients to positions, the only ones there are then.
+    With `keep`, messages keep numbers for their gradients to positions, the only ones there are then. `memory` are the bytes that an
+    evaluation takes for an atom, a ghost, an edge, an angle edge and an angle: lists that would need more than there is are refused.
 
     Attributes
     ----------
@@ -30,13 +31,14 @@ class Edges:
     )  # fmt: skip
 
     def __init__(
-        self, coord, atype, natoms, box, mesh, *, cutoffs, e_sel, a_sel, ntypes, exclude=(), fused=True, keep=False
-    ):
+        self, coord, atype, natoms, box, mesh, *, cutoffs, e_sel, a_sel, ntypes, exclude=(), fused=True, keep=False,
+        memory=(),
+    ):  # fmt: skip
         self.natoms, self.fused, self.keep = natoms, fused, keep
         flat = [t for pair in sorted(exclude) for t in pair]
         outputs = op_module.dptf_ragged_edges(
             coord, atype, natoms, box, mesh, tf.constant(cutoffs, tf.float64), e_sel=e_sel, a_sel=a_sel, ntypes=ntypes,
-            exclude=flat, name="DptfRaggedEdges",
+            exclude=flat, memory=list(memory), name="DptfRaggedEdges",
         )  # fmt: skip
         for name, tensor in zip(self.NAMES, outputs):
             setattr(self, name, tensor)

@@ -52,6 +52,8 @@ def test_ranks_agree_with_python(tmp_path, model, atoms):
     for ranks in (1, 2) if "dpa2" not in str(model) else (1, 2, 4):
         agree(numbers(tmp_path, run(tmp_path, script(), ranks)), want)
     if "dpa2" in str(model):
+        failed = run(tmp_path, script(), 1, {"DPTF_MEMORY": "200K"})
+        assert failed.returncode and "DPTF_MEMORY allows 0.000205 GB" in failed.stdout + failed.stderr
         return
     # A budget of eleven atoms: the frame is evaluated in blocks, in Python too.
     with DeepPot(model) as dp:

@@ -66,4 +66,19 @@ inline int processes_here() {
   return 1;
 }
 
+/// What DPTF_MEMORY allows an evaluation, in bytes; 0 without it, negative where it is no number of bytes.
+inline double given_memory() {
+  const char* given = std::getenv("DPTF_MEMORY");
+  if (!given || !*given) return 0;
+  const double value = parse_bytes(given);
+  return value > 0 ? value : -1;
+}
+
+/// The share of one of the processes in what is free, and what this one had before (an allocator has it or
+/// gave it back); 0 where the system does not tell.
+inline double usable_memory(int processes, double before) {
+  const double free = memory_info("MemAvailable:"), total = memory_total();
+  return free > 0 ? std::min(free / processes + std::min(before, memory_info("VmRSS:")), total) : 0;
+}
+
 }  // namespace dptf

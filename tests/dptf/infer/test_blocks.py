@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from dpa3_cases import write_model
+from dpa3_cases import REPFLOW, write_model
 from model_cases import FITTING, random_graph
 from test_dpa1 import ATTEN, SMOOTH, STRIP
 
 from dptf.cli.main import main
+from dptf.descriptor.repflow import RepFlowOptions
+from dptf.descriptor.repflow_memory import coefficients
 from dptf.errors import UserError
 from dptf.graph.load import write_graph_def
 from dptf.infer import DeepPot, blocks
@@ -59,17 +61,40 @@ def test_blocks_cover_every_atom():
     assert sorted(found) == list(range(60))
 
 
-def test_budgets(monkeypatch, tmp_path, capsys):
+def test_budgets(monkeypatch):
     for text, value in (("500M", 500 * 2**20), ("4g", 4 * 2**30), ("2GB", 2 * 2**31), ("1e6", 1e6)):
         monkeypatch.setenv("DPTF_MEMORY", text)
         assert blocks.budget() == (value if text != "2GB" else 2 * 2**30)
     monkeypatch.setenv("DPTF_MEMORY", "much")
     with pytest.raises(UserError, match="4G or 500M"):
         blocks.budget()
-    path = write_model(tmp_path / "m.pb", repflow={"nlayers": 1})
-    monkeypatch.setenv("DPTF_MEMORY", "1M")
-    with DeepPot(path) as dp, pytest.raises(UserError, match="message passing"):
-        dp.eval(COORD[:1], CELL[None], TYPES)
+
+
+@pytest.mark.slow
+def test_message_passing_counts_its_memory(monkeypatch, tmp_path):
+    """What neighbors and angles need is compared with the budget before it is allocated; fewer frames at once may fit."""
+    path = write_model(tmp_path / "m.pb", repflow={"nlayers": 2})
+    options = RepFlowOptions.read(REPFLOW | {"nlayers": 2}, "repflow")
+    counts = []
+    for coord in COORD:
+        distance = np.linalg.norm(coord[:, None] - coord, axis=-1) + 9 * np.eye(60)
+        short = (distance < options.a_rcut).sum(1)
+        counts.append([60, 0, (distance < options.e_rcut).sum(), short.sum(), (short**2).sum()])
+    need = np.array(counts) @ coefficients(options, 8)
+    with DeepPot(path) as dp:
+        whole = dp.eval(COORD, None, TYPES)
+    with DeepPot(path) as dp:
+        monkeypatch.setenv("DPTF_MEMORY", str(1.01 * need.max()))
+        for a, b in zip(whole, dp.eval(COORD, None, TYPES)):
+            np.testing.assert_allclose(b, a, atol=1e-12)
+    with DeepPot(path) as dp:
+        monkeypatch.setenv("DPTF_MEMORY", str(0.99 * need[0]))
+        text = f"with {counts[0][2]} neighbors and {counts[0][4]} angles need about {need[0] / 1e6:.3g} MB.*message passing"
+        with pytest.raises(UserError, match=text):
+            dp.eval(COORD[:1], None, TYPES)
+        monkeypatch.setenv("DPTF_MEMORY", "some")
+        with pytest.raises(UserError, match="4G or 500M"):
+            dp.eval(COORD[:1], None, TYPES)
 
 
 def test_forecast_is_shown(model, capsys):

@@ -40,6 +40,7 @@ ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& 
   // The fused kernels keep nothing for an atom beyond their own blocks.
   const bool fused = graph.has("dptf_fused");
   bytes_per_atom = fused ? 0.0 : graph.scalar_or<double>(pre + "memory_attr/bytes_per_atom", 0.0);
+  counts_memory = graph.has(pre + "memory_attr/counted");
   takes_field = graph.has(pre + "t_efield");
 }
 

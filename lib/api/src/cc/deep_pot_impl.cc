@@ -178,6 +178,7 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
       throw deepmd_exception("coordinate " + std::to_string(i % 3) + " of atom " +
                              std::to_string(i / 3 % natoms) + " in frame " +
                              std::to_string(i / (3 * static_cast<size_t>(natoms))) + " is not finite");
+  if (message_width > 0 && !counts_memory) check_whole((natoms - nghost) * nframes, bytes_per_atom, file);
   if (list && nframes == 1 && message_width == 0 && ntypes_spin == 0 && !aparam_nall && !takes_field) {
     const int size = atoms_per_block(natoms - nghost, bytes_per_atom);
     if (size < list->inum) {

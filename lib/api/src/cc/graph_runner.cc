@@ -27,9 +27,11 @@ __attribute__((constructor)) void loaded() { end_quiet_load(); }
 
 void require(const absl::Status& status) {
   if (status.ok()) return;
+  const std::string text(status.message());
+  // Behind the message come the name of the node and hints for those who run TensorFlow themselves.
   if (status.code() == absl::StatusCode::kResourceExhausted)
-    throw deepmd_exception_oom("out of memory: " + std::string(status.message()));
-  throw tf_exception(std::string(status.message()));
+    throw deepmd_exception_oom("out of memory: " + text.substr(0, text.find("\n\t [[")));
+  throw tf_exception(text);
 }
 
 /// Keeps TensorFlow's start-up notes (processor features, missing CUDA drivers) off standard error, in every

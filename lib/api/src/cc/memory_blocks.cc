@@ -1,6 +1,7 @@
 #include "memory_blocks.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -11,11 +12,9 @@ namespace {
 
 /// Bytes of DPTF_MEMORY, 0 without it.
 double budget() {
-  const char* given = std::getenv("DPTF_MEMORY");
-  if (!given || !*given) return 0;
-  const double value = dptf::parse_bytes(given);
-  if (!(value > 0))
-    throw deepmd_exception(std::string("DPTF_MEMORY is '") + given +
+  const double value = dptf::given_memory();
+  if (value < 0)
+    throw deepmd_exception(std::string("DPTF_MEMORY is '") + std::getenv("DPTF_MEMORY") +
                            "'; give bytes, for instance 4G or 500M");
   return value;
 }
@@ -29,6 +28,17 @@ int atoms_per_block(int natoms, double bytes_per_atom) {
   if (limit == 0) return natoms;
   const double atoms = limit / bytes_per_atom;
   return atoms >= natoms ? natoms : std::max(1, static_cast<int>(atoms));
+}
+
+void check_whole(int natoms, double bytes_per_atom, const std::string& model) {
+  const double limit = budget(), need = natoms * bytes_per_atom;
+  if (limit == 0 || need <= limit) return;
+  char text[200];
+  std::snprintf(text, sizeof text, "%d atoms need about %.3g GB of memory, DPTF_MEMORY allows %.3g GB",
+                natoms, need * 1e-9, limit * 1e-9);
+  throw deepmd_exception(
+      model + ": " + text +
+      ". Models with message passing are not evaluated in blocks of atoms: use fewer atoms, or more ranks");
 }
 
 ListBlock::ListBlock(const InputNlist& from, int first, int last, int natoms, std::vector<int>* place)

@@ -10,6 +10,9 @@ namespace deepmd {
 /// in half of the free memory, shared by the processes of the machine. At least 1; natoms where all fit.
 int atoms_per_block(int natoms, double bytes_per_atom);
 
+/// Throws where the atoms of a model that cannot be evaluated in blocks do not fit in DPTF_MEMORY.
+void check_whole(int natoms, double bytes_per_atom, const std::string& model);
+
 /// Some rows of a neighbor list as a problem of its own: their atoms, then all neighbors as ghosts.
 struct ListBlock {
   std::vector<int> atoms;  // caller's index of every atom, the local ones first

@@ -24,8 +24,9 @@ struct ModelHead {
   std::vector<double> default_fparam;  // for callers that give none; may be empty
   int message_width = 0;               // of the features that ghosts need, 0 without message passing
   bool aparam_nall = false, single = false;
-  bool takes_field = false;   // an electric field per atom
-  double bytes_per_atom = 0;  // forecast of the memory of an evaluation, 0 where the model tells none
+  bool takes_field = false;    // an electric field per atom
+  double bytes_per_atom = 0;   // forecast of the memory of an evaluation, 0 where the model tells none
+  bool counts_memory = false;  // an op compares the memory that the neighbors need with what there is
 };
 
 }  // namespace deepmd
