@@ -6,7 +6,7 @@
 import ctypes
 from pathlib import Path
 
-from dptf import ops_ragged
+from dptf import ops_attention, ops_ragged
 from dptf.env import import_tensorflow
 
 tf = import_tensorflow()
@@ -290,3 +290,4 @@ for _name in (
 
 #: ``halo(x, natoms, mesh)``: rows of local atoms to rows of all atoms (several processes), x itself otherwise; with gradient.
 halo = ops_ragged.register(tf, op_module)
+ops_attention.register(tf, op_module)

@@ -15,6 +15,11 @@ def geometry_only():
         _weights.pop()
 
 
+def weights_wanted():
+    """Whether derivatives in weights are to be computed: outside of :func:`geometry_only`."""
+    return _weights[-1]
+
+
 def moments_when_needed(graph):
     """Let terms of sums that make rows of edges of a few moments wait for the newest other term of the sum.
 
@@ -118,7 +123,7 @@ def register(tf, op_module):
 
     @tf.RegisterGradient("DptfMessage")
     def _message(op, g_out, g_y):
-        weights = _weights[-1]
+        weights = weights_wanted()
         x, *others = op.inputs
         x = again(x, g_out)
         dx, du, dv, dw, dweight, dskip, drho = m.dptf_message_grad(g_out, g_y, x, *others, weights=weights, **attrs(op))

@@ -10,7 +10,7 @@ With g the pair embeddings of the k neighbors of one center, s their switches an
 
 from dptf.nn import masked_softmax
 from dptf.nn.layers import apply_layer_norm, apply_linear, layer_norm, linear, unit
-from dptf.ops import tf
+from dptf.ops import op_module, tf
 
 
 class GatedAttention:
@@ -58,7 +58,7 @@ class GatedAttention:
             out.append(layer)
         return out
 
-    def __call__(self, g, mask, switch, vectors, missing, weights):
+    def __call__(self, g, mask, switch, vectors, missing, weights, *, fused=False):
         """Apply all layers.
 
         Parameters
@@ -73,9 +73,13 @@ class GatedAttention:
         missing : scalar int tensor
             Empty slots beyond the k ones.
         weights : list of dict
+        fused : bool
+            One op per layer, which leaves zeros in slots that take no part. It can be differentiated twice.
         """
         if not self.layers:
             return g
+        if fused:
+            return self._fused(g, mask, switch, vectors, missing, weights)
         gate = self._gate(g, mask, switch, vectors)
         damping = switch[:, :, None] * switch[:, None, :] if self.smooth else None
         for layer in weights:
@@ -89,6 +93,17 @@ class GatedAttention:
                 a = masked_softmax.masked(logits, mask[:, None, :])
             o = apply_linear(tf.matmul(a * gate, v), layer["c_out"])
             g = apply_layer_norm(g + o, layer["norm"], self.eps)
+        return g
+
+    def _fused(self, g, mask, switch, vectors, missing, weights):
+        f = switch[:, :, None] if self.smooth else tf.ones_like(vectors[:, :, :1])
+        f = f * unit(vectors, self.norm_floor) if self.dotr else tf.pad(f, [[0, 0], [0, 0], [0, 2]])
+        s = switch if self.smooth else tf.zeros([0], g.dtype)
+        numbers = tf.constant([self.kappa, self.eps, self.norm_floor], tf.float64)
+        form = {"normalize": self.normalize, "smooth": self.smooth, "no_diagonal": self.no_diagonal}
+        for layer in weights:
+            arrays = [x for name in ("c_query", "c_key", "c_value", "c_out", "norm") for x in layer[name]]
+            g, _ = op_module.dptf_attention(g, f, s, mask, missing, numbers, arrays, **form)
         return g
 
     def _gate(self, g, mask, switch, vectors):

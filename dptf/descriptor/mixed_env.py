@@ -10,6 +10,7 @@ Two leaves for the chain rule to positions:
 import numpy as np
 
 from dptf.ops import op_module, tf
+from dptf.ops_ragged import geometry_only
 
 
 class MixedEnv:
@@ -101,7 +102,8 @@ class PublicEnv(MixedEnv):
 
     def force_and_virial(self, scalar):
         """Forces (nf, nall*3), virial (nf, 9) and atomic virials (nf, nall*9) of a scalar of the leaf."""
-        net_deriv = tf.reshape(tf.gradients(scalar, self.leaf)[0], [-1, self.natoms[0] * 4 * self.nsel])
+        with geometry_only():
+            net_deriv = tf.reshape(tf.gradients(scalar, self.leaf)[0], [-1, self.natoms[0] * 4 * self.nsel])
         attrs = {"n_a_sel": self.nsel, "n_r_sel": 0}
         tail = self.nlist_node, self.natoms
         force = op_module.prod_force_se_a(net_deriv, self.deriv, *tail, name="ProdForceSeA", **attrs)
@@ -127,7 +129,8 @@ class EdgeEnv(MixedEnv):
 
     def edge_gradient(self, scalar):
         """Derivative of a scalar in the vectors, (nf, nloc * nsel * 3)."""
-        return tf.reshape(tf.gradients(scalar, self.leaf)[0], [-1, self.natoms[0] * 3 * self.nsel])
+        with geometry_only():
+            return tf.reshape(tf.gradients(scalar, self.leaf)[0], [-1, self.natoms[0] * 3 * self.nsel])
 
     def edge_force(self, gradient):
         """Forces (nf, nall*3) of a derivative in the vectors."""

@@ -21,6 +21,7 @@ from dptf.descriptor.mixed_memory import attention_bytes, pair_bytes
 from dptf.descriptor.pair_embedding import PairEmbedding
 from dptf.errors import UserError
 from dptf.nn.embedding import Seeder
+from dptf.nn.fitting import fusion_wanted
 from dptf.nn.parameters import global_dtype
 from dptf.nn.table import StoredNet, check_storable
 from dptf.nn.tabulated import DEFAULT_SPACING, TYPICAL_RANGE, embed_contract, is_tabulable
@@ -172,7 +173,9 @@ class SeAtten(MixedDescriptor):
             rows, mask, neighbor = rows[:, :used], mask[:, :used], neighbor[:, :used]
             switch = None if switch is None else switch[:, :used]
             g = pairs(rows[..., 0], tebd, neighbor, self.env.center[:, None], nets, switch)
-            g = self.attention(g, mask, switch, rows[..., 1:], self.nnei - used, layers)
+            g = self.attention(
+                g, mask, switch, rows[..., 1:], self.nnei - used, layers, fused=self._can_fuse(params, suffix)
+            )
             a = tf.matmul(g, rows, transpose_a=True) / self.nnei
         d = tf.matmul(a, a[:, : self.axis_neuron], transpose_b=True)
         self.rot_mat = tf.cast(a[:, :, 1:4], global_dtype())
@@ -243,8 +246,7 @@ class SeAtten(MixedDescriptor):
 
     def can_tabulate(self):
         """Whether the embedding is a sum over neighbors of nets of one number: without attention and smooth types."""
-        plain = not self.attention.layers and not self.smooth and self.scale.set_davg_zero
-        plain = plain and (self.scale.davg is None or not self.scale.davg.any())
+        plain = not self.attention.layers and not self.smooth and self._mean_is_zero()
         known = is_tabulable(self.activation) and self.precision in (tf.float32, tf.float64)
         return plain and known and self.pairs(self.tebd_dim).is_one_number
 
@@ -269,6 +271,14 @@ class SeAtten(MixedDescriptor):
             spacing=spacing, factor=factor,
         )  # fmt: skip
         return tf.transpose(a, [0, 2, 1])
+
+    def _can_fuse(self, params, suffix):
+        """Whether empty slots count nothing beyond the softmax, and the precision is an ordinary one."""
+        known = fusion_wanted(params) and self.precision in (tf.float32, tf.float64)
+        return known and self._mean_is_zero() and not np.any(params.values.get(f"descrpt_attr{suffix}/t_avg", 0.0))
+
+    def _mean_is_zero(self):
+        return self.scale.set_davg_zero and (self.scale.davg is None or not self.scale.davg.any())
 
     def _used_slots(self, davg):
         """Number of slots to compute: those beyond the fullest list count nothing where the mean is zero."""

@@ -106,6 +106,33 @@ def test_slots_beyond_the_fullest_list(name):
         np.testing.assert_allclose(energies[0][key], energies[1][key], atol=1e-11)
 
 
+class NoMeanCase(AttentionCase):
+    def _randomise_statistics(self, descriptor):
+        super()._randomise_statistics(descriptor)
+        for scale in descriptor.scales:
+            scale.davg = np.zeros_like(scale.davg)
+
+
+@pytest.mark.parametrize("name", ["two_layers_mask", "strip_smooth_exclude", "exchange_smooth", "exchange_plain"])
+def test_fused_attention_trains_as_plain_layers(name, monkeypatch):
+    """Energies, forces, and the derivatives of a loss of both in all weights."""
+    out = []
+    for plain in ("0", "1"):
+        monkeypatch.setenv("DPTF_PLAIN", plain)
+        case = NoMeanCase(ATTEN | {"exclude_types": [[1, 0]]} | OPTIONS[name] | {"set_davg_zero": True, "sel": 30})
+        with case.graph.as_default():
+            fused = [op for op in case.graph.get_operations() if op.type == "DptfAttention"]
+            assert bool(fused) == (plain == "0")
+            loss = case.out["energy"][0] ** 2 + sum(tf.reduce_sum(case.out[k] ** 2) for k in ("force", "virial"))
+            case.out["gradients"] = [g for g in tf.gradients(loss, tf.trainable_variables()) if g is not None]
+        out.append(case.run())
+    for key in ("energy", "force", "virial"):
+        np.testing.assert_allclose(out[0][key], out[1][key], rtol=0, atol=1e-12, err_msg=key)
+    assert len(out[0]["gradients"]) == len(out[1]["gradients"])
+    for a, b in zip(out[0]["gradients"], out[1]["gradients"]):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * max(1, np.abs(b).max()))
+
+
 @pytest.mark.parametrize("name", ["plain", "exchange_strip_one_side"])
 def test_rotation_and_order(name):
     case = AttentionCase(ATTEN | OPTIONS[name])

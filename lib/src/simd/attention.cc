@@ -1,0 +1,559 @@
+// Attention of the neighbors of one atom at a time: its matrices stay in the caches. Names: a "dot" is a
+// change along the direction, a "bar" an adjoint; the order of the lines of dual() is that of reverse
+// differentiation.
+#include "dptf/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "dptf/attention_kernels.h"
+#include "dptf/gemm_tile.h"
+#include "dptf/simd_activation.h"
+#include "dptf/simd_vec.h"
+
+namespace dptf {
+namespace DPTF_ISA {
+namespace {
+
+/// Logits of slots that are switched off.
+constexpr double kShift = 20.0;
+
+/// A matrix that is read as it is or transposed.
+template <typename T>
+struct View {
+  const T* p;
+  int64_t row, column;
+};
+template <typename T>
+View<T> by_rows(const T* p, int64_t ld) {
+  return {p, ld, 1};
+}
+template <typename T>
+View<T> turned(const T* p, int64_t ld) {
+  return {p, 1, ld};
+}
+
+/// c [rows, columns] := or += A B, B [depth, columns] with whole lines of columns.
+template <typename T>
+void product(int64_t rows, int64_t columns, int64_t depth, View<T> a, const T* b, int64_t ldb, T* c,
+             int64_t ldc, bool add = false) {
+  for (int64_t c0 = 0; c0 < columns; c0 += kTileColumns<T>)
+    for (int64_t d0 = 0; d0 < depth; d0 += kTileDepth) {
+      Tile<T> t;
+      t.product.depth = std::min(kTileDepth, depth - d0);
+      t.product.a = a.p + d0 * a.column, t.product.a_row = a.row, t.product.a_depth = a.column;
+      t.product.b = b + d0 * ldb + c0, t.product.b_depth = ldb;
+      t.c = c + c0, t.c_row = ldc;
+      t.columns = std::min<int64_t>(kTileColumns<T>, columns - c0);
+      t.add = add || d0 > 0;
+      run_tiles(t, rows);
+    }
+}
+
+/// to [columns, rows] of from [rows, columns], both with whole vectors; rows beyond the last are zeros.
+template <typename T>
+void transposed(const T* from, int64_t ld, int64_t rows, int64_t columns, T* to, int64_t ldt) {
+  constexpr int lanes = kLanes<T>;
+  for (int64_t r = 0; r < whole_lines<T>(rows); r += lanes)
+    for (int64_t c = 0; c < columns; c += lanes) {
+      Vec<T> v[lanes];
+      for (int k = 0; k < lanes; ++k) v[k] = r + k < rows ? load(from + (r + k) * ld + c) : Vec<T>{};
+      transpose<T>(v);
+      for (int k = 0; k < lanes; ++k) store(to + (c + k) * ldt + r, v[k]);
+    }
+}
+
+template <typename T>
+DPTF_INLINE T dot(const T* __restrict a, const T* __restrict b, int64_t n) {
+  T s = 0;
+#pragma omp simd reduction(+ : s)
+  for (int64_t k = 0; k < n; ++k) s += a[k] * b[k];
+  return s;
+}
+template <typename T>
+DPTF_INLINE T total(const T* a, int64_t n) {
+  T s = 0;
+#pragma omp simd reduction(+ : s)
+  for (int64_t k = 0; k < n; ++k) s += a[k];
+  return s;
+}
+
+template <typename T>
+class Attention {
+ public:
+  Attention(const AttentionJob<T>& job, const PackedAttentionGrads<T>& sums, T* memory)
+      : job_(job),
+        form_(job.form),
+        w_(*job.w),
+        sums_(sums),
+        width_(w_.width),
+        part_(w_.part),
+        ld3_(w_.ld_in),
+        ldw_(w_.ld_out),
+        columns_w_(whole_lines<T>(w_.width)) {
+    size_ = arrange(memory);
+  }
+
+  int64_t size() const { return size_; }
+
+  void atom(int64_t i) {
+    find_rows(i);
+    const bool tangent = job_.task == AttentionTask::tangent || (job_.task == AttentionTask::dual && job_.e);
+    if (n_) {
+      gather(job_.rows.g, width_, g_, ldw_);
+      gather_three(job_.rows.f, f_);
+      if (form_.smooth) gather(job_.rows.s, 1, s_, 1);
+      value();
+      if (tangent) {
+        gather(job_.direction.g, width_, g_dot_, ldw_);
+        gather_three(job_.direction.f, f_dot_);
+        if (form_.smooth) gather(job_.direction.s, 1, s_dot_, 1);
+        change();
+      }
+    }
+    switch (job_.task) {
+      case AttentionTask::value:
+        for (int64_t a = 0; a < n_; ++a)
+          for (int64_t c = 0; c < width_; ++c)
+            out_[a * ldw_ + c] = w_.gamma[c] * x_[a * ldw_ + c] + w_.beta[c];
+        return scatter(out_, ldw_, width_, job_.y);
+      case AttentionTask::tangent:
+        for (int64_t a = 0; a < n_; ++a)
+          for (int64_t c = 0; c < width_; ++c) out_[a * ldw_ + c] = w_.gamma[c] * x_dot_[a * ldw_ + c];
+        return scatter(out_, ldw_, width_, job_.y);
+      default:
+        if (n_) pull_back(job_.task == AttentionTask::dual, tangent);
+        scatter(u_bar_, ldw_, width_, job_.grad.g);
+        scatter_three(f_bar_, job_.grad.f);
+        if (form_.smooth) scatter(s_bar_, 1, 1, job_.grad.s);
+    }
+  }
+
+ private:
+  int64_t at(int64_t a) const { return first_ + index_[a]; }
+  void find_rows(int64_t i) {
+    first_ = i * job_.rows.slots;
+    n_ = 0;
+    for (int64_t k = 0; k < job_.rows.slots; ++k)
+      if (job_.rows.mask[first_ + k]) index_[n_++] = k;
+    np_ = whole_lines<T>(n_);
+    ldn_ = row_stride<T>(n_);
+    missing_ = static_cast<T>(job_.rows.missing + job_.rows.slots - n_);
+  }
+  void gather(const T* from, int64_t columns, T* to, int64_t ld) const {
+    for (int64_t a = 0; a < n_; ++a) {
+      std::copy_n(from + at(a) * columns, columns, to + a * ld);
+      for (int64_t c = columns; c < ld; ++c) to[a * ld + c] = 0;
+    }
+    if (ld == 1) std::fill(to + n_, to + np_, T(0));
+  }
+  void gather_three(const T* from, T* const to[3]) const {
+    for (int d = 0; d < 3; ++d) {
+      for (int64_t a = 0; a < n_; ++a) to[d][a] = from[3 * at(a) + d];
+      std::fill(to[d] + n_, to[d] + np_, T(0));
+    }
+  }
+  void scatter(const T* from, int64_t ld, int64_t columns, T* to) const {
+    std::fill_n(to + first_ * columns, job_.rows.slots * columns, T(0));
+    for (int64_t a = 0; a < n_; ++a) std::copy_n(from + a * ld, columns, to + at(a) * columns);
+  }
+  void scatter_three(T* const from[3], T* to) const {
+    std::fill_n(to + 3 * first_, 3 * job_.rows.slots, T(0));
+    for (int64_t a = 0; a < n_; ++a)
+      for (int d = 0; d < 3; ++d) to[3 * at(a) + d] = from[d][a];
+  }
+
+  /// gate_ab = f_a . h_b + h_a . f_b (half of it where h is f).
+  void gates(T* const f[3], T* const h[3], T* gate) const {
+    const bool same = f == h;
+    for (int64_t a = 0; a < n_; ++a) {
+      T* __restrict to = gate + a * ldn_;
+      const T *f0 = f[0], *f1 = f[1], *f2 = f[2], *h0 = h[0], *h1 = h[1], *h2 = h[2];
+      const T x = f0[a], y = f1[a], z = f2[a];
+#pragma omp simd
+      for (int64_t b = 0; b < np_; ++b) to[b] = x * h0[b] + y * h1[b] + z * h2[b];
+      if (!same) {
+        const T u = h0[a], v = h1[a], w = h2[a];
+#pragma omp simd
+        for (int64_t b = 0; b < np_; ++b) to[b] += u * f0[b] + v * f1[b] + w * f2[b];
+      }
+      if (form_.no_diagonal) to[a] = 0;
+    }
+  }
+
+  void softmax_row(int64_t a) const {
+    T* x = a_ + a * ldn_;
+    T* logit = logit_ + a * ldn_;
+    const T kappa = static_cast<T>(form_.kappa), shift = static_cast<T>(kShift);
+    T top = form_.smooth ? -shift : x[0] * kappa;
+    if (form_.smooth) {
+      const T s = s_[a];
+      for (int64_t b = 0; b < np_; ++b) {
+        logit[b] = kappa * x[b] + shift;
+        x[b] = logit[b] * (s * s_[b]) - shift;
+      }
+    } else {
+      for (int64_t b = 0; b < np_; ++b) x[b] *= kappa;
+    }
+    for (int64_t b = 0; b < n_; ++b) top = std::max(top, x[b]);
+    for (int64_t b = 0; b < np_; b += kLanes<T>) store(x + b, exp_clamped<T>(load(x + b) - splat(top)));
+    std::fill(x + n_, x + np_, T(0));
+    T sum = total(x, np_);
+    if (form_.smooth) sum += missing_ * std::exp(-shift - top);
+    const T inverse = 1 / sum;
+    for (int64_t b = 0; b < np_; ++b) x[b] *= inverse;
+  }
+
+  void value() {
+    product(n_, 3 * part_, width_, by_rows(g_, ldw_), w_.in.data(), ld3_, y_, ld3_);
+    for (int64_t a = 0; a < n_; ++a)
+      for (int p = 0; p < 3; ++p) {
+        T* __restrict y = y_ + a * ld3_ + p * part_;
+        const T* __restrict bias = w_.in_bias.data() + p * part_;
+        for (int64_t c = 0; c < part_; ++c) y[c] += bias[c];
+        T rho = 1, bend = 0;
+        if (form_.normalize) {
+          const T norm = dot(y, y, part_), floor = static_cast<T>(form_.floor);
+          rho = 1 / std::sqrt(std::max(norm, floor));
+          bend = norm >= floor;
+          for (int64_t c = 0; c < part_; ++c) y[c] *= rho;
+        }
+        rho_[3 * a + p] = rho, bend_[3 * a + p] = bend;
+      }
+    transposed(y_ + part_, ld3_, n_, part_, kt_, ldn_);
+    product(n_, np_, part_, by_rows(y_, ld3_), kt_, ldn_, a_, ldn_);
+    gates(f_, f_, gate_);
+    for (int64_t a = 0; a < n_; ++a) {
+      softmax_row(a);
+      const T* x = a_ + a * ldn_;
+      const T* gate = gate_ + a * ldn_;
+      T* weight = p_ + a * ldn_;
+      for (int64_t b = 0; b < np_; ++b) weight[b] = x[b] * gate[b];
+    }
+    product(n_, part_, n_, by_rows(p_, ldn_), y_ + 2 * part_, ld3_, o_, ld3_);
+    product(n_, columns_w_, part_, by_rows(o_, ld3_), w_.out.data(), ldw_, x_, ldw_);
+    for (int64_t a = 0; a < n_; ++a) {
+      T* __restrict x = x_ + a * ldw_;
+      const T* __restrict g = g_ + a * ldw_;
+      for (int64_t c = 0; c < width_; ++c) x[c] += g[c] + w_.out_bias[c];
+      const T mean = total(x, width_) / static_cast<T>(width_);
+      for (int64_t c = 0; c < width_; ++c) x[c] -= mean;
+      const T r = 1 / std::sqrt(dot(x, x, width_) / static_cast<T>(width_) + static_cast<T>(form_.eps));
+      for (int64_t c = 0; c < width_; ++c) x[c] *= r;
+      r_[a] = r;
+    }
+  }
+
+  /// h := J h, the derivative of unit(); returns q . h.
+  T unit_change(int64_t a, int p, T* __restrict h) const {
+    const T* __restrict q = y_ + a * ld3_ + p * part_;
+    const T along = dot(q, h, part_), rho = rho_[3 * a + p], take = bend_[3 * a + p] * along;
+    for (int64_t c = 0; c < part_; ++c) h[c] = rho * (h[c] - take * q[c]);
+    return along;
+  }
+  /// h := J h, the derivative of the normalisation of a row; returns mean(x h).
+  T norm_change(int64_t a, T* __restrict h) const {
+    const T* __restrict x = x_ + a * ldw_;
+    const T along = dot(x, h, width_) / static_cast<T>(width_),
+            mean = total(h, width_) / static_cast<T>(width_);
+    for (int64_t c = 0; c < width_; ++c) h[c] = r_[a] * (h[c] - mean - along * x[c]);
+    return along;
+  }
+
+  void change() {
+    const T kappa = static_cast<T>(form_.kappa);
+    product(n_, 3 * part_, width_, by_rows(g_dot_, ldw_), w_.in.data(), ld3_, y_dot_, ld3_);
+    for (int64_t a = 0; a < n_; ++a)
+      for (int p = 0; p < 3; ++p) along_[3 * a + p] = unit_change(a, p, y_dot_ + a * ld3_ + p * part_);
+    transposed(y_dot_ + part_, ld3_, n_, part_, kt_dot_, ldn_);
+    product(n_, np_, part_, by_rows(y_dot_, ld3_), kt_, ldn_, logit_dot_, ldn_);
+    product(n_, np_, part_, by_rows(y_, ld3_), kt_dot_, ldn_, logit_dot_, ldn_, true);
+    gates(f_, f_dot_, gate_dot_);
+    for (int64_t a = 0; a < n_; ++a) {
+      const int64_t row = a * ldn_;
+      T* __restrict l = logit_dot_ + row, * __restrict x = a_dot_ + row, * __restrict p = p_dot_ + row;
+      const T *at = a_ + row, *gate = gate_ + row, *gate_dot = gate_dot_ + row, *logit = logit_ + row;
+      for (int64_t b = 0; b < np_; ++b) l[b] *= kappa;
+      if (form_.smooth) {
+        const T s = s_[a], s_dot = s_dot_[a];
+        for (int64_t b = 0; b < np_; ++b)
+          x[b] = l[b] * (s * s_[b]) + logit[b] * (s_dot * s_[b] + s * s_dot_[b]);
+      } else {
+        for (int64_t b = 0; b < np_; ++b) x[b] = l[b];
+      }
+      const T c = dot(at, x, np_);
+      for (int64_t b = 0; b < np_; ++b) {
+        x[b] -= c;
+        p[b] = at[b] * (x[b] * gate[b] + gate_dot[b]);
+      }
+      mean_[a] = c;
+    }
+    product(n_, part_, n_, by_rows(p_dot_, ldn_), y_ + 2 * part_, ld3_, o_dot_, ld3_);
+    product(n_, part_, n_, by_rows(p_, ldn_), y_dot_ + 2 * part_, ld3_, o_dot_, ld3_, true);
+    product(n_, columns_w_, part_, by_rows(o_dot_, ld3_), w_.out.data(), ldw_, x_dot_, ldw_);
+    for (int64_t a = 0; a < n_; ++a) {
+      T* __restrict x = x_dot_ + a * ldw_;
+      const T* __restrict g = g_dot_ + a * ldw_;
+      for (int64_t c = 0; c < width_; ++c) x[c] += g[c];
+      slope_[a] = norm_change(a, x);
+    }
+  }
+
+  /// Adjoints of u from those of y and of its change.
+  void pull_back_norm(bool weights, bool tangent) {
+    for (int64_t a = 0; a < n_; ++a) {
+      T* __restrict u = u_bar_ + a * ldw_, * __restrict ud = u_dot_bar_ + a * ldw_;
+      const T* __restrict x = x_ + a * ldw_, * __restrict xd = x_dot_ + a * ldw_;
+      if (job_.dy) {
+        const T* __restrict d = job_.dy + at(a) * width_;
+        if (weights)
+          for (int64_t c = 0; c < width_; ++c) {
+            sums_.gamma[c] += d[c] * x[c];
+            sums_.beta[c] += d[c];
+          }
+        for (int64_t c = 0; c < width_; ++c) u[c] = w_.gamma[c] * d[c];
+        for (int64_t c = width_; c < ldw_; ++c) u[c] = 0;
+        norm_change(a, u);
+      } else {
+        std::fill_n(u, ldw_, T(0));
+      }
+      if (!tangent) continue;
+      const T* __restrict e = job_.e + at(a) * width_;
+      for (int64_t c = 0; c < width_; ++c) {
+        sums_.gamma[c] += e[c] * xd[c];
+        ud[c] = w_.gamma[c] * e[c];
+      }
+      for (int64_t c = width_; c < ldw_; ++c) ud[c] = 0;
+      const T f = dot(ud, xd, width_) / static_cast<T>(width_), r = r_[a], slope = slope_[a];
+      const T along = norm_change(a, ud);
+      for (int64_t c = 0; c < width_; ++c) u[c] -= r * (f * x[c] + slope * ud[c] + along * xd[c]);
+    }
+  }
+
+  /// Adjoints of the softmax and of the gates; leaves those of kappa q . k in l_bar and l_dot_bar.
+  void pull_back_rows(bool tangent) {
+    const T kappa = static_cast<T>(form_.kappa);
+    for (int d = 0; d < 3; ++d) std::fill_n(f_bar_[d], np_, T(0));
+    std::fill_n(s_bar_, np_, T(0));
+    for (int64_t a = 0; a < n_; ++a) {
+      const int64_t row = a * ldn_;
+      const T *at = a_ + row, *gate = gate_ + row, *logit = logit_ + row;
+      T* __restrict p = p_bar_ + row, * __restrict pd = p_dot_bar_ + row;
+      T* __restrict gb = row_bar_[0], * __restrict gdb = row_bar_[1], * __restrict x = row_bar_[2], * __restrict xd = row_bar_[3];
+      if (tangent) {
+        const T *change = a_dot_ + row, *gate_dot = gate_dot_ + row;  // change: of x beyond its mean
+        T sum_dot = 0;
+#pragma omp simd reduction(+ : sum_dot)
+        for (int64_t b = 0; b < np_; ++b) {
+          gb[b] = at[b] * (p[b] + pd[b] * change[b]);
+          gdb[b] = at[b] * pd[b];
+          xd[b] = pd[b] * gate[b];
+          sum_dot += at[b] * xd[b];
+        }
+        const T c = mean_[a];
+        T sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t b = 0; b < np_; ++b) {
+          x[b] = p[b] * gate[b] + pd[b] * gate_dot[b] + xd[b] * change[b] - (change[b] + c) * sum_dot;
+          sum += at[b] * x[b];
+        }
+        for (int64_t b = 0; b < np_; ++b) {
+          x[b] = at[b] * (x[b] - sum);
+          xd[b] = at[b] * (xd[b] - sum_dot);
+        }
+      } else {
+        T sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t b = 0; b < np_; ++b) {
+          gb[b] = at[b] * p[b];
+          x[b] = p[b] * gate[b];
+          sum += at[b] * x[b];
+        }
+        for (int64_t b = 0; b < np_; ++b) x[b] = at[b] * (x[b] - sum);
+      }
+      if (form_.no_diagonal) gb[a] = gdb[a] = 0;
+      add_gates(a, gb, f_);
+      if (tangent) add_gates(a, gdb, f_dot_);
+      if (!form_.smooth) {
+        for (int64_t b = 0; b < np_; ++b) p[b] = kappa * x[b];
+        if (tangent)
+          for (int64_t b = 0; b < np_; ++b) pd[b] = kappa * xd[b];
+        continue;
+      }
+      const T s = s_[a];
+      T sum = 0;
+      if (tangent) {
+        const T s_dot = s_dot_[a];
+        const T* __restrict l = logit_dot_ + row;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t b = 0; b < np_; ++b) {
+          const T damp = x[b] * logit[b] + xd[b] * l[b], damp_dot = xd[b] * logit[b];
+          sum += damp * s_[b] + damp_dot * s_dot_[b];
+          s_bar_[b] += damp * s + damp_dot * s_dot;
+          p[b] = kappa * (x[b] * (s * s_[b]) + xd[b] * (s_dot * s_[b] + s * s_dot_[b]));
+          pd[b] = kappa * xd[b] * (s * s_[b]);
+        }
+      } else {
+#pragma omp simd reduction(+ : sum)
+        for (int64_t b = 0; b < np_; ++b) {
+          const T damp = x[b] * logit[b];
+          sum += damp * s_[b];
+          s_bar_[b] += damp * s;
+          p[b] = kappa * x[b] * (s * s_[b]);
+        }
+      }
+      s_bar_[a] += sum;
+    }
+  }
+  void add_gates(int64_t a, const T* __restrict g, T* const f[3]) {
+    for (int d = 0; d < 3; ++d) {
+      const T* __restrict v = f[d];
+      T* __restrict bar = f_bar_[d];
+      const T own = v[a];
+      T sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t b = 0; b < np_; ++b) {
+        sum += g[b] * v[b];
+        bar[b] += g[b] * own;
+      }
+      bar[a] += sum;
+    }
+  }
+
+  /// Adjoints of rows before unit(): of the change (in place), and with what it adds of the value.
+  void pull_back_unit(bool tangent) {
+    for (int64_t a = 0; a < n_; ++a)
+      for (int p = 0; p < 3; ++p) {
+        const int64_t row = a * ld3_ + p * part_;
+        T* __restrict bar = y_bar_ + row;
+        unit_change(a, p, bar);
+        if (!tangent) continue;
+        T* __restrict dot_bar = y_dot_bar_ + row;
+        const T* __restrict q = y_ + row, * __restrict q_dot = y_dot_ + row;
+        const T f = dot(dot_bar, q_dot, part_), along = unit_change(a, p, dot_bar);
+        const T rate = bend_[3 * a + p] * rho_[3 * a + p], change = along_[3 * a + p];
+        for (int64_t c = 0; c < part_; ++c)
+          bar[c] -= rate * (f * q[c] + change * dot_bar[c] + along * q_dot[c]);
+      }
+  }
+
+  void pull_back(bool weights, bool tangent) {
+    pull_back_norm(weights, tangent);
+    product(n_, part_, width_, by_rows(u_bar_, ldw_), w_.out_t.data(), ld3_, o_bar_, ld3_);
+    if (tangent)
+      product(n_, part_, width_, by_rows(u_dot_bar_, ldw_), w_.out_t.data(), ld3_, o_dot_bar_, ld3_);
+    if (weights) {
+      product(part_, columns_w_, n_, turned(o_, ld3_), u_bar_, ldw_, sums_.out, ldw_, true);
+      if (tangent)
+        product(part_, columns_w_, n_, turned(o_dot_, ld3_), u_dot_bar_, ldw_, sums_.out, ldw_, true);
+      add_columns(u_bar_, ldw_, width_, sums_.out_bias);
+    }
+    T *v_bar = y_bar_ + 2 * part_, *k_bar = y_bar_ + part_;
+    const T *k = y_ + part_, *k_dot = y_dot_ + part_;
+    transposed(y_ + 2 * part_, ld3_, n_, part_, vt_, ldn_);
+    product(n_, np_, part_, by_rows(o_bar_, ld3_), vt_, ldn_, p_bar_, ldn_);
+    product(n_, part_, n_, turned(p_, ldn_), o_bar_, ld3_, v_bar, ld3_);
+    if (tangent) {
+      product(n_, np_, part_, by_rows(o_dot_bar_, ld3_), vt_, ldn_, p_dot_bar_, ldn_);
+      transposed(y_dot_ + 2 * part_, ld3_, n_, part_, vt_, ldn_);
+      product(n_, np_, part_, by_rows(o_dot_bar_, ld3_), vt_, ldn_, p_bar_, ldn_, true);
+      product(n_, part_, n_, turned(p_dot_, ldn_), o_dot_bar_, ld3_, v_bar, ld3_, true);
+      product(n_, part_, n_, turned(p_, ldn_), o_dot_bar_, ld3_, y_dot_bar_ + 2 * part_, ld3_);
+    }
+    pull_back_rows(tangent);
+    product(n_, part_, n_, by_rows(p_bar_, ldn_), k, ld3_, y_bar_, ld3_);
+    product(n_, part_, n_, turned(p_bar_, ldn_), y_, ld3_, k_bar, ld3_);
+    if (tangent) {
+      product(n_, part_, n_, by_rows(p_dot_bar_, ldn_), k_dot, ld3_, y_bar_, ld3_, true);
+      product(n_, part_, n_, turned(p_dot_bar_, ldn_), y_dot_, ld3_, k_bar, ld3_, true);
+      product(n_, part_, n_, by_rows(p_dot_bar_, ldn_), k, ld3_, y_dot_bar_, ld3_);
+      product(n_, part_, n_, turned(p_dot_bar_, ldn_), y_, ld3_, y_dot_bar_ + part_, ld3_);
+    }
+    pull_back_unit(tangent);
+    if (weights) {
+      product(width_, 3 * part_, n_, turned(g_, ldw_), y_bar_, ld3_, sums_.in, ld3_, true);
+      if (tangent)
+        product(width_, 3 * part_, n_, turned(g_dot_, ldw_), y_dot_bar_, ld3_, sums_.in, ld3_, true);
+      add_columns(y_bar_, ld3_, 3 * part_, sums_.in_bias);
+    }
+    product(n_, columns_w_, 3 * part_, by_rows(y_bar_, ld3_), w_.in_t.data(), ldw_, u_bar_, ldw_, true);
+  }
+  void add_columns(const T* rows, int64_t ld, int64_t columns, T* __restrict sum) const {
+    for (int64_t a = 0; a < n_; ++a)
+      for (int64_t c = 0; c < columns; ++c) sum[c] += rows[a * ld + c];
+  }
+
+  /// Places of all arrays from `base` on (null: none); returns how many numbers they are.
+  int64_t arrange(T* base) {
+    const int64_t slots = std::max<int64_t>(job_.rows.slots, 1), np = whole_lines<T>(slots),
+                  ldn = row_stride<T>(slots);
+    const bool back = job_.task == AttentionTask::gradient || job_.task == AttentionTask::dual;
+    const bool tangent = job_.task == AttentionTask::tangent || job_.task == AttentionTask::dual;
+    int64_t size = 0;
+    const auto place = [&](T*& p, int64_t n, bool used = true) {
+      p = base ? base + size : nullptr;
+      if (used) size += whole_lines<T>(n) + 64 / static_cast<int64_t>(sizeof(T));
+    };
+    T* index;
+    place(index, 8 * slots / static_cast<int64_t>(sizeof(T)));
+    index_ = reinterpret_cast<int64_t*>(index);
+    for (T** p : {&g_, &x_, &out_}) place(*p, slots * ldw_);
+    for (T** p : {&y_, &o_}) place(*p, slots * ld3_);
+    for (T** p : {&a_, &gate_, &p_, &logit_}) place(*p, slots * ldn);
+    for (T** p : {&rho_, &bend_, &along_}) place(*p, 3 * slots);
+    for (T** p : {&s_, &s_dot_, &s_bar_, &r_, &mean_, &slope_}) place(*p, np);
+    for (int d = 0; d < 3; ++d)
+      for (T** p : {&f_[d], &f_dot_[d], &f_bar_[d]}) place(*p, np);
+    for (T*& p : row_bar_) place(p, np);
+    place(kt_, part_ * ldn);
+    place(vt_, part_ * ldn, back);
+    place(kt_dot_, part_ * ldn, tangent);
+    for (T** p : {&g_dot_, &x_dot_}) place(*p, slots * ldw_, tangent);
+    for (T** p : {&y_dot_, &o_dot_}) place(*p, slots * ld3_, tangent);
+    for (T** p : {&a_dot_, &gate_dot_, &p_dot_, &logit_dot_}) place(*p, slots * ldn, tangent);
+    for (T** p : {&u_bar_}) place(*p, slots * ldw_, back);
+    for (T** p : {&y_bar_, &o_bar_}) place(*p, slots * ld3_, back);
+    place(p_bar_, slots * ldn, back);
+    place(u_dot_bar_, slots * ldw_, back && tangent);
+    for (T** p : {&y_dot_bar_, &o_dot_bar_}) place(*p, slots * ld3_, back && tangent);
+    place(p_dot_bar_, slots * ldn, back && tangent);
+    return size;
+  }
+
+  const AttentionJob<T>& job_;
+  const AttentionForm form_;
+  const PackedAttention<T>& w_;
+  const PackedAttentionGrads<T> sums_;
+  const int64_t width_, part_, ld3_, ldw_, columns_w_;
+  int64_t first_ = 0, n_ = 0, np_ = 0, ldn_ = 0;
+  T missing_ = 0;
+  int64_t* index_ = nullptr;
+  T *g_, *x_, *out_, *y_, *o_, *a_, *gate_, *p_, *logit_, *rho_, *bend_, *along_, *s_, *s_dot_, *s_bar_, *r_,
+      *mean_, *slope_, *f_[3], *f_dot_[3], *f_bar_[3], *row_bar_[4], *kt_, *vt_, *kt_dot_, *g_dot_, *x_dot_,
+      *y_dot_, *o_dot_, *a_dot_, *gate_dot_, *p_dot_, *logit_dot_, *u_bar_, *y_bar_, *o_bar_, *p_bar_,
+      *u_dot_bar_, *y_dot_bar_, *o_dot_bar_, *p_dot_bar_;
+  int64_t size_ = 0;
+};
+
+}  // namespace
+
+template <typename T>
+void attend_memory(const AttentionJob<T>& job, int64_t* size) {
+  *size = Attention<T>(job, {}, nullptr).size();
+}
+
+template <typename T>
+void attend(const AttentionJob<T>& job, int64_t begin, int64_t end, const PackedAttentionGrads<T>& sums,
+            T* memory) {
+  Attention<T> attention(job, sums, memory);
+  for (int64_t i = begin; i < end; ++i) attention.atom(i);
+}
+
+#define DPTF_INSTANTIATE(T)                                         \
+  template void attend_memory<T>(const AttentionJob<T>&, int64_t*); \
+  template void attend<T>(const AttentionJob<T>&, int64_t, int64_t, const PackedAttentionGrads<T>&, T*);
+DPTF_INSTANTIATE(double)
+DPTF_INSTANTIATE(float)
+
+}  // namespace DPTF_ISA
+}  // namespace dptf
