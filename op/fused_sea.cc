@@ -1,8 +1,9 @@
-// The se_e2_a energy model as one op. Frozen graphs are rewritten to it when they are loaded; see
-// rewrite_graph.cc.
+// Models with se_e2_a, and se_atten without attention, as one op. Frozen graphs are rewritten to it when they
+// are loaded; see rewrite_graph.cc.
 #include "dptf/fused_sea.h"
 
 #include <algorithm>
+#include <map>
 
 #include "mesh.h"
 #include "net_table.h"
@@ -21,6 +22,10 @@ namespace {
 // types; net k is the entry base_of[k] of embed with type_factor[k] (or an empty tensor) and the switch of
 // type_switch[k] (length, mean, deviation; or empty); empty_net_of: nets of the empty slots of the center
 // types, the last ones.
+// head: energy, dipole, polar_diagonal, polar or vector; types without the property have empty layers. Then
+// the output energy is the sum of the property over atoms [nf, dim], property that of the atoms that have it
+// [nf, n dim]; force, virial and atom_virial are those of its components [nf, dim, ...]; or with `given`
+// those of the sum of property and cotangent [nf, n dim], times sign.
 REGISTER_OP("DptfFusedSea")
     .Attr("T: {float, double}")
     .Attr("compute: {float, double}")
@@ -52,6 +57,9 @@ REGISTER_OP("DptfFusedSea")
     .Attr("reach: float")
     .Attr("exponent: float")
     .Attr("min_distance: float")
+    .Attr("head: {'energy', 'dipole', 'polar_diagonal', 'polar', 'vector'} = 'energy'")
+    .Attr("given: bool = false")
+    .Attr("sign: float = 1")
     .Input("coord: T")
     .Input("type: int32")
     .Input("natoms: int32")
@@ -59,6 +67,7 @@ REGISTER_OP("DptfFusedSea")
     .Input("mesh: int32")
     .Input("fparam: T")
     .Input("aparam: T")
+    .Input("cotangent: T")
     .Output("energy: double")
     .Output("force: T")
     .Output("virial: T")
@@ -67,6 +76,7 @@ REGISTER_OP("DptfFusedSea")
     .Output("features: double")
     .Output("variance: double")
     .Output("mean_variance: double")
+    .Output("property: T")
     .SetIsStateful()
     .SetShapeFn(UnknownShape);
 
@@ -201,8 +211,20 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
   for (int n : m->net_of)
     if (n >= static_cast<int>(m->nets.size()))
       return invalid_argument("net_of names a net that is not there");
+  std::string head;
+  TF_RETURN_IF_ERROR(c->GetAttr("head", &head));
+  static const std::map<std::string, SeaHead> heads = {{"energy", SeaHead::energy},
+                                                       {"dipole", SeaHead::dipole},
+                                                       {"polar_diagonal", SeaHead::polar_diagonal},
+                                                       {"polar", SeaHead::polar},
+                                                       {"vector", SeaHead::vector}};
+  m->head = heads.at(head);
   for (int t = 0; t < nt; ++t) {
     std::vector<DenseLayerWeights<double>> net;
+    if (m->head != SeaHead::energy && !fit[t * fit_layers * 3].NumElements()) {
+      m->fitting.emplace_back();
+      continue;
+    }
     for (int l = 0; l < fit_layers; ++l) {
       const Tensor* w = &fit[(t * fit_layers + l) * 3];
       DenseLayerWeights<double> layer;
@@ -234,6 +256,11 @@ class FusedSeaOp : public OpKernel {
   explicit FusedSeaOp(OpKernelConstruction* context) : OpKernel(context) {
     SeaModel model;
     OP_REQUIRES_OK(context, read_model(context, &model));
+    OP_REQUIRES_OK(context, context->GetAttr("given", &given_));
+    OP_REQUIRES_OK(context, context->GetAttr("sign", &sign_));
+    is_energy_ = model.head == SeaHead::energy;
+    by_atom_ = model.head == SeaHead::vector;
+    for (const auto& net : model.fitting) has_property_.push_back(!net.empty());
     dim_fparam_ = static_cast<int64_t>(model.fparam_avg.size());
     dim_aparam_ = static_cast<int64_t>(model.aparam_avg.size());
     try {
@@ -277,6 +304,7 @@ class FusedSeaOp : public OpKernel {
     in.fparam = fparam.flat<T>().data();
     in.aparam = aparam.flat<T>().data();
 
+    if (!is_energy_) return properties(context, in, natoms);
     SeaOutput<T> out;
     const int64_t columns[5] = {1, 3 * in.nall, 9, in.nloc, 9 * in.nall};
     for (int k = 0; k < 5; ++k) {
@@ -300,6 +328,7 @@ class FusedSeaOp : public OpKernel {
     OP_REQUIRES_OK(context, context->allocate_output(
                                 5, TensorShape({features ? in.nf : 0, in.nloc, model_->n_features()}), &t));
     if (features) out.features = t->flat<double>().data();
+    OP_REQUIRES_OK(context, context->allocate_output(8, TensorShape({0}), &t));
     double** const spread[2] = {&out.variance, &out.mean_variance};
     for (int k = 0; k < 2; ++k) {
       const bool wanted = model_->has_variance() && context->output_required(6 + k);
@@ -316,6 +345,86 @@ class FusedSeaOp : public OpKernel {
   }
 
  private:
+  /// The outputs of a model whose property is no energy.
+  void properties(OpKernelContext* context, SeaInput<T> in, const Tensor& natoms) {
+    const int64_t dim = model_->dim();
+    std::vector<int64_t> owners;  // atoms with the property, in the order of the rows
+    int64_t first = 0;
+    OP_REQUIRES(context, natoms.NumElements() >= 2 + static_cast<int64_t>(has_property_.size()),
+                invalid_argument("natoms has ", natoms.NumElements(), " entries for ", has_property_.size(),
+                                 " types"));
+    for (size_t t = 0; t < has_property_.size(); ++t) {
+      const int64_t n = natoms.flat<int>()(2 + t);
+      for (int64_t i = first; i < first + n && has_property_[t]; ++i) owners.push_back(i);
+      first += n;
+    }
+    OP_REQUIRES(context, first <= in.nloc,
+                invalid_argument("natoms counts ", first, " atoms by type, of ", in.nloc));
+    const int64_t rows = static_cast<int64_t>(owners.size()), parts = given_ ? 1 : dim,
+                  sizes[5] = {dim, 3 * in.nall, 9, 0, 9 * in.nall};
+    T* derivative[5] = {};
+    Tensor* t = nullptr;
+    for (int k = 0; k < 9; ++k) {
+      const bool wanted = k != 3 && (k < 5 || k == 8) && context->output_required(k);
+      const int64_t columns = k == 8 ? rows * dim : k == 0 ? dim : k < 5 ? parts * sizes[k] : 0;
+      TensorShape shape({wanted ? in.nf : 0, columns});
+      if (k == 8 && by_atom_) shape = TensorShape({wanted ? in.nf : 0, rows, dim});
+      OP_REQUIRES_OK(context, context->allocate_output(k, shape, &t));
+      if (wanted && k > 0 && k < 5) derivative[k] = t->flat<T>().data();
+      if (wanted && k == 0) std::fill_n(t->flat<double>().data(), t->NumElements(), 0.0);
+    }
+    const Tensor& factors = context->input(7);
+    OP_REQUIRES(context, !given_ || factors.NumElements() == in.nf * rows * dim,
+                invalid_argument("there are ", factors.NumElements(), " factors for the ", rows * dim,
+                                 " components of ", in.nf, " frames"));
+    const int threads = context->device()->tensorflow_cpu_worker_threads()->num_threads;
+    const bool values = context->output_required(0) || context->output_required(8),
+               slopes = derivative[1] || derivative[2] || derivative[4];
+    std::vector<double> property(values ? in.nf * in.nloc * dim : 0), cotangent;
+    try {
+      SeaOutput<T> out;
+      out.property = values ? property.data() : nullptr;
+      if (!slopes) sel_overflow_count += model_->evaluate(in, out, threads, intra_op_parallel(context));
+      for (int64_t c = 0; slopes && c < parts; ++c) {
+        cotangent.assign(in.nf * in.nloc * dim, 0.0);
+        for (int64_t f = 0; f < in.nf; ++f)
+          for (int64_t k = 0; k < rows; ++k)
+            for (int64_t d = 0; d < dim; ++d)
+              cotangent[(f * in.nloc + owners[k]) * dim + d] =
+                  sign_ * (given_ ? static_cast<double>(factors.flat<T>()((f * rows + k) * dim + d))
+                                  : static_cast<double>(d == c));
+        in.cotangent = cotangent.data();
+        std::vector<T> found[5];
+        T** const to[5] = {nullptr, &out.force, &out.virial, nullptr, &out.atom_virial};
+        for (int k : {1, 2, 4}) {
+          if (!derivative[k]) continue;
+          found[k].resize(in.nf * sizes[k]);
+          *to[k] = found[k].data();
+        }
+        const int64_t lost = model_->evaluate(in, out, threads, intra_op_parallel(context));
+        if (c == 0) sel_overflow_count += lost;
+        out.property = nullptr;
+        for (int k : {1, 2, 4})
+          for (int64_t f = 0; derivative[k] && f < in.nf; ++f)
+            std::copy_n(found[k].data() + f * sizes[k], sizes[k], derivative[k] + (f * parts + c) * sizes[k]);
+      }
+    } catch (const std::exception& e) {
+      context->CtxFailure(invalid_argument(e.what()));
+      return;
+    }
+    for (int64_t f = 0; f < in.nf && values; ++f)
+      for (int64_t k = 0; k < rows; ++k)
+        for (int64_t d = 0; d < dim; ++d) {
+          const double x = property[(f * in.nloc + owners[k]) * dim + d];
+          if (context->output_required(8))
+            context->mutable_output(8)->flat<T>()((f * rows + k) * dim + d) = static_cast<T>(x);
+          if (context->output_required(0)) context->mutable_output(0)->flat<double>()(f * dim + d) += x;
+        }
+  }
+
+  bool given_ = false, is_energy_ = true, by_atom_ = false;
+  float sign_ = 1;
+  std::vector<bool> has_property_;
   int64_t dim_fparam_ = 0, dim_aparam_ = 0;
   std::unique_ptr<FusedSea<C>> model_;
 };

@@ -220,7 +220,7 @@ NodeDef recognise_atten(const GraphIndex& g, const SeaVariant& variant, tensorfl
   const TensorShape stat_shape({nt, nt, 4});
   set_tensor(&node, "davg", tensor_of(davg, stat_shape));
   set_tensor(&node, "dstd", tensor_of(dstd, stat_shape));
-  push_energy(g, nt, width, variant, &node);
+  push_property(g, nt, width, variant, &node);
   return node;
 }
 

@@ -12,6 +12,8 @@ namespace recognise {
 
 /// Ends the recognition: the graph is run as it is, for this reason.
 [[noreturn]] void no(const std::string& why);
+/// Property of the model: ener, dipole, polar, dos, ...
+std::string property_type(const GraphIndex& g);
 /// A constant that has to be there.
 GraphIndex::Array required(const GraphIndex& g, const std::string& name);
 
@@ -47,8 +49,9 @@ std::vector<double> type_vector(const SeaVariant& variant, int type);
 tensorflow::NodeDef begin_node(const GraphIndex& g, const tensorflow::NodeDef* env,
                                tensorflow::DataType compute);
 /// Fitting nets, parameters, energies by type, variances and inputs. `width` is that of the embedding nets.
-void push_energy(const GraphIndex& g, int nt, int64_t width, const SeaVariant& variant,
-                 tensorflow::NodeDef* node);
+/// Of other properties the same; scale and shift of polarizabilities are left to be found out.
+void push_property(const GraphIndex& g, int nt, int64_t width, const SeaVariant& variant,
+                   tensorflow::NodeDef* node);
 
 }  // namespace recognise
 }  // namespace dptf

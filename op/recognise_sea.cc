@@ -39,6 +39,11 @@ Tensor tensor_of(const std::vector<double>& values) {
   return tensor_of(values, TensorShape({static_cast<int64_t>(values.size())}));
 }
 
+std::string property_type(const GraphIndex& g) {
+  const std::string type = g.text("model_attr/model_type");
+  return type.empty() ? "ener" : type;
+}
+
 /// Nodes that read (x W + b). Where the part of a first layer that belongs to the types is looked up, this is
 /// what reads its sum with the part of the number.
 static std::vector<const NodeDef*> after_layer(const GraphIndex& g, const NodeDef* add) {
@@ -175,7 +180,7 @@ std::string fitting_tail(const GraphIndex& g, int type) {
 
 struct Fitting {
   int layers = 0;
-  int64_t n_in = 0;
+  int64_t n_in = 0, n_out = 0;
   double vacuum = 0;  // value at a zero descriptor, where the graph subtracts it
 };
 
@@ -200,8 +205,22 @@ void fold_first(const FittingInputs& inputs, DenseLayerWeights<double>* layer) {
   layer->n_in -= n_constant + n_type;
 }
 
+/// What the net of a density of states is followed by: out = (y + bias) scale + shift, by component, or
+/// nothing.
+struct Affine {
+  std::vector<double> bias, scale, shift;
+};
+
+void fold_last(const Affine& a, DenseLayerWeights<double>* layer) {
+  const size_t n = layer->bias.size();
+  if (a.bias.empty()) return;
+  if (a.bias.size() != n) no("the shift does not fit the fitting net");
+  for (size_t k = 0; k < layer->matrix.size(); ++k) layer->matrix[k] *= a.scale[k % n];
+  for (size_t c = 0; c < n; ++c) layer->bias[c] = (layer->bias[c] + a.bias[c]) * a.scale[c] + a.shift[c];
+}
+
 Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, const Phi& activation,
-                     const FittingInputs& inputs) {
+                     const FittingInputs& inputs, const Affine& affine = {}) {
   const std::string tail = fitting_tail(g, type);
   std::vector<DenseLayerWeights<double>> net;
   for (int l = 0;; ++l) {
@@ -221,6 +240,7 @@ Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, const Phi& ac
     layer.residual = hidden && l > 0 && layer.n_in == layer.n_out;
     if (dt && layer.residual) layer.idt = dt->values;
     if (l == 0) fold_first(inputs, &layer);
+    if (!hidden) fold_last(affine, &layer);
     push(node, "fit", tensor_of(layer.matrix, TensorShape({layer.n_in, layer.n_out})));
     push(node, "fit", tensor_of(layer.bias));
     push(node, "fit", tensor_of(layer.idt));
@@ -229,13 +249,14 @@ Fitting push_fitting(const GraphIndex& g, int type, NodeDef* node, const Phi& ac
   }
   Fitting out;
   out.layers = static_cast<int>(net.size());
-  if (out.layers < 2 || net.back().n_out != 1)
-    no("the fitting net has no hidden layer or more than one output");
+  if (out.layers < 2) no("the fitting net has no hidden layer");
   out.n_in = net[0].n_in;
+  out.n_out = net.back().n_out;
   int products = 0;
   for (const NodeDef* n : g.consumers("layer_0" + tail + "/matrix"))
     products += n->op() == "MatMul" && n->name().rfind("gradients", 0) != 0;
   if (products > 1) {
+    if (out.n_out != 1) no("the fitting net is used twice");
     const DenseNet<double> dense(net);
     DenseNet<double>::Workspace work;
     std::vector<double> x(dense.row_stride() * DenseNet<double>::row_group(), 0.0),
@@ -435,6 +456,7 @@ SeaPrecision sea_precision(const GraphIndex& g) {
                                     "filter_type_0/matrix_1_1",
                                     "filter_type_all/matrix_1",
                                     "layer_0_type_0/matrix",
+                                    "layer_0_type_1/matrix",
                                     "layer_0/matrix",
                                     "t_coord"};
   for (const NodeDef* op : g.all({"TabulateFusionSeA", "TabulateFusion", "TabulateFusionSeAtten"}))
@@ -453,11 +475,17 @@ SeaPrecision sea_precision(const GraphIndex& g) {
 }
 
 NodeDef recognise::begin_node(const GraphIndex& g, const NodeDef* env, tensorflow::DataType compute) {
-  for (const char* name :
-       {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh", "o_energy", "o_force", "o_virial"})
-    if (!g.node(name)) no(std::string("there is no node ") + name);
-  const std::string type = g.text("model_attr/model_type");
-  if (!type.empty() && type != "ener") no("it is a model of type " + type);
+  static const std::map<std::string, std::vector<std::string>> outputs = {
+      {"ener", {"o_energy", "o_force", "o_virial"}},
+      {"dipole", {"o_dipole"}},
+      {"polar", {"o_polar"}},
+      {"dos", {"o_dos", "o_atom_dos"}}};
+  const std::string type = property_type(g);
+  if (!outputs.count(type)) no("it is a model of type " + type);
+  std::vector<std::string> names = outputs.at(type);
+  for (const char* name : {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh"}) names.push_back(name);
+  for (const std::string& name : names)
+    if (!g.node(name)) no("there is no node " + name);
   if (g.constant("spin_attr/ntypes_spin") && g.constant("spin_attr/ntypes_spin")->values[0] > 0)
     no("it has spins");
   NodeDef node;
@@ -472,8 +500,30 @@ NodeDef recognise::begin_node(const GraphIndex& g, const NodeDef* env, tensorflo
   return node;
 }
 
-void recognise::push_energy(const GraphIndex& g, int nt, int64_t width, const SeaVariant& variant,
-                            NodeDef* node) {
+/// Types that have the property.
+static std::vector<bool> selected_types(const GraphIndex& g, const std::string& kind, int nt) {
+  if (kind != "dipole" && kind != "polar") return std::vector<bool>(nt, true);
+  std::vector<bool> out(nt, false);
+  for (double t : required(g, "model_attr/sel_type").values) {
+    if (t < 0 || t >= nt) no("sel_type names a type that is not there");
+    out[static_cast<int>(t)] = true;
+  }
+  return out;
+}
+
+/// Row of a type of a density of states, in whose absence every number is `otherwise`.
+static std::vector<double> row_of_type(const std::optional<Array>& a, int t, int nt, int64_t n,
+                                       double otherwise) {
+  if (!a || a->size() != nt * n) return std::vector<double>(n, otherwise);
+  return {a->values.begin() + t * n, a->values.begin() + (t + 1) * n};
+}
+
+void recognise::push_property(const GraphIndex& g, int nt, int64_t width, const SeaVariant& variant,
+                              NodeDef* node) {
+  const std::string kind = property_type(g);
+  const std::vector<bool> selected = selected_types(g, kind, nt);
+  const int chosen = static_cast<int>(std::find(selected.begin(), selected.end(), true) - selected.begin());
+  if (chosen == nt) no("no type has the property");
   auto& attr = *node->mutable_attr();
   const auto df = g.constant("fitting_attr/dfparam"), da = g.constant("fitting_attr/daparam");
   const int64_t dfparam = df ? static_cast<int64_t>(df->values[0]) : 0;
@@ -481,29 +531,50 @@ void recognise::push_energy(const GraphIndex& g, int nt, int64_t width, const Se
   if ((dfparam && !g.node("t_fparam")) || (daparam && !g.node("t_aparam")))
     no("a parameter has no placeholder");
   if (g.node("fitting_attr/aparam_nall")) no("atom parameters of ghost atoms are not known");
-  const Phi activation = activation_after(g, "layer_0" + fitting_tail(g, 0) + "/bias");
+  const Phi activation = activation_after(g, "layer_0" + fitting_tail(g, chosen) + "/bias");
   set_activation(node, "fit", activation);
   const auto bias = g.constant("fitting_attr/t_bias_atom_e");
   const auto out_bias = g.constant("model_attr/model_attr/t_out_bias"),
              out_std = g.constant("model_attr/model_attr/t_out_std");
   std::vector<double> affine(3 * nt);
-  int64_t n_in = 0;
+  int64_t n_in = 0, n_out = 0;
   int fit_layers = 0;
+  while (g.node("layer_" + std::to_string(fit_layers) + fitting_tail(g, chosen) + "/matrix")) ++fit_layers;
+  ++fit_layers;
   for (int t = 0; t < nt; ++t) {
+    affine[nt + t] = 1;
+    if (!selected[t]) {
+      for (int k = 0; k < 3 * fit_layers; ++k) push(node, "fit", tensor_of({}));
+      continue;
+    }
+    Affine last;
+    if (kind == "dos") {
+      const int64_t n = required(g, "final_layer" + fitting_tail(g, t) + "/bias").size();
+      last.bias = row_of_type(g.constant("fitting_attr/t_bias_dos"), t, nt, n, 0);
+      last.scale = row_of_type(out_std, t, nt, n, 1);
+      last.shift = row_of_type(out_bias, t, nt, n, 0);
+    }
     FittingInputs inputs;
     inputs.parameters = dfparam + daparam;
     if (g.node("layer_0/matrix")) inputs.type = type_vector(variant, t);
     if (const auto c = g.constant("fitting_attr/t_case_embd")) inputs.constant = c->values;
-    const Fitting f = push_fitting(g, t, node, activation, inputs);
-    if ((fit_layers && f.layers != fit_layers) || (n_in && f.n_in != n_in))
+    const Fitting f = push_fitting(g, t, node, activation, inputs, last);
+    if (f.layers != fit_layers || (n_in && f.n_in != n_in) || (n_out && f.n_out != n_out))
       no("the fitting nets differ in size");
-    fit_layers = f.layers;
     n_in = f.n_in;
+    n_out = f.n_out;
+    if (kind != "ener") continue;
+    if (n_out != 1) no("the fitting net has more than one output");
     if (f.vacuum != 0 && dfparam + daparam) no("vacuum energies depend on parameters");
     affine[t] = (bias && t < bias->size() ? bias->values[t] : 0) - f.vacuum;
     affine[nt + t] = out_std && t < out_std->size() ? out_std->values[t] : 1;
     affine[2 * nt + t] = out_bias && t < out_bias->size() ? out_bias->values[t] : 0;
   }
+  attr["head"].set_s(kind == "ener"     ? "energy"
+                     : kind == "dos"    ? "vector"
+                     : kind == "dipole" ? "dipole"
+                     : n_out == width   ? "polar_diagonal"
+                                        : "polar");
   attr["fit_layers"].set_i(fit_layers);
   set_tensor(node, "affine", tensor_of(affine, TensorShape({3, nt})));
   const int64_t descriptor = n_in - dfparam - daparam;
@@ -530,6 +601,7 @@ void recognise::push_energy(const GraphIndex& g, int nt, int64_t width, const Se
   for (const char* input : {"t_coord", "t_type", "t_natoms", "t_box", "t_mesh"}) node->add_input(input);
   node->add_input(dfparam ? "t_fparam" : "dptf_none");
   node->add_input(daparam ? "t_aparam" : "dptf_none");
+  node->add_input("dptf_none");
 }
 
 NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow::DataType compute) {
@@ -577,7 +649,7 @@ NodeDef recognise_sea(const GraphIndex& g, const SeaVariant& variant, tensorflow
                                          : push_nets(g, nt, variant, &node, &net_of);
   for (int n : net_of) attr["net_of"].mutable_list()->add_i(n);
 
-  push_energy(g, nt, width, variant, &node);
+  push_property(g, nt, width, variant, &node);
   return node;
 }
 

@@ -111,11 +111,24 @@ const T* DenseNet<T>::last_input(int64_t r, int64_t rows, const Workspace& work)
 template <typename T>
 void DenseNet<T>::value_and_gradient(int64_t rows, T* x, T scale, T* y, Workspace& work) const {
   const T* in = hidden(rows, x, work);
+  const Layer& top = layers_.back();
+  DPTF_ISA_CALL(
+      dense_last(rows, top.n_out, top.ld_out, in, last_.data(), last_bias_, scale, y, work.g.data()));
+  backward(rows, x, work);
+}
+
+template <typename T>
+T* DenseNet<T>::seeds(int64_t rows, Workspace& work, int64_t* distance) const {
+  *distance = layers_.back().ld_out;
+  std::fill_n(work.g.data(), round_up(rows, row_group()) * *distance, T(0));
+  return work.g.data();
+}
+
+template <typename T>
+void DenseNet<T>::backward(int64_t rows, T* x, Workspace& work) const {
   const int64_t padded_rows = round_up(rows, row_group()), block = padded_rows * widest_;
   const size_t n = layers_.size();
   T *g = work.g.data(), *next = g + block;
-  const Layer& top = layers_.back();
-  DPTF_ISA_CALL(dense_last(rows, top.n_out, top.ld_out, in, last_.data(), last_bias_, scale, y, g));
   for (size_t k = n; k-- > 0;) {
     const Layer& w = layers_[k];
     T* dz = work.dphi.data() + k * block;

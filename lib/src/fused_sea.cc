@@ -147,7 +147,11 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
   }
   for (int b = n; b < rows; ++b) std::fill(w.x.begin() + b * ldx, w.x.begin() + (b + 1) * ldx, C(0));
 
-  if (frame.want_force)
+  if (m_.head != SeaHead::energy) {
+    net.value(n, w.x.data(), w.y.data(), w.dense);
+    evaluate_property(ti, atoms, n, frame.property, frame.want_force ? frame.cotangent : nullptr, w);
+    if (frame.want_force) net.backward(n, w.x.data(), w.dense);
+  } else if (frame.want_force)
     net.value_and_gradient(n, w.x.data(), static_cast<C>(m_.scale[ti]), w.y.data(), w.dense);
   else
     net.value(n, w.x.data(), w.y.data(), w.dense);
@@ -169,6 +173,7 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
     grow(w.pieces, n_groups);
     DPTF_ISA_CALL(sea_descriptor_grad<C>(width_, m_.axis, stride_, w.a.data() + b * a_size,
                                          w.x.data() + b * ldx, scale, w.square.data(), w.da.data()));
+    if (m_.head != SeaHead::energy) add_direct(ti, b, n, frame.cotangent + i * dim(), w);
     const bool straight = functions_ == 2;
     for (int64_t g = 0; g < n_groups; ++g)
       w.pieces[g] = straight ? w.groups[g0 + g].rows : w.groups[g0 + g].columns;
@@ -209,6 +214,7 @@ void FusedSea<C>::order_atoms(const int* type, int64_t nloc, Worker& w) const {
   w.blocks.clear();
   for (int t = 0; t < m_.ntypes; ++t) {
     const int first = static_cast<int>(w.order.size());
+    if (!fitting_[t].features()) continue;  // atoms without the property
     for (int64_t i = 0; i < nloc; ++i)
       if (type[i] == t) w.order.push_back(static_cast<int>(i));
     const int n = static_cast<int>(w.order.size()) - first;
@@ -277,6 +283,13 @@ int64_t FusedSea<C>::evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& o
   const auto& blocks = workers[0]->blocks;
   energies.assign(in.nloc, 0.0);
   frame.energies = &energies;
+  if (out.property) {
+    frame.property = out.property + f * in.nloc * dim();
+    std::fill(frame.property, frame.property + in.nloc * dim(), 0.0);
+  }
+  if (in.cotangent) frame.cotangent = in.cotangent + f * in.nloc * dim();
+  if (frame.want_force && m_.head != SeaHead::energy && !in.cotangent)
+    throw std::invalid_argument("derivatives of a property need its factors");
   if (out.features) {
     frame.features = out.features + f * in.nloc * n_features();
     std::fill(frame.features, frame.features + in.nloc * n_features(), 0.0);

@@ -119,6 +119,10 @@ template <typename C>
 void FusedSea<C>::make_fitting() {
   for (const auto& net : m_.fitting) {
     std::vector<DenseLayerWeights<C>> layers;
+    if (net.empty()) {
+      fitting_.emplace_back();
+      continue;
+    }
     for (size_t k = 0; k < net.size(); ++k) {
       const auto& w = net[k];
       DenseLayerWeights<C> out;
@@ -151,6 +155,19 @@ void FusedSea<C>::make_fitting() {
       }
       layers.push_back(std::move(out));
     }
+    if (m_.head != SeaHead::energy) {
+      // All layers are hidden ones; nobody reads the last.
+      const int64_t n = layers.back().n_out, wanted = m_.head == SeaHead::polar    ? width_ * width_
+                                                      : m_.head == SeaHead::vector ? n
+                                                                                   : width_;
+      if (n != wanted || n < 1) throw std::invalid_argument("the fitting net does not fit the property");
+      DenseLayerWeights<C> last;
+      last.n_in = n;
+      last.n_out = 1;
+      last.matrix.assign(n, C(0));
+      last.bias.assign(1, C(0));
+      layers.push_back(std::move(last));
+    }
     fitting_.emplace_back(layers);
   }
 }
@@ -167,6 +184,20 @@ int64_t FusedSea<C>::table_bytes() const {
   int64_t out = 0;
   for (const auto& t : tables_) out += static_cast<int64_t>(2 * t.rows.size() * sizeof(C));
   return out;
+}
+
+template <typename C>
+int64_t FusedSea<C>::dim() const {
+  switch (m_.head) {
+    case SeaHead::energy:
+      return 1;
+    case SeaHead::dipole:
+      return 3;
+    case SeaHead::vector:
+      return n_features();
+    default:
+      return 9;
+  }
 }
 
 template <typename C>

@@ -49,7 +49,7 @@ struct FusedSea<C>::Worker {
   std::vector<const C*> pieces;
   std::vector<std::unique_ptr<AlignedVector<C>>> exact;  // pieces of neighbors outside of the tables
   size_t n_exact = 0;
-  std::vector<C> y;
+  std::vector<C> y, rotated;
   typename DenseNet<C>::Workspace dense;
   // Variances: features and their products with the factor, neighbors of the block and their weights, sums.
   struct Near {
@@ -85,7 +85,8 @@ struct FusedSea<C>::Frame {
   T* atom_energy = nullptr;
   bool want_force = false, want_atom_virial = false;
   std::vector<double>* energies = nullptr;
-  double *features = nullptr, *variance = nullptr;
+  double *features = nullptr, *variance = nullptr, *property = nullptr;
+  const double* cotangent = nullptr;
   double* weights = nullptr;  // sums over neighbors, where means of variances are wanted
   int64_t nloc = 0;
 };

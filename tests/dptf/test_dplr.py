@@ -64,6 +64,32 @@ def test_modifier_derivatives(folder):
     np.testing.assert_allclose(padded[0], energy, rtol=1e-10)
 
 
+def _fused_dipoles(graph_def):
+    """Dipoles and what forces on displaced charges do to the atoms, fused and as the graph says."""
+    from dptf.graph.rewrite import rewrite_graph
+    from dptf.ops import tf
+
+    fused, report = rewrite_graph(graph_def)
+    assert "dipoles: fused se_e2_a kernels" in report
+    order = np.argsort(TYPES, kind="stable")
+    n, selected = len(TYPES), int(np.sum(np.array(TYPES) == 0))
+    feeds = {
+        "coord": np.reshape(COORD, (-1, 3))[order].ravel(), "type": np.asarray(TYPES, np.int32)[order], "box": np.ravel(BOX),
+        "natoms": np.array([n, n, selected, n - selected], np.int32), "mesh": np.zeros(6, np.int32),
+    }  # fmt: skip
+    feeds = {f"dipole_charge/t_{key}:0": value for key, value in feeds.items()}
+    feeds["t_ef:0"] = np.random.default_rng(1).normal(size=3 * selected)
+    names = [f"{name}:0" for name in ("dipole_charge/o_dipole", "o_dm_force", "o_dm_virial", "o_dm_av")]
+    out = []
+    for graph in (graph_def, fused):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.import_graph_def(graph, name="")
+            out.append(session.run(names, feeds))
+    for a, b in zip(*out):
+        assert abs(a).max() > 1e-4
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-12 * max(1, abs(a).max()))
+
+
 def test_frozen_graph(folder):
     """The energy model carries the modifier; evaluation adds it unless told otherwise."""
     modifier = DipoleChargeModifier(str(folder / "dw.pb"), **CHARGES)
@@ -80,6 +106,7 @@ def test_frozen_graph(folder):
         assert a.runtime_report().startswith("fused se_e2_a kernels")  # the dipole model in the file is no obstacle
         for x, y in zip(a.eval(COORD, BOX, TYPES, atomic=True), b.eval(COORD, BOX, TYPES, atomic=True)):
             np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
+    _fused_dipoles(load_graph_def(folder / "ener.pb"))
     names = {node.name for node in load_graph_def(folder / "ener.pb").node}
     assert {"t_ef", "o_dm_force", "o_dm_virial", "o_dm_av", "dipole_charge/t_coord", "dipole_charge/o_dipole"} <= names
     known = constants(load_graph_def(folder / "ener.pb"))

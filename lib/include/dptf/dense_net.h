@@ -38,6 +38,10 @@ class DenseNet {
 
   /// y[r] := net(x_r); x_r := scale * d net / d x_r, for r < rows.
   void value_and_gradient(int64_t rows, T* x, T scale, T* y, Workspace& work) const;
+  /// After value(): gradient of what enters the last layer, contracted with seeds that the caller has put in
+  /// place. x_r := gradient in x_r. Rows of seeds are `distance` apart and zero beyond features() and `rows`.
+  T* seeds(int64_t rows, Workspace& work, int64_t* distance) const;
+  void backward(int64_t rows, T* x, Workspace& work) const;
   /// y[r] := net(x_r) alone; x stays.
   void value(int64_t rows, const T* x, T* y, Workspace& work) const;
   /// What entered the last layer in the evaluation before, of row r; features() numbers.

@@ -12,9 +12,14 @@
 
 namespace dptf {
 
-/// Constants of an energy model with the se_e2_a descriptor, or with se_atten without attention, as they
-/// stand in a frozen graph.
+/// What the fitting nets give, with R the angular part (width, 3) of A of an atom and y the outputs: an
+/// energy; a dipole y R; a polarizability R^T diag(y) R or R^T (Y + Y^T) R; the outputs themselves.
+enum class SeaHead { energy, dipole, polar_diagonal, polar, vector };
+
+/// Constants of a model with the se_e2_a descriptor, or with se_atten without attention, as they stand in a
+/// frozen graph.
 struct SeaModel {
+  SeaHead head = SeaHead::energy;
   int ntypes = 0;
   std::vector<int> sel;  // slots of each type, or
   int mixed_sel = 0;     // slots for the nearest neighbors of any type
@@ -25,8 +30,10 @@ struct SeaModel {
   std::vector<int> net_of;  // [ntypes, ntypes]; -1: the pair contributes nothing
   // Nets of the empty slots of a mixed list, [ntypes] or none; the slots of a type have the net of the pair.
   std::vector<EmbedNet> empty;
-  std::vector<std::vector<DenseLayerWeights<double>>> fitting;  // of each type
-  std::vector<double> bias, scale, shift;                       // E_i = (net + bias) scale + shift, [ntypes]
+  std::vector<std::vector<DenseLayerWeights<double>>> fitting;  // of each type; none: it has no property
+  // E_i = (net + bias) scale + shift, [ntypes]; a polarizability is scaled, and shift is added to its
+  // diagonal.
+  std::vector<double> bias, scale, shift;
   std::vector<double> fparam_avg, fparam_istd, aparam_avg, aparam_istd;
   // Variances of atoms are |phi L|^2, phi what enters the last layer; L of each type, [ntypes, n, n] with n
   // the widest phi, or empty. Their means over neighbors have weights (1 - (r / reach)^2)^exponent; reach 0:
@@ -45,6 +52,9 @@ struct SeaInput {
   bool periodic = false;
   const ExternalList* list = nullptr;
   const T *fparam = nullptr, *aparam = nullptr;  // [nf, dim], [nf, nloc, dim]
+  // What the property of an atom is multiplied with, [nf, nloc, dim], where its derivatives are wanted:
+  // forces and virials are those of the sum of the products.
+  const double* cotangent = nullptr;
 };
 
 /// Null: not wanted. energy [nf] eV, force [nf, nall, 3] eV/Å, virial [nf, 9] eV, atom_energy [nf, nloc],
@@ -55,6 +65,7 @@ struct SeaOutput {
   double* energy = nullptr;
   T *force = nullptr, *virial = nullptr, *atom_energy = nullptr, *atom_virial = nullptr;
   double *features = nullptr, *variance = nullptr, *mean_variance = nullptr;
+  double* property = nullptr;  // [nf, nloc, dim], where it is no energy
 };
 
 /// The whole model from positions to forces in blocks of atoms: environment rows, tabulated contraction,
@@ -75,6 +86,8 @@ class FusedSea {
 
   /// Largest number of features of an atom; where a type has fewer, the rest is zero.
   int64_t n_features() const;
+  /// Numbers of the property of an atom.
+  int64_t dim() const;
   bool has_variance() const { return !m_.factors.empty(); }
   /// Largest relative interpolation error of the tables.
   double table_error() const;
@@ -112,6 +125,10 @@ class FusedSea {
   void block(const Frame<T>& frame, int type, const int* atoms, int n, const Visit& visit, Worker& w);
   template <typename T, typename Visit>
   void gather(const Frame<T>& frame, int i, int ti, const Visit& visit, Worker& w);
+  void evaluate_property(int ti, const int* atoms, int n, double* property, const double* cotangent,
+                         Worker& w) const;
+  void multiply_by_outputs(const C* y, const C* a, C* q) const;
+  void add_direct(int ti, int b, int n, const double* cotangent, Worker& w) const;
   void limit_to_sel(const double* coord, int i, const int* type, Worker& w);
   void sort_into_groups(int ti, Worker& w);
   void weigh_neighbors(const int* target, int64_t nloc, double* sum, Worker& w) const;

@@ -17,7 +17,8 @@ const std::string& checked(const std::string& model) {
 
 ModelHead::ModelHead(const std::string& model, int gpu_rank, const std::string& content,
                      const std::string& scope, const std::string& precision)
-    : graph(checked(model), gpu_rank, content, !scope.empty(), precision), file(model) {
+    : graph(checked(model), gpu_rank, content, !scope.empty() && scope != "dipole_charge", precision),
+      file(model) {
   const std::string pre = name_prefix(scope);
   std::string version = graph.text(pre + "model_attr/model_version", "0.0");
   if (!model_compatable(version))
