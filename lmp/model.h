@@ -64,27 +64,26 @@ class DeepmdModel {
   }
   const std::string& file() const { return file_; }
 
-  void compute(const DeepmdInput& in, bool atom_energy, bool atom_virial, DeepmdOutput& out) {
+  /// `variance` (nall numbers, of the local atoms) comes from the same evaluation where it is wanted.
+  void compute(const DeepmdInput& in, bool atom_energy, bool atom_virial, DeepmdOutput& out,
+               std::vector<double>* variance = nullptr) {
     out.force.resize(3 * static_cast<size_t>(in.nall));
     out.force_mag.resize(spin_ ? 3 * static_cast<size_t>(in.nall) : 0);
     out.atom_energy.resize(atom_energy ? in.nall : 0);
     out.atom_virial.resize(atom_virial ? 9 * static_cast<size_t>(in.nall) : 0);
-    // A model that was not evaluated when the list was built has not seen it yet.
-    const int ago = seen_ == in.list_version ? 1 : 0;
-    const double *fparam = in.fparam.empty() ? nullptr : in.fparam.data(),
-                 *aparam = in.aparam.empty() ? nullptr : in.aparam.data();
     double *energies = atom_energy ? out.atom_energy.data() : nullptr,
            *virials = atom_virial ? out.atom_virial.data() : nullptr;
-    const double* charge_spin = in.charge_spin.empty() ? nullptr : in.charge_spin.data();
     if (spin_)
       DP_DeepSpinComputeNList2(reinterpret_cast<DP_DeepSpin*>(dp_.get()), 1, in.nall, in.coord.data(),
-                               in.spin.data(), in.type.data(), in.box, in.nghost, in.nlist, ago, fparam,
-                               aparam, &out.energy, out.force.data(), out.force_mag.data(), out.virial,
-                               energies, virials);
+                               in.spin.data(), in.type.data(), in.box, in.nghost, in.nlist, ago(in),
+                               given(in.fparam), given(in.aparam), &out.energy, out.force.data(),
+                               out.force_mag.data(), out.virial, energies, virials);
+    else if (variance)
+      run_variance(in, *variance, &out.energy, out.force.data(), out.virial, energies, virials);
     else
       DP_DeepPotComputeNList3(pot(), 1, in.nall, in.coord.data(), in.type.data(), in.box, in.nghost, in.nlist,
-                              ago, fparam, aparam, charge_spin, &out.energy, out.force.data(), out.virial,
-                              energies, virials);
+                              ago(in), given(in.fparam), given(in.aparam), given(in.charge_spin), &out.energy,
+                              out.force.data(), out.virial, energies, virials);
     check();
     seen_ = in.list_version;
   }
@@ -92,11 +91,7 @@ class DeepmdModel {
   bool has_uncertainty() const { return !spin_ && DP_DeepPotHasUncertainty(pot()); }
   /// Variances of the local atoms (nall numbers), and the rule that turns them into expected errors.
   void variance(const DeepmdInput& in, std::vector<double>& out) {
-    out.assign(in.nall, 0.0);
-    DP_DeepPotComputeVarianceNList(pot(), in.nall, in.coord.data(), in.type.data(), in.box, in.nghost,
-                                   in.nlist, seen_ == in.list_version ? 1 : 0,
-                                   in.fparam.empty() ? nullptr : in.fparam.data(),
-                                   in.aparam.empty() ? nullptr : in.aparam.data(), out.data());
+    run_variance(in, out, nullptr, nullptr, nullptr, nullptr, nullptr);
     check();
     seen_ = in.list_version;
   }
@@ -106,6 +101,17 @@ class DeepmdModel {
   }
 
  private:
+  void run_variance(const DeepmdInput& in, std::vector<double>& out, double* energy, double* force,
+                    double* virial, double* atom_energy, double* atom_virial) {
+    out.resize(in.nall);
+    DP_DeepPotComputeVarianceNList(pot(), in.nall, in.coord.data(), in.type.data(), in.box, in.nghost,
+                                   in.nlist, ago(in), given(in.fparam), given(in.aparam),
+                                   given(in.charge_spin), out.data(), energy, force, virial, atom_energy,
+                                   atom_virial);
+  }
+  // A model that was not evaluated when the list was built has not seen it yet.
+  int ago(const DeepmdInput& in) const { return seen_ == in.list_version ? 1 : 0; }
+  static const double* given(const std::vector<double>& v) { return v.empty() ? nullptr : v.data(); }
   // Handles of models may be used as those of their base.
   static DP_DeepBaseModel* open(const std::string& file, int gpu_rank, const std::string& content, bool spin,
                                 const std::string& precision) {

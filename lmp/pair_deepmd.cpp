@@ -10,6 +10,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "compute.h"
 #include "deviation.h"
 #include "domain.h"
 #include "element_mass.h"
@@ -568,17 +569,28 @@ double PairDeepMD::fparam_derivative(double fparam, double delta) {
   return scale_[1][1] * energy_unit_ * (above - below) / (2 * delta);
 }
 
+bool PairDeepMD::uncertainty_wanted() const {
+  if (!has_uncertainty()) return false;
+  for (Compute* c : modify->get_compute_by_style("^deepmd/uncertainty/atom$"))
+    if (c->matchstep(update->ntimestep)) return true;
+  return false;
+}
+
 void PairDeepMD::uncertainty(double* out) {
   gather_atoms();
-  std::vector<double> variance(in_.nall, 0.0);
   double rule[5];
   try {
     models_[0]->uncertainty_rule(rule);
-    if (takes_part()) models_[0]->variance(in_, variance);
+    // The evaluation of the forces gave them where it knew that they would be asked for.
+    if (!has_variance_) {
+      variance_.assign(in_.nall, 0.0);
+      if (takes_part()) models_[0]->variance(in_, variance_);
+    }
+    has_variance_ = false;
   } catch (const std::exception& e) {
     error->one(FLERR, "pair_style deepmd: {}", e.what());
   }
-  forward_rows(this, variance.data(), 1);
+  forward_rows(this, variance_.data(), 1);
   // Forces of the last step; deviations of several models have summed those of ghosts already.
   std::vector<double> force = out_[0].force;
   force.resize(3 * static_cast<size_t>(in_.nall));
@@ -588,7 +600,7 @@ void PairDeepMD::uncertainty(double* out) {
   for (int k = 0; k < list->inum; ++k) {
     const int i = list->ilist[k];
     if (in_.type[i] < 0) continue;
-    double sum = variance[i], weights = 1;
+    double sum = variance_[i], weights = 1;
     for (int n = 0; n < list->numneigh[i]; ++n) {
       const int j = list->firstneigh[i][n] & NEIGHMASK;
       if (in_.type[j] < 0) continue;
@@ -600,7 +612,7 @@ void PairDeepMD::uncertainty(double* out) {
       }
       if (r2 >= reach2) continue;
       const double w = std::pow(1 - r2 / reach2, rule[3]);
-      sum += w * variance[j];
+      sum += w * variance_[j];
       weights += w;
     }
     double square = rule[0] * rule[0] * sum / weights + rule[1] * rule[1];
@@ -622,6 +634,8 @@ void PairDeepMD::compute(int eflag, int vflag) {
   gather_atoms();
   const bool deviation = models_.size() > 1 && out_freq_ > 0 && update->ntimestep % out_freq_ == 0;
   const size_t evaluated = deviation ? models_.size() : 1;
+  has_variance_ = uncertainty_wanted();
+  if (has_variance_) variance_.assign(in_.nall, 0.0);
   for (size_t m = 0; m < evaluated; ++m) {
     DeepmdOutput& out = out_[m];
     if (!takes_part()) {
@@ -634,7 +648,8 @@ void PairDeepMD::compute(int eflag, int vflag) {
       continue;
     }
     try {
-      models_[m]->compute(in_, m == 0 && eflag_atom, m == 0 && cvflag_atom, out);
+      models_[m]->compute(in_, m == 0 && eflag_atom, m == 0 && cvflag_atom, out,
+                          m == 0 && has_variance_ ? &variance_ : nullptr);
     } catch (const std::exception& e) {
       error->one(FLERR, "pair_style deepmd: {}", e.what());
     }

@@ -55,6 +55,8 @@ class PairDeepMD : public Pair {
   static int forward_rows(void* self, double* rows, int width);
   static int reverse_rows(void* self, double* rows, int width);
   void tally(const DeepmdOutput& out, int eflag, int vflag);
+  /// Whether some compute asks for uncertainties on this step.
+  bool uncertainty_wanted() const;
   void write_deviation();
   void open_deviation_file();
 
@@ -77,6 +79,9 @@ class PairDeepMD : public Pair {
   double* rows_ = nullptr;
   std::vector<int> owner_;
 
+  // Variances of the local atoms, and whether the evaluation of the forces gave them.
+  std::vector<double> variance_;
+  bool has_variance_ = false;
   bool forces_summed_ = false;  // those of ghosts are with their owners
   int out_freq_ = 100;
   std::string out_file_ = "model_devi.out";

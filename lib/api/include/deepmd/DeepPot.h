@@ -84,10 +84,14 @@ class DeepPot : public DeepBaseModel {
                            const std::vector<int>& atype, const std::vector<double>& box,
                            const std::vector<double>& fparam = {}, const std::vector<double>& aparam = {});
   /// For engines with ghosts: the variance of every local atom (natoms numbers, 0 for ghosts), which the
-  /// engine hands to the ghosts and averages, see UncertaintyRule.
+  /// engine hands to the ghosts and averages, see UncertaintyRule. What compute() gives comes from the same
+  /// evaluation; null is not evaluated.
   void compute_variance(double* variance, int natoms, const double* coord, const int* atype,
                         const double* box, int nghost, const InputNlist* inlist, int ago,
-                        const std::vector<double>& fparam, const std::vector<double>& aparam);
+                        const std::vector<double>& fparam, const std::vector<double>& aparam,
+                        const std::vector<double>& charge_spin = {}, ENERGYTYPE* ener = nullptr,
+                        double* force = nullptr, double* virial = nullptr, double* atom_energy = nullptr,
+                        double* atom_virial = nullptr);
   UncertaintyRule uncertainty_rule() const;
 
  private:

@@ -128,14 +128,17 @@ extern bool DP_DeepPotHasUncertainty(DP_DeepPot* dp);
 extern void DP_DeepPotComputeUncertainty(DP_DeepPot* dp, const int natom, const double* coord,
                                          const int* atype, const double* cell, const double* fparam,
                                          const double* aparam, double* deviation);
-/* Own addition, for engines with ghosts: the variance of every local atom, natom numbers. The expected error
+/* Own addition, for engines with ghosts: the variance of every local atom, natom numbers, from the evaluation
+   that gives the results after it (those that are null are not evaluated). The expected error
    of a force is sqrt(rule[0]^2 m + rule[1]^2 + rule[4]^2 |force|^2) eV/A; m is the mean of the variances of
    the atom (weight 1) and of its neighbors closer than rule[2] A, ghosts with the variance of their owners
    (weight (1 - (r/rule[2])^2)^rule[3]). rule has room for 5 numbers. */
 extern void DP_DeepPotComputeVarianceNList(DP_DeepPot* dp, const int natom, const double* coord,
                                            const int* atype, const double* cell, const int nghost,
                                            const DP_Nlist* nlist, const int ago, const double* fparam,
-                                           const double* aparam, double* variance);
+                                           const double* aparam, const double* charge_spin,
+                                           double* variance, double* energy, double* force, double* virial,
+                                           double* atomic_energy, double* atomic_virial);
 extern void DP_DeepPotGetUncertaintyRule(DP_DeepPot* dp, double* rule);
 
 /* Several models; outputs are concatenated over models; nframes must be 1. */

@@ -190,11 +190,14 @@ DP_EXPORT void DP_DeepPotComputeUncertainty(DP_DeepPot* dp, const int natom, con
 DP_EXPORT void DP_DeepPotComputeVarianceNList(DP_DeepPot* dp, const int natom, const double* coord,
                                               const int* atype, const double* cell, const int nghost,
                                               const DP_Nlist* nlist, const int ago, const double* fparam,
-                                              const double* aparam, double* variance) {
+                                              const double* aparam, const double* charge_spin,
+                                              double* variance, double* energy, double* force, double* virial,
+                                              double* atomic_energy, double* atomic_virial) {
   guarded(dp, [&] {
-    dp->pot.compute_variance(variance, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago,
-                             given(fparam, dp->pot.dim_fparam()),
-                             given(aparam, aparam_size(dp->pot, 1, natom, nghost)));
+    dp->pot.compute_variance(
+        variance, natom, coord, atype, cell, nghost, nlist ? &nlist->nl : nullptr, ago,
+        given(fparam, dp->pot.dim_fparam()), given(aparam, aparam_size(dp->pot, 1, natom, nghost)),
+        given(charge_spin, dp->pot.dim_chg_spin()), energy, force, virial, atomic_energy, atomic_virial);
   });
 }
 DP_EXPORT void DP_DeepPotGetUncertaintyRule(DP_DeepPot* dp, double* rule) {

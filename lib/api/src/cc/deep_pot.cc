@@ -40,8 +40,9 @@ void DeepPot::compute_raw(int nframes, int natoms, const VALUETYPE* coord, const
                           VALUETYPE* atom_energy, VALUETYPE* atom_virial,
                           const std::vector<double>& charge_spin) {
   head();
+  const PotResults<VALUETYPE> to{ener, force, virial, atom_energy, atom_virial};
   impl_->compute(nframes, natoms, coord, atype, box, nghost, inlist, ago, fparam, aparam, charge_spin,
-                 mixed_type, ener, force, virial, atom_energy, atom_virial);
+                 mixed_type, to);
 }
 
 bool DeepPot::has_uncertainty() const { return head().graph.has("o_atom_variance"); }
@@ -59,10 +60,12 @@ UncertaintyRule DeepPot::uncertainty_rule() const {
 
 void DeepPot::compute_variance(double* variance, int natoms, const double* coord, const int* atype,
                                const double* box, int nghost, const InputNlist* inlist, int ago,
-                               const std::vector<double>& fparam, const std::vector<double>& aparam) {
+                               const std::vector<double>& fparam, const std::vector<double>& aparam,
+                               const std::vector<double>& charge_spin, ENERGYTYPE* ener, double* force,
+                               double* virial, double* atom_energy, double* atom_virial) {
   head();
-  impl_->compute_atomic("o_atom_variance", natoms, coord, atype, box, nghost, inlist, ago, fparam, aparam,
-                        variance);
+  const PotResults<double> to{ener, force, virial, atom_energy, atom_virial, "o_atom_variance", variance};
+  impl_->compute(1, natoms, coord, atype, box, nghost, inlist, ago, fparam, aparam, charge_spin, false, to);
 }
 
 void DeepPot::compute_uncertainty(std::vector<double>& std, const std::vector<double>& coord,
@@ -74,8 +77,11 @@ void DeepPot::compute_uncertainty(std::vector<double>& std, const std::vector<do
                            std::to_string(box.size()) + " numbers for one frame of " +
                            std::to_string(atype.size()) + " atoms");
   std.resize(atype.size());
-  impl_->compute_atomic("o_atom_uncertainty", static_cast<int>(atype.size()), coord.data(), atype.data(),
-                        box.empty() ? nullptr : box.data(), 0, nullptr, 0, fparam, aparam, std.data());
+  PotResults<double> to;
+  to.node = "o_atom_uncertainty";
+  to.at_node = std.data();
+  impl_->compute(1, static_cast<int>(atype.size()), coord.data(), atype.data(),
+                 box.empty() ? nullptr : box.data(), 0, nullptr, 0, fparam, aparam, {}, false, to);
 }
 
 namespace {

@@ -161,13 +161,30 @@ DeepPotImpl::DeepPotImpl(const std::string& model, int gpu_rank, const std::stri
                            " needs the electric field at every atom, which only Python gives (efield)");
 }
 
+namespace {
+
+template <typename V>
+void clear(const PotResults<V>& to, int nframes, int natoms) {
+  const size_t frames = nframes, atoms = frames * natoms;
+  if (to.ener) std::fill_n(to.ener, frames, 0.0);
+  const std::pair<V*, size_t> parts[] = {{to.force, 3 * atoms},
+                                         {to.virial, 9 * frames},
+                                         {to.atom_energy, atoms},
+                                         {to.atom_virial, 9 * atoms},
+                                         {to.at_node, atoms}};
+  for (const auto& part : parts)
+    if (part.first) std::fill_n(part.first, part.second, V(0));
+}
+
+}  // namespace
+
 template <typename VALUETYPE>
 void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype,
                           const VALUETYPE* box, int nghost, const InputNlist* list, int ago,
                           const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
-                          const std::vector<double>& charge_spin, bool mixed, ENERGYTYPE* ener,
-                          VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
-                          VALUETYPE* atom_virial) {
+                          const std::vector<double>& charge_spin, bool mixed,
+                          const PotResults<VALUETYPE>& to) {
+  if (to.node && !graph.has(to.node)) throw deepmd_exception("model " + file + " has no node " + to.node);
   if (nframes < 0 || natoms < 0 || nghost < 0 || nghost > natoms)
     throw deepmd_exception("numbers of frames (" + std::to_string(nframes) + "), atoms (" +
                            std::to_string(natoms) + ") and ghosts (" + std::to_string(nghost) +
@@ -183,8 +200,7 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
     const int size = atoms_per_block(natoms - nghost, bytes_per_atom);
     if (size < list->inum) {
       have_list_ = false;
-      return compute_blocks(size, natoms, coord, atype, box, nghost, *list, fparam, aparam, charge_spin, ener,
-                            force, virial, atom_energy, atom_virial);
+      return compute_blocks(size, natoms, coord, atype, box, nghost, *list, fparam, aparam, charge_spin, to);
     }
   }
   if (mixed) {
@@ -205,45 +221,28 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
     have_list_ = true;
   }
   if (list && message_width > 0) prepare_messages(*list);
-  const auto zero = [](VALUETYPE* p, size_t n) {
-    if (p) std::fill(p, p + n, VALUETYPE(0));
-  };
-  zero(force, n_coord);
-  zero(virial, static_cast<size_t>(nframes) * 9);
-  zero(atom_energy, static_cast<size_t>(nframes) * natoms);
-  zero(atom_virial, static_cast<size_t>(nframes) * natoms * 9);
-  std::fill(ener, ener + nframes, 0.0);
+  clear(to, nframes, natoms);
   if (order_.nloc == 0 || nframes == 0) return;
   if (single)
     evaluate<float>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam,
-                    charge_spin, mixed, ener, force, virial, atom_energy, atom_virial);
+                    charge_spin, mixed, to);
   else
     evaluate<double>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam,
-                     charge_spin, mixed, ener, force, virial, atom_energy, atom_virial);
+                     charge_spin, mixed, to);
 }
 
 template <typename VALUETYPE>
 void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, const int* atype,
                                  const VALUETYPE* box, int nghost, const InputNlist& list,
                                  const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
-                                 const std::vector<double>& charge_spin, ENERGYTYPE* ener, VALUETYPE* force,
-                                 VALUETYPE* virial, VALUETYPE* atom_energy, VALUETYPE* atom_virial) {
-  const auto zero = [](VALUETYPE* p, size_t n) {
-    if (p) std::fill(p, p + n, VALUETYPE(0));
-  };
-  zero(force, static_cast<size_t>(natoms) * 3);
-  zero(virial, 9);
-  zero(atom_energy, natoms);
-  zero(atom_virial, static_cast<size_t>(natoms) * 9);
-  *ener = 0;
+                                 const std::vector<double>& charge_spin, const PotResults<VALUETYPE>& to) {
+  clear(to, 1, natoms);
   const bool own_aparam = daparam && aparam.size() == static_cast<size_t>(natoms - nghost) * daparam;
   std::vector<int> place(natoms, -1);
   for (int first = 0; first < list.inum; first += size) {
     ListBlock block(list, first, std::min(list.inum, first + size), natoms, &place);
     const int n = static_cast<int>(block.atoms.size());
-    const size_t n3 = static_cast<size_t>(n) * 3;
-    std::vector<VALUETYPE> x(n3), f(force ? n3 : 0), v(virial ? 9 : 0), e(atom_energy ? n : 0),
-        w(atom_virial ? 3 * n3 : 0), a;
+    std::vector<VALUETYPE> x(3 * static_cast<size_t>(n)), f, v, e, w, at_node, a;
     std::vector<int> types(n);
     for (int k = 0; k < n; ++k) {
       types[k] = atype[block.atoms[k]];
@@ -254,35 +253,30 @@ void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, c
                aparam.begin() + static_cast<size_t>(block.atoms[k] + 1) * daparam);
     const InputNlist own = block.list();
     ENERGYTYPE energy = 0;
+    const auto part = [n](const VALUETYPE* wanted, std::vector<VALUETYPE>& v, size_t per_atom) -> VALUETYPE* {
+      if (!wanted) return nullptr;
+      v.resize(per_atom * n);
+      return v.data();
+    };
+    v.resize(9);
+    PotResults<VALUETYPE> parts{to.ener ? &energy : nullptr,    part(to.force, f, 3),
+                                to.virial ? v.data() : nullptr, part(to.atom_energy, e, 1),
+                                part(to.atom_virial, w, 9),     to.node,
+                                part(to.at_node, at_node, 1)};
     compute(1, n, x.data(), types.data(), box, n - block.nloc, &own, 0, fparam, own_aparam ? a : aparam,
-            charge_spin, false, &energy, force ? f.data() : nullptr, virial ? v.data() : nullptr,
-            atom_energy ? e.data() : nullptr, atom_virial ? w.data() : nullptr);
-    *ener += energy;
-    for (int d = 0; virial && d < 9; ++d) virial[d] += v[d];
-    for (int k = 0; k < n; ++k) {
-      const size_t i = block.atoms[k];
-      for (int d = 0; force && d < 3; ++d) force[3 * i + d] += f[3 * static_cast<size_t>(k) + d];
-      for (int d = 0; atom_virial && d < 9; ++d) atom_virial[9 * i + d] += w[9 * static_cast<size_t>(k) + d];
-      if (atom_energy) atom_energy[i] += e[k];
-    }
+            charge_spin, false, parts);
+    if (to.ener) *to.ener += energy;
+    for (int d = 0; to.virial && d < 9; ++d) to.virial[d] += v[d];
+    const auto add = [&](VALUETYPE* sum, const std::vector<VALUETYPE>& own, size_t stride) {
+      for (int k = 0; sum && k < n; ++k)
+        for (size_t d = 0; d < stride; ++d) sum[block.atoms[k] * stride + d] += own[k * stride + d];
+    };
+    add(to.force, f, 3);
+    add(to.atom_energy, e, 1);
+    add(to.atom_virial, w, 9);
+    add(to.at_node, at_node, 1);
   }
   have_list_ = false;
-}
-
-template <typename VALUETYPE>
-void DeepPotImpl::compute_atomic(const std::string& node, int natoms, const VALUETYPE* coord,
-                                 const int* atype, const VALUETYPE* box, int nghost, const InputNlist* list,
-                                 int ago, const std::vector<VALUETYPE>& fparam,
-                                 const std::vector<VALUETYPE>& aparam, VALUETYPE* out) {
-  if (!graph.has(node)) throw deepmd_exception("model " + file + " has no node " + node);
-  struct Name {
-    std::string& name;
-    ~Name() { name.clear(); }
-  } guard{atomic_};
-  atomic_ = node;
-  ENERGYTYPE energy = 0;
-  compute<VALUETYPE>(1, natoms, coord, atype, box, nghost, list, ago, fparam, aparam, {}, false, &energy,
-                     nullptr, nullptr, out, nullptr);
 }
 
 namespace {
@@ -312,9 +306,8 @@ template <typename FP, typename VALUETYPE>
 void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype,
                            const VALUETYPE* box, int nghost, bool has_list, int ago,
                            const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
-                           const std::vector<double>& charge_spin, bool mixed, ENERGYTYPE* ener,
-                           VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
-                           VALUETYPE* atom_virial) {
+                           const std::vector<double>& charge_spin, bool mixed,
+                           const PotResults<VALUETYPE>& to) {
   const auto fp = tensorflow::DataTypeToEnum<FP>::v();
   const int nloc = order_.nloc, nall = nloc + order_.nghost;
   Tensor t_coord(fp, TensorShape({nframes, 3 * nall})),
@@ -391,12 +384,12 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
   }
   feeds.erase(std::remove_if(feeds.begin(), feeds.end(), [&](const auto& f) { return !graph.has(f.first); }),
               feeds.end());
-  const auto scatter = [&](const Tensor& t, int rows, int stride, VALUETYPE* to) {
+  const auto scatter = [&](const Tensor& t, int rows, int stride, VALUETYPE* into) {
     const auto put = [&](const auto* from) {
       for (int f = 0; f < nframes; ++f)
         for (int k = 0; k < rows; ++k)
           for (int s = 0; at[k] >= 0 && s < stride; ++s)
-            to[(static_cast<size_t>(f) * natoms + at[k]) * stride + s] =
+            into[(static_cast<size_t>(f) * natoms + at[k]) * stride + s] =
                 static_cast<VALUETYPE>(from[(static_cast<size_t>(f) * rows + k) * stride + s]);
     };
     if (t.dtype() == tensorflow::DT_FLOAT)
@@ -404,55 +397,52 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
     else
       put(t.flat<double>().data());
   };
-  if (!atomic_.empty()) {
-    scatter(graph.run(feeds, {atomic_}, has_list && extras_.has_exchange())[0], nloc, 1, atom_energy);
-    return;
-  }
-  std::vector<std::string> fetches = {"o_energy", "o_force"};
-  const bool sum_virial = virial && !graph.has("o_virial");
-  if (virial && !sum_virial) fetches.push_back("o_virial");
-  if (atom_energy) fetches.push_back("o_atom_energy");
-  if (atom_virial || sum_virial) fetches.push_back("o_atom_virial");
+  const bool sum_virial = to.virial && !graph.has("o_virial");
+  std::vector<std::string> fetches;
+  if (to.ener) fetches.push_back("o_energy");
+  if (to.force) fetches.push_back("o_force");
+  if (to.virial && !sum_virial) fetches.push_back("o_virial");
+  if (to.atom_energy) fetches.push_back("o_atom_energy");
+  if (to.atom_virial || sum_virial) fetches.push_back("o_atom_virial");
+  if (to.at_node) fetches.push_back(to.node);
+  if (fetches.empty()) return;
   const std::vector<Tensor> out = graph.run(feeds, fetches, has_list && extras_.has_exchange());
 
   size_t next = 0;
-  const Tensor& energy = out[next++];
-  for (int f = 0; f < nframes; ++f)
-    ener[f] = energy.dtype() == tensorflow::DT_FLOAT ? energy.flat<float>()(f) : energy.flat<double>()(f);
-  const Tensor& t_force = out[next++];
-  if (force) scatter(t_force, nall, 3, force);
-  if (virial && !sum_virial) {
-    const FP* v = out[next++].flat<FP>().data();
-    for (int i = 0; i < nframes * 9; ++i) virial[i] = static_cast<VALUETYPE>(v[i]);
+  if (to.ener) {
+    const Tensor& t = out[next++];
+    for (int f = 0; f < nframes; ++f)
+      to.ener[f] = t.dtype() == tensorflow::DT_FLOAT ? t.flat<float>()(f) : t.flat<double>()(f);
   }
-  if (atom_energy) {
+  if (to.force) scatter(out[next++], nall, 3, to.force);
+  if (to.virial && !sum_virial) {
+    const FP* v = out[next++].flat<FP>().data();
+    for (int i = 0; i < nframes * 9; ++i) to.virial[i] = static_cast<VALUETYPE>(v[i]);
+  }
+  if (to.atom_energy) {
     // Models with spins give energies of the real atoms, which come first.
     const Tensor& t = out[next++];
-    scatter(t, static_cast<int>(t.NumElements() / nframes), 1, atom_energy);
+    scatter(t, static_cast<int>(t.NumElements() / nframes), 1, to.atom_energy);
   }
-  if (atom_virial || sum_virial) {
+  if (to.atom_virial || sum_virial) {
     const Tensor& t = out[next++];
-    if (atom_virial) scatter(t, nall, 9, atom_virial);
+    if (to.atom_virial) scatter(t, nall, 9, to.atom_virial);
     if (sum_virial)
       for (int f = 0; f < nframes; ++f)
         for (int k = 0; k < nall * 9; ++k)
-          virial[9 * f + k % 9] +=
+          to.virial[9 * f + k % 9] +=
               static_cast<VALUETYPE>(t.flat<FP>()(static_cast<size_t>(f) * nall * 9 + k));
   }
+  if (to.at_node) scatter(out[next++], nloc, 1, to.at_node);
 }
 
 template void DeepPotImpl::compute<double>(int, int, const double*, const int*, const double*, int,
                                            const InputNlist*, int, const std::vector<double>&,
                                            const std::vector<double>&, const std::vector<double>&, bool,
-                                           ENERGYTYPE*, double*, double*, double*, double*);
+                                           const PotResults<double>&);
 template void DeepPotImpl::compute<float>(int, int, const float*, const int*, const float*, int,
                                           const InputNlist*, int, const std::vector<float>&,
                                           const std::vector<float>&, const std::vector<double>&, bool,
-                                          ENERGYTYPE*, float*, float*, float*, float*);
-
-template void DeepPotImpl::compute_atomic<double>(const std::string&, int, const double*, const int*,
-                                                  const double*, int, const InputNlist*, int,
-                                                  const std::vector<double>&, const std::vector<double>&,
-                                                  double*);
+                                          const PotResults<float>&);
 
 }  // namespace deepmd

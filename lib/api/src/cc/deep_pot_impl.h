@@ -45,6 +45,16 @@ struct RowExchange {
   void take(double* to, int width, int begin, int end) const;
 };
 
+/// Where the results of an evaluation go; what is null is not evaluated.
+template <typename VALUETYPE>
+struct PotResults {
+  ENERGYTYPE* ener = nullptr;                                // [nframes]
+  VALUETYPE *force = nullptr, *virial = nullptr;             // [nframes, natoms, 3], [nframes, 9]
+  VALUETYPE *atom_energy = nullptr, *atom_virial = nullptr;  // [nframes, natoms], [nframes, natoms, 9]
+  const char* node = nullptr;                                // a further node of one number per local atom
+  VALUETYPE* at_node = nullptr;                              // [nframes, natoms], 0 for ghosts
+};
+
 class DeepPotImpl : public ModelHead {
  public:
   DeepPotImpl(const std::string& model, int gpu_rank, const std::string& content,
@@ -54,30 +64,21 @@ class DeepPotImpl : public ModelHead {
   void compute(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                int nghost, const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
                const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin, bool mixed,
-               ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
-               VALUETYPE* atom_virial);
-  /// One number of every local atom from a node of the graph, nothing else.
-  template <typename VALUETYPE>
-  void compute_atomic(const std::string& node, int natoms, const VALUETYPE* coord, const int* atype,
-                      const VALUETYPE* box, int nghost, const InputNlist* list, int ago,
-                      const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
-                      VALUETYPE* out);
+               const PotResults<VALUETYPE>& to);
 
  private:
   template <typename FP, typename VALUETYPE>
   void evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                 int nghost, bool has_list, int ago, const std::vector<VALUETYPE>& fparam,
                 const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin, bool mixed,
-                ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
-                VALUETYPE* atom_virial);
+                const PotResults<VALUETYPE>& to);
   /// The same for one frame, some atoms at a time: with their neighbors as ghosts they are a problem of their
   /// own.
   template <typename VALUETYPE>
   void compute_blocks(int size, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                       int nghost, const InputNlist& list, const std::vector<VALUETYPE>& fparam,
                       const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin,
-                      ENERGYTYPE* ener, VALUETYPE* force, VALUETYPE* virial, VALUETYPE* atom_energy,
-                      VALUETYPE* atom_virial);
+                      const PotResults<VALUETYPE>& to);
   void prepare_messages(const InputNlist& list);
   LocalOrder order_;
   dptf::ListExtras extras_;
@@ -85,7 +86,6 @@ class DeepPotImpl : public ModelHead {
   SwapExchange swaps_;
   std::vector<int> owners_;
   bool have_list_ = false;
-  std::string atomic_;  // the node that compute_atomic() reads, else empty
 };
 
 }  // namespace deepmd
