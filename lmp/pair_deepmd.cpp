@@ -13,6 +13,7 @@
 #include "compute.h"
 #include "deviation.h"
 #include "domain.h"
+#include "dptf/power.h"
 #include "element_mass.h"
 #include "error.h"
 #include "force.h"
@@ -611,7 +612,7 @@ void PairDeepMD::uncertainty(double* out) {
         r2 += x * x;
       }
       if (r2 >= reach2) continue;
-      const double w = std::pow(1 - r2 / reach2, rule[3]);
+      const double w = dptf::power(1 - r2 / reach2, rule[3]);
       sum += w * variance_[j];
       weights += w;
     }

@@ -1,21 +1,13 @@
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
 #include "dptf/isa_dispatch.h"
+#include "dptf/power.h"
 #include "fused_sea_worker.h"
 
 namespace dptf {
 
 namespace {
-
-/// A power; by squares where that can be, which takes a twentieth of the time.
-double power(double x, double exponent) {
-  const auto n = static_cast<int64_t>(exponent);
-  if (n != exponent || n < 1 || (n & (n - 1))) return std::pow(x, exponent);
-  for (int64_t k = n; k > 1; k /= 2) x *= x;
-  return x;
-}
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 

@@ -61,10 +61,11 @@ class DeepSpinImpl {
         virials(atom_virial ? nframes * n * 9 : 0);
     InputNlist extended_list(static_cast<int>(ilist_.size()), ilist_.data(), numneigh_.data(),
                              firstneigh_.data());
+    const PotResults<V> to{ener, all.empty() ? nullptr : all.data(), virial,
+                           energies.empty() ? nullptr : energies.data(),
+                           virials.empty() ? nullptr : virials.data()};
     pot.compute<V>(nframes, static_cast<int>(n), x.data(), types_.data(), box, ghosts_,
-                   list ? &extended_list : nullptr, ago, fparam, extended, charge_spin, false, ener,
-                   all.empty() ? nullptr : all.data(), virial, energies.empty() ? nullptr : energies.data(),
-                   virials.empty() ? nullptr : virials.data());
+                   list ? &extended_list : nullptr, ago, fparam, extended, charge_spin, false, to);
     const auto gather = [&](const std::vector<V>& from, V* to, int stride, bool of_virtual) {
       if (!to) return;
       std::fill(to, to + static_cast<size_t>(nframes) * natoms * stride, V(0));
