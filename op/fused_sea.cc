@@ -21,7 +21,8 @@ namespace {
 // so that one kernel serves all fetches of a session. Of se_atten: mixed_sel, slots for neighbors of all
 // types; net k is the entry base_of[k] of embed with type_factor[k] (or an empty tensor) and the switch of
 // type_switch[k] (length, mean, deviation; or empty); empty_net_of: nets of the empty slots of the center
-// types, the last ones.
+// types, the last ones; attention: ten arrays of each layer; attention_numbers: [eps, switch length, with
+// directions, smooth, no diagonal].
 // head: energy, dipole, polar_diagonal, polar or vector; types without the property have empty layers. Then
 // the output energy is the sum of the property over atoms [nf, dim], property that of the atoms that have it
 // [nf, n dim]; force, virial and atom_virial are those of its components [nf, dim, ...]; or with `given`
@@ -46,6 +47,8 @@ REGISTER_OP("DptfFusedSea")
     .Attr("type_factor: list(tensor) = []")
     .Attr("type_switch: list(tensor) = []")
     .Attr("empty_net_of: list(int) = []")
+    .Attr("attention: list(tensor) = []")
+    .Attr("attention_numbers: list(tensor) = []")
     .Attr("fit_layers: int")
     .Attr("fit_activation: int")
     .Attr("fit: list(tensor)")
@@ -121,6 +124,27 @@ absl::Status read_pair_nets(OpKernelConstruction* c, SeaModel* m) {
     m->empty.push_back(m->nets[n]);
   }
   m->nets.resize(base_of.size() - empty.size());
+  return absl::OkStatus();
+}
+
+absl::Status read_attention(OpKernelConstruction* c, SeaAttention* m) {
+  std::vector<Tensor> arrays, about;
+  TF_RETURN_IF_ERROR(c->GetAttr("attention", &arrays));
+  TF_RETURN_IF_ERROR(c->GetAttr("attention_numbers", &about));
+  if (arrays.empty()) return absl::OkStatus();
+  const std::vector<double> n = about.size() == 1 ? numbers(about[0]) : std::vector<double>();
+  if (arrays.size() % 10 || n.size() != 5) return invalid_argument("the attention layers are not complete");
+  m->form.eps = n[0];
+  m->switch_length = n[1];
+  m->directions = n[2] != 0;
+  m->form.smooth = n[3] != 0;
+  m->form.no_diagonal = n[4] != 0;
+  m->hidden = arrays[1].NumElements();
+  for (size_t k = 0; k < arrays.size(); ++k) {
+    if (k % 10 == 0) m->layers.emplace_back();
+    const std::vector<double> next = numbers(arrays[k]);
+    m->layers.back().insert(m->layers.back().end(), next.begin(), next.end());
+  }
   return absl::OkStatus();
 }
 
@@ -208,6 +232,7 @@ absl::Status read_model(OpKernelConstruction* c, SeaModel* m) {
     m->nets.push_back(std::move(net));
   }
   TF_RETURN_IF_ERROR(read_pair_nets(c, m));
+  TF_RETURN_IF_ERROR(read_attention(c, &m->attention));
   for (int n : m->net_of)
     if (n >= static_cast<int>(m->nets.size()))
       return invalid_argument("net_of names a net that is not there");

@@ -1,5 +1,6 @@
-// Energy models with se_atten (DPA-1) without attention layers: the embedding of a neighbor is a net of one
-// number for each pair of types, so the kernels of se_e2_a evaluate them.
+// Energy models with se_atten (DPA-1): the embedding of a neighbor is a net of one number for each pair of
+// types, so the kernels of se_e2_a evaluate them. Attention layers stand between the embeddings and the sum
+// over the neighbors.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -171,7 +172,25 @@ class Embedding {
   Array values_;
 };
 
+/// Weights and form of the attention layers.
+void push_attention(const GraphIndex& g, const SeaVariant& variant, float length, NodeDef* node) {
+  for (int l = 0; g.node("attention_layer_" + std::to_string(l) + "/c_query/matrix"); ++l) {
+    const std::string scope = "attention_layer_" + std::to_string(l) + "/";
+    for (const char* name :
+         {"c_query/matrix", "c_query/bias", "c_key/matrix", "c_key/bias", "c_value/matrix", "c_value/bias",
+          "c_out/matrix", "c_out/bias", "layer_normalization/gamma", "layer_normalization/beta"})
+      push(node, "attention", tensor_of(required(g, scope + name).values));
+  }
+  const auto eps = g.constant("attention_layer_0/layer_normalization/add/y");
+  push(node, "attention_numbers",
+       tensor_of({eps && eps->size() == 1 ? eps->values[0] : 1e-3, shortest_decimal(length),
+                  variant.directions ? 1.0 : 0.0, variant.smooth ? 1.0 : 0.0,
+                  variant.no_diagonal ? 1.0 : 0.0}));
+}
+
 }  // namespace
+
+bool has_attention(const GraphIndex& g) { return g.node("attention_layer_0/c_query/matrix"); }
 
 bool is_atten(const GraphIndex& g) { return g.only({"ProdEnvMatAMix"}) && g.node("t_typeebd"); }
 
@@ -179,7 +198,6 @@ NodeDef recognise_atten(const GraphIndex& g, const SeaVariant& variant, tensorfl
   const NodeDef* env = g.only({"ProdEnvMatAMix"});
   NodeDef node = begin_node(g, env, compute);
   auto& attr = *node.mutable_attr();
-  if (g.node("attention_layer_0/c_query/matrix")) no("se_atten has attention layers");
   if (env->attr().at("sel_a").list().i_size() != 1) no("there is not one number of neighbors");
   const int64_t nnei = env->attr().at("sel_a").list().i(0);
   const Array avg = required(g, "descrpt_attr/t_avg"), dev = required(g, "descrpt_attr/t_std");
@@ -218,6 +236,10 @@ NodeDef recognise_atten(const GraphIndex& g, const SeaVariant& variant, tensorfl
   for (int ti = 0; ti < nt && mean; ++ti)
     attr["empty_net_of"].mutable_list()->add_i(embedding.add({nt, ti}, !variant.smooth, {}));
   const TensorShape stat_shape({nt, nt, 4});
+  if (has_attention(g)) {
+    if (mean) no("empty slots count in the attention");
+    push_attention(g, variant, env->attr().at("rcut_r_smth").f(), &node);
+  }
   set_tensor(&node, "davg", tensor_of(davg, stat_shape));
   set_tensor(&node, "dstd", tensor_of(dstd, stat_shape));
   push_property(g, nt, width, variant, &node);

@@ -15,7 +15,8 @@ struct SeaVariant {
   // Vectors of the types [.., type_dim] where nets take them as further inputs (node t_typeebd).
   std::vector<double> type_vectors;
   int64_t type_dim = 0;
-  bool smooth = false;  // the factors of types in se_atten are switched
+  bool smooth = false;  // the factors of types in se_atten are switched, and the attention
+  bool directions = true, no_diagonal = false;  // of attention layers
 };
 
 /// The node DptfFusedSea that stands for a standard se_e2_a energy model; throws std::runtime_error with the
@@ -25,7 +26,9 @@ tensorflow::NodeDef recognise_sea(const GraphIndex& graph, const SeaVariant& var
 
 /// Whether the graph has the environment op of se_atten and a type embedding.
 bool is_atten(const GraphIndex& graph);
-/// The same for an energy model with se_atten without attention layers.
+/// Whether there are attention layers.
+bool has_attention(const GraphIndex& graph);
+/// The same for an energy model with se_atten.
 tensorflow::NodeDef recognise_atten(const GraphIndex& graph, const SeaVariant& variant,
                                     tensorflow::DataType compute);
 

@@ -404,15 +404,22 @@ GraphDef rewrite(const GraphDef& graph, const std::string& scope, bool single, s
     worst = deviation(plain.outputs(), reference, Runner(out, wanted).run(feeds));
   };
   try_it();
-  if (!(worst <= tolerance) && atten) {
-    variant.smooth = true;
-    try_it();
-  }
+  // Names and shapes do not show these options: what agrees is taken.
+  const auto try_forms = [&](int first) {
+    for (int k = first; !(worst <= tolerance) && k < (has_attention(index) ? 8 : 2); ++k) {
+      variant.smooth = k & 1;
+      variant.directions = !(k & 2);
+      variant.no_diagonal = k & 4;
+      try_it();
+    }
+  };
+  if (atten) try_forms(1);
   if (!(worst <= tolerance) && sea_may_mask_pairs(index) && ntypes <= 12) {
     const bool energy = kind == "ener";
     const std::string shown = energy ? "o_force" : kind == "dos" ? "o_atom_dos" : "o_" + kind;
     variant.excluded = masked_pairs(plain, with_work, scope + shown, energy, ntypes);
-    if (!variant.excluded.empty()) try_it();
+    if (!variant.excluded.empty() && !has_attention(index)) try_it();
+    if (!variant.excluded.empty() && has_attention(index)) try_forms(0);
   }
   if (!(worst <= tolerance))
     throw std::runtime_error("the fused kernels deviate from the graph by " + format(worst) +

@@ -13,6 +13,8 @@ namespace {
 /// Centers whose fitting nets are evaluated together. Their descriptors, contractions and neighbors fit the
 /// second-level cache, and the matrix kernel sees enough rows.
 constexpr int kBlock = 32;
+/// With attention an atom takes so long that few atoms share their work better.
+constexpr int kAttentionBlock = 8;
 
 }  // namespace
 
@@ -88,6 +90,8 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
   w.near.clear();
   w.first_near.assign(1, 0);
 
+  const bool attends = !attention_.empty();
+  if (attends && w.attended.size() < kBlock) w.attended.resize(kBlock);
   SeaScratch<C> scratch;
   const auto make_group = [&](const typename Worker::Group& g) {
     SeaGroup<C> out;
@@ -126,7 +130,8 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
       if (!pad.used || empty == 0) continue;
       for (int64_t k = 0; k < a_size; ++k) a[k] += empty * pad.a[k];
     }
-    for (int64_t g = 0; g < n_groups; ++g) {
+    if (attends) attend(b, g0, base, a, w);
+    for (int64_t g = 0; g < n_groups && !attends; ++g) {
       const auto& group = w.groups[g0 + g];
       w.pieces[g] = group.rows;
       const SeaGroup<C> run = make_group(group);
@@ -134,7 +139,8 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
       for (int c = 0; c < 4; ++c) e.a[c] = w.sorted[c].data() + group.begin - base;
       DPTF_ISA_CALL(sea_moments<C>(run, e, scratch, w.moments.data() + g * 4 * kBasis));
     }
-    DPTF_ISA_CALL(sea_expand<C>(n_groups, w.pieces.data(), w.moments.data(), functions_, stride_, a));
+    if (!attends)
+      DPTF_ISA_CALL(sea_expand<C>(n_groups, w.pieces.data(), w.moments.data(), functions_, stride_, a));
     for (int64_t k = 0; k < a_size; ++k) a[k] *= scale;
     C* x = w.x.data() + b * ldx;
     DPTF_ISA_CALL(sea_descriptor<C>(width_, m_.axis, stride_, a, x));
@@ -177,7 +183,9 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
     const bool straight = functions_ == 2;
     for (int64_t g = 0; g < n_groups; ++g)
       w.pieces[g] = straight ? w.groups[g0 + g].rows : w.groups[g0 + g].columns;
-    if (straight)
+    if (attends)
+      attend_back(b, g0, n_groups, w.da.data(), w);
+    else if (straight)
       DPTF_ISA_CALL(
           sea_project_straight<C>(n_groups, w.pieces.data(), width_, stride_, w.da.data(), w.moments.data()));
     else
@@ -189,7 +197,14 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
       const SeaGroup<C> run = make_group(group);
       const int64_t room = static_cast<int64_t>(w.pair_force.size()) / 3;
       C *fx = w.pair_force.data(), *fy = fx + room, *fz = fy + room;
-      DPTF_ISA_CALL(sea_forces<C>(run, w.moments.data() + g * 4 * kBasis, scratch, fx, fy, fz, sums));
+      if (attends) {
+        const int64_t at = group.begin - w.groups[g0].begin, ld = w.attended[b].n + kSeaSlack;
+        const C* q[4];
+        for (int c = 0; c < 4; ++c) q[c] = w.drow.data() + c * ld + at;
+        DPTF_ISA_CALL(sea_row_forces<C>(run, q, fx, fy, fz, sums));
+      } else {
+        DPTF_ISA_CALL(sea_forces<C>(run, w.moments.data() + g * 4 * kBasis, scratch, fx, fy, fz, sums));
+      }
       const int* index = w.kept.index.data() + group.begin;
       for (int64_t k = 0; k < group.n; ++k) {
         const int64_t j = frame.target ? frame.target[index[k]] : index[k];
@@ -210,6 +225,7 @@ void FusedSea<C>::block(const Frame<T>& frame, int ti, const int* atoms, int n, 
 /// Blocks of atoms of one type, in the order of the atoms.
 template <typename C>
 void FusedSea<C>::order_atoms(const int* type, int64_t nloc, Worker& w) const {
+  const int most = attention_.empty() ? kBlock : kAttentionBlock;
   w.order.clear();
   w.blocks.clear();
   for (int t = 0; t < m_.ntypes; ++t) {
@@ -218,7 +234,7 @@ void FusedSea<C>::order_atoms(const int* type, int64_t nloc, Worker& w) const {
     for (int64_t i = 0; i < nloc; ++i)
       if (type[i] == t) w.order.push_back(static_cast<int>(i));
     const int n = static_cast<int>(w.order.size()) - first;
-    for (int k = 0; k < n; k += kBlock) w.blocks.push_back({t, first + k, std::min(kBlock, n - k)});
+    for (int k = 0; k < n; k += most) w.blocks.push_back({t, first + k, std::min(most, n - k)});
   }
 }
 

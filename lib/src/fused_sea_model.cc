@@ -49,6 +49,7 @@ FusedSea<C>::FusedSea(SeaModel model) : m_(std::move(model)) {
   make_pads();
   make_fitting();
   make_factors();
+  make_attention();
 }
 
 /// A net is tabulated over the arguments of all pairs that use it: from the empty slot (or the cutoff) to

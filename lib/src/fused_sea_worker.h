@@ -49,6 +49,16 @@ struct FusedSea<C>::Worker {
   std::vector<const C*> pieces;
   std::vector<std::unique_ptr<AlignedVector<C>>> exact;  // pieces of neighbors outside of the tables
   size_t n_exact = 0;
+  // Of attention, for each center of a block: embeddings before and after the layers [layers + 1, n, width],
+  // rows as they are and normalised [4, n], what enters the layers [n, 3] and [n], adjoints of the rows [4,
+  // room].
+  struct Attended {
+    int64_t n = 0;
+    AlignedVector<C> g, raw, row, f, s;
+  };
+  std::vector<Attended> attended;
+  AlignedVector<C> dg[2], df[2], ds[2], slope, drow;
+  std::vector<unsigned char> all;
   std::vector<C> y, rotated;
   typename DenseNet<C>::Workspace dense;
   // Variances: features and their products with the factor, neighbors of the block and their weights, sums.

@@ -55,11 +55,12 @@ def test_ranks_agree_with_python(tmp_path, model, atoms):
         failed = run(tmp_path, script(), 1, {"DPTF_MEMORY": "200K"})
         assert failed.returncode and "DPTF_MEMORY allows 0.000205 GB" in failed.stdout + failed.stderr
         return
-    # A budget of eleven atoms: the frame is evaluated in blocks, in Python too.
+    # A budget of eleven atoms: the graph evaluates the frame in blocks, in Python too.
+    plain = {"DPTF_PLAIN": "1"}
     with DeepPot(model) as dp:
-        budget = {"DPTF_MEMORY": str(11.5 * float(dp.deep_eval.constant("memory_attr/bytes_per_atom")))}
+        budget = plain | {"DPTF_MEMORY": str(11.5 * float(dp.deep_eval.constant("memory_attr/bytes_per_atom")))}
     agree(numbers(tmp_path, run(tmp_path, script(), 2, budget)), want)
-    failed = run(tmp_path, script(), 1, {"DPTF_MEMORY": "plenty"})
+    failed = run(tmp_path, script(), 1, plain | {"DPTF_MEMORY": "plenty"})
     assert failed.returncode and "4G or 500M" in failed.stdout + failed.stderr
 
 

@@ -19,6 +19,7 @@ ATTEN = {
 }  # fmt: skip
 STRIP = {**ATTEN, "tebd_input_mode": "strip"}
 V2 = {**ATTEN, "type": "se_atten_v2", "set_davg_zero": False}
+ATTENTION = {**ATTEN, "attn_layer": 2, "attn_mask": False}
 TEBD = {**ATTEN, "type": "se_e2_a", "sel": [20, 20], "type_one_side": True}
 for key in ("attn", "attn_layer", "attn_dotr"):
     del TEBD[key]
@@ -42,6 +43,14 @@ MODELS = {
     "strip, types added": ({**STRIP, "neuron": [12, 24]}, TYPES),
     "strip, types added twice": ({**STRIP, "neuron": [24, 48], "smooth_type_embedding": True}, TYPES),
     "second version": (V2, {}),
+    "attention": (ATTENTION, {}),
+    "attention, smooth": ({**ATTENTION, "smooth_type_embedding": True}, {}),
+    "attention, mask, no directions": ({**ATTENTION, "attn_mask": True, "attn_dotr": False}, {}),
+    "attention, excluded": ({**ATTENTION, "exclude_types": [[0, 1]]}, {}),
+    "attention, strip, smooth, mask": (
+        {**ATTENTION, **{"tebd_input_mode": "strip"}, "smooth_type_embedding": True, "attn_mask": True},
+        {},
+    ),
     "few slots": ({**V2, "sel": 9}, {}),
     "switch within the data": ({**V2, "rcut_smth": 1.6}, {}),
     "two-sided": ({**TEBD, "type_one_side": False}, TYPES),
@@ -100,7 +109,7 @@ def test_models(name):
         agree(found, expected)
 
 
-@pytest.mark.parametrize("name", ["concat", "second version", "two-sided"])
+@pytest.mark.parametrize("name", ["concat", "second version", "two-sided", "attention, smooth"])
 def test_list_of_an_engine(name):
     coord, types, box, _ = GEOMETRIES["triclinic"]
     order = np.argsort(np.where(types < 0, 9, types), kind="stable")
@@ -138,13 +147,13 @@ def test_single_precision():
     agree(Runner(fuse(graph, precision="float32")).run(feeds), Runner(graph).run(feeds), 2e-5)
 
 
-def test_attention_stays_a_graph():
-    MODELS["attention"] = ({**ATTEN, "attn_layer": 1}, {})
+def test_attention_with_a_mean_stays_a_graph():
+    MODELS["mean"] = ({**ATTENTION, "set_davg_zero": False}, {})
     try:
-        _, report = rewrite_graph(make_graph("attention"))
+        _, report = rewrite_graph(make_graph("mean"))
     finally:
-        del MODELS["attention"]
-    assert report == "graph run as it is: se_atten has attention layers"
+        del MODELS["mean"]
+    assert report == "graph run as it is: empty slots count in the attention"
 
 
 def test_golden_models_are_fused(golden):

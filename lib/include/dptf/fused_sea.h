@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "dptf/attention.h"
 #include "dptf/dense_net.h"
 #include "dptf/embed_table.h"
 #include "dptf/env_mat.h"
@@ -16,8 +17,19 @@ namespace dptf {
 /// energy; a dipole y R; a polarizability R^T diag(y) R or R^T (Y + Y^T) R; the outputs themselves.
 enum class SeaHead { energy, dipole, polar_diagonal, polar, vector };
 
-/// Constants of a model with the se_e2_a descriptor, or with se_atten without attention, as they stand in a
-/// frozen graph.
+/// Attention layers of se_atten, which mix the embeddings of an atom's neighbors; without layers there are
+/// none.
+struct SeaAttention {
+  AttentionForm form;
+  bool directions = true;    // the weights are multiplied with cosines between neighbors
+  double switch_length = 0;  // of the switch 1 - (1 - length w/r)^3, where the form is smooth
+  int64_t hidden = 0;
+  std::vector<std::vector<double>>
+      layers;  // ten arrays of each in the order of AttentionWeights, one after another
+};
+
+/// Constants of a model with the se_e2_a descriptor, or with se_atten, as they stand in a frozen
+/// graph.
 struct SeaModel {
   SeaHead head = SeaHead::energy;
   int ntypes = 0;
@@ -40,6 +52,7 @@ struct SeaModel {
   // the atom alone; at most the cutoff.
   std::vector<double> factors;
   double reach = 0, exponent = 1;
+  SeaAttention attention;
   double min_distance = 0.5;  // Å; tables reach to it, closer neighbors are evaluated exactly
 };
 
@@ -114,6 +127,9 @@ class FusedSea {
   void make_pads();
   void make_fitting();
   void make_factors();
+  void make_attention();
+  void attend(int b, int64_t g0, int64_t base, C* a, Worker& w) const;
+  void attend_back(int b, int64_t g0, int64_t n_groups, const C* da, Worker& w) const;
   template <typename T>
   int64_t evaluate_frame(const SeaInput<T>& in, const SeaOutput<T>& out, int64_t frame, int parts,
                          const ParallelFor& parallel);
@@ -145,6 +161,7 @@ class FusedSea {
   std::vector<int64_t> first_piece_;  // [ntypes, ntypes + 1]: pieces of a center's pairs, counted up
   std::vector<PadTerm> pads_;         // [ntypes, ntypes]
   std::vector<DenseNet<C>> fitting_;
+  std::vector<PackedAttention<C>> attention_;
   std::vector<AlignedVector<double>> factors_;  // of each type, packed
   std::mutex mutex_;
   std::vector<std::unique_ptr<Worker>> idle_;

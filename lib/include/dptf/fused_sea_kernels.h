@@ -45,6 +45,14 @@ struct SeaScratch {
   void sea_project_straight(int64_t n, const T* const* rows, int64_t m, int64_t stride, const T* da,         \
                             T* dmoments);                                                                    \
   template <typename T>                                                                                      \
+  void sea_embed(const SeaGroup<T>& g, const T* r0, const T* rows, int functions, int64_t m, int64_t stride, \
+                 T* out);                                                                                    \
+  template <typename T>                                                                                      \
+  void sea_embed_slope(const SeaGroup<T>& g, const T* r0, const T* rows, int functions, int64_t m,           \
+                       int64_t stride, const T* dout, T* slope);                                             \
+  template <typename T>                                                                                      \
+  void sea_row_forces(const SeaGroup<T>& g, const T* const q[4], T* fx, T* fy, T* fz, double sums[12]);      \
+  template <typename T>                                                                                      \
   void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& scratch, T* fx, T* fy,       \
                   T* fz, double sums[12]);                                                                   \
   }

@@ -325,8 +325,94 @@ void sea_project_straight(int64_t n, const T* const* rows, int64_t m, int64_t st
   }
 }
 
-/// Forces that the group's neighbors feel through this center, and sums over them: their force (3), force
-/// times vector (9).
+namespace {
+
+/// The functions of embed_table.h and their slopes at h.
+template <typename T>
+DPTF_INLINE void functions_at(T h, int functions, T f[kBasis], T df[kBasis]) {
+  f[0] = 1, f[1] = h, df[0] = 0, df[1] = 1;
+  if (functions <= 2) return;
+  T t8 = 2 * h * h - 1, dt8 = 4 * h;
+  f[2] = t8, df[2] = dt8;
+  for (int p = 3; p < kHalf; ++p) {
+    f[p] = 2 * h * f[p - 1] - f[p - 2];
+    df[p] = 2 * f[p - 1] + 2 * h * df[p - 1] - df[p - 2];
+  }
+  t8 = 2 * h * f[kHalf - 1] - f[kHalf - 2];
+  dt8 = 2 * f[kHalf - 1] + 2 * h * df[kHalf - 1] - df[kHalf - 2];
+  for (int p = 0; p < kHalf; ++p) {
+    f[kHalf + p] = f[p] * t8;
+    df[kHalf + p] = df[p] * t8 + f[p] * dt8;
+  }
+}
+
+}  // namespace
+
+/// out [n, m] := the net at the first numbers r0 of the normalised rows, from the coefficients of the piece.
+template <typename T>
+void sea_embed(const SeaGroup<T>& g, const T* r0, const T* rows, int functions, int64_t m, int64_t stride,
+               T* out) {
+  for (int64_t k = 0; k < g.n; ++k, out += m) {
+    T f[kBasis], df[kBasis];
+    functions_at((r0[k] - g.center) * g.inv_half, functions, f, df);
+    T* __restrict to = out;
+    for (int64_t i = 0; i < m; ++i) to[i] = 0;
+    for (int p = 0; p < functions; ++p) {
+      const T* __restrict c = rows + p * stride;
+      const T w = f[p];
+#pragma omp simd
+      for (int64_t i = 0; i < m; ++i) to[i] += w * c[i];
+    }
+  }
+}
+
+/// slope [n] := sum over m of dout [n, m] and the derivative of the net.
+template <typename T>
+void sea_embed_slope(const SeaGroup<T>& g, const T* r0, const T* rows, int functions, int64_t m,
+                     int64_t stride, const T* dout, T* slope) {
+  for (int64_t k = 0; k < g.n; ++k, dout += m) {
+    T f[kBasis], df[kBasis], sum = 0;
+    functions_at((r0[k] - g.center) * g.inv_half, functions, f, df);
+    for (int p = 1; p < functions; ++p) {
+      const T* __restrict c = rows + p * stride;
+      T s = 0;
+#pragma omp simd reduction(+ : s)
+      for (int64_t i = 0; i < m; ++i) s += dout[i] * c[i];
+      sum += df[p] * s;
+    }
+    slope[k] = sum * g.inv_half;
+  }
+}
+
+/// Forces that the group's neighbors feel through this center, from adjoints q of their rows, and sums over
+/// them: their force (3), force times vector (9).
+template <typename T>
+void sea_row_forces(const SeaGroup<T>& g, const T* const q[4], T* fx, T* fy, T* fz, double sums[12]) {
+  const T *q0 = q[0], *q1 = q[1], *q2 = q[2], *q3 = q[3];
+#pragma GCC ivdep
+  for (int64_t k = 0; k < g.n; ++k) {
+    const T d[3] = {g.x[k], g.y[k], g.z[k]};
+    T e[4], de[12];
+    env_element<4>(d, g.row.rs, g.row.rc, g.row.range, e, de);
+    const T a = q0[k], b = q1[k], c = q2[k], f = q3[k];
+    fx[k] = a * de[0] + b * de[3] + c * de[6] + f * de[9];
+    fy[k] = a * de[1] + b * de[4] + c * de[7] + f * de[10];
+    fz[k] = a * de[2] + b * de[5] + c * de[8] + f * de[11];
+  }
+  T f0 = 0, f1 = 0, f2 = 0, v0 = 0, v1 = 0, v2 = 0, v3 = 0, v4 = 0, v5 = 0, v6 = 0, v7 = 0, v8 = 0;
+#pragma omp simd reduction(+ : f0, f1, f2, v0, v1, v2, v3, v4, v5, v6, v7, v8)
+  for (int64_t k = 0; k < g.n; ++k) {
+    const T x = g.x[k], y = g.y[k], z = g.z[k], a = fx[k], b = fy[k], c = fz[k];
+    f0 += a, f1 += b, f2 += c;
+    v0 += a * x, v1 += a * y, v2 += a * z;
+    v3 += b * x, v4 += b * y, v5 += b * z;
+    v6 += c * x, v7 += c * y, v8 += c * z;
+  }
+  const T all[12] = {f0, f1, f2, v0, v1, v2, v3, v4, v5, v6, v7, v8};
+  for (int c = 0; c < 12; ++c) sums[c] += static_cast<double>(all[c]);
+}
+
+/// The same from the adjoints of the moments.
 template <typename T>
 void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& scratch, T* fx, T* fy, T* fz,
                 double sums[12]) {
@@ -382,38 +468,21 @@ void sea_forces(const SeaGroup<T>& g, const T* dmoments, const SeaScratch<T>& sc
       store(q[c] + k, s * inv_std[c]);
     }
   }
-  const T *q0 = q[0], *q1 = q[1], *q2 = q[2], *q3 = q[3];
-#pragma GCC ivdep
-  for (int64_t k = 0; k < g.n; ++k) {
-    const T d[3] = {g.x[k], g.y[k], g.z[k]};
-    T e[4], de[12];
-    env_element<4>(d, g.row.rs, g.row.rc, g.row.range, e, de);
-    const T a = q0[k], b = q1[k], c = q2[k], f = q3[k];
-    fx[k] = a * de[0] + b * de[3] + c * de[6] + f * de[9];
-    fy[k] = a * de[1] + b * de[4] + c * de[7] + f * de[10];
-    fz[k] = a * de[2] + b * de[5] + c * de[8] + f * de[11];
-  }
-  T f0 = 0, f1 = 0, f2 = 0, v0 = 0, v1 = 0, v2 = 0, v3 = 0, v4 = 0, v5 = 0, v6 = 0, v7 = 0, v8 = 0;
-#pragma omp simd reduction(+ : f0, f1, f2, v0, v1, v2, v3, v4, v5, v6, v7, v8)
-  for (int64_t k = 0; k < g.n; ++k) {
-    const T x = g.x[k], y = g.y[k], z = g.z[k], a = fx[k], b = fy[k], c = fz[k];
-    f0 += a, f1 += b, f2 += c;
-    v0 += a * x, v1 += a * y, v2 += a * z;
-    v3 += b * x, v4 += b * y, v5 += b * z;
-    v6 += c * x, v7 += c * y, v8 += c * z;
-  }
-  const T all[12] = {f0, f1, f2, v0, v1, v2, v3, v4, v5, v6, v7, v8};
-  for (int c = 0; c < 12; ++c) sums[c] += static_cast<double>(all[c]);
+  sea_row_forces<T>(g, q, fx, fy, fz, sums);
 }
 
-#define DPTF_INSTANTIATE(T)                                                                         \
-  template void sea_rows<T>(int64_t, const T*, const T*, const T*, T, T, T, const SeaScratch<T>&);  \
-  template void sea_moments<T>(const SeaGroup<T>&, const SeaScratch<T>&, const SeaScratch<T>&, T*); \
-  template void sea_expand<T>(int64_t, const T* const*, const T*, int, int64_t, T*);                \
-  template void sea_descriptor<T>(int64_t, int64_t, int64_t, const T*, T*);                         \
-  template void sea_descriptor_grad<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*, T*);   \
-  template void sea_project<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);           \
-  template void sea_project_straight<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);  \
+#define DPTF_INSTANTIATE(T)                                                                                 \
+  template void sea_rows<T>(int64_t, const T*, const T*, const T*, T, T, T, const SeaScratch<T>&);          \
+  template void sea_moments<T>(const SeaGroup<T>&, const SeaScratch<T>&, const SeaScratch<T>&, T*);         \
+  template void sea_expand<T>(int64_t, const T* const*, const T*, int, int64_t, T*);                        \
+  template void sea_descriptor<T>(int64_t, int64_t, int64_t, const T*, T*);                                 \
+  template void sea_descriptor_grad<T>(int64_t, int64_t, int64_t, const T*, const T*, T, T*, T*);           \
+  template void sea_project<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);                   \
+  template void sea_project_straight<T>(int64_t, const T* const*, int64_t, int64_t, const T*, T*);          \
+  template void sea_embed<T>(const SeaGroup<T>&, const T*, const T*, int, int64_t, int64_t, T*);            \
+  template void sea_embed_slope<T>(const SeaGroup<T>&, const T*, const T*, int, int64_t, int64_t, const T*, \
+                                   T*);                                                                     \
+  template void sea_row_forces<T>(const SeaGroup<T>&, const T* const[4], T*, T*, T*, double[12]);           \
   template void sea_forces<T>(const SeaGroup<T>&, const T*, const SeaScratch<T>&, T*, T*, T*, double[12]);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
