@@ -1,5 +1,5 @@
 // The Gelu family, and the Unaggregated* ops that carry derivatives through a layer.
-#include "dptf/activate.h"
+#include "activation_op.h"
 #include "gelu_op.h"
 
 namespace dptf {
@@ -58,42 +58,6 @@ REGISTER_OP("DptfActivation")
     .Attr("threshold: list(float) = []")
     .SetShapeFn(UnchangedShape);
 
-template <typename T>
-class ActivationOp : public OpKernel {
- public:
-  explicit ActivationOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("N", &order_));
-    OP_REQUIRES_OK(context, context->GetAttr("activation", &activation_));
-    std::vector<float> parts;
-    OP_REQUIRES_OK(context, context->GetAttr("threshold", &parts));
-    for (float part : parts) threshold_ += part;
-    OP_REQUIRES(context, order_ <= 2, invalid_argument("third derivatives of activations are not offered"));
-    OP_REQUIRES(context, activation_ >= 0 && activation_ <= 8,
-                invalid_argument("activation ", activation_, " is not known"));
-  }
-  void Compute(OpKernelContext* context) override {
-    const Tensor& x = context->input(0);
-    const T* factors[2] = {nullptr, nullptr};
-    std::vector<int> inputs{0};
-    for (int k = 0; k < order_; ++k) {
-      const Tensor& factor = context->input(k + 1);
-      OP_REQUIRES(context, factor.NumElements() == x.NumElements(),
-                  invalid_argument("factor ", factor.shape().DebugString(), " and x ",
-                                   x.shape().DebugString(), " differ in size"));
-      factors[k] = factor.flat<T>().data();
-      inputs.push_back(k + 1);
-    }
-    Tensor* y;
-    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(inputs, 0, x.shape(), &y));
-    activate(activation_, static_cast<T>(threshold_), order_, x.NumElements(), x.flat<T>().data(), factors[0],
-             factors[1], y->flat<T>().data(), intra_op_parallel(context));
-  }
-
- private:
-  int order_ = 0, activation_ = 0;
-  double threshold_ = 0;
-};
-
 /// FIRST: the layer's only input is x itself. SECOND: the second derivative.
 template <typename T, bool FIRST, bool SECOND>
 class LayerOp : public OpKernel {
@@ -132,7 +96,7 @@ class LayerOp : public OpKernel {
 };
 
 #define DPTF_KERNELS(T)                                             \
-  DPTF_CPU_KERNEL("DptfActivation", T, ActivationOp<T>);            \
+  DPTF_CPU_KERNEL("DptfActivation", T, ActivationOp<OnCpu, T>);     \
   DPTF_CPU_KERNEL("Gelu", T, GeluOp<OnCpu, T, 0>);                  \
   DPTF_CPU_KERNEL("GeluCustom", T, GeluOp<OnCpu, T, 0>);            \
   DPTF_CPU_KERNEL("GeluGrad", T, GeluOp<OnCpu, T, 1>);              \

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "op_utils.h"
 
 namespace dptf {
@@ -15,6 +17,12 @@ struct OnCpu {
     } catch (const std::exception& e) {
       context->CtxFailure(invalid_argument(e.what()));
     }
+  }
+  /// Numbers of an index array, which ops read and check on the host, where the work is done; what has to
+  /// live as long as the op goes into `kept`.
+  template <typename I>
+  static const I* index(OpKernelContext*, const I* host, int64_t, std::vector<Tensor>*) {
+    return host;
   }
 };
 

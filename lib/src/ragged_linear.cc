@@ -55,6 +55,34 @@ void segment_sum(int64_t owners, int64_t width, const int* start, const T* x, T*
   });
 }
 
+template <typename T>
+void take_rows(const RowCopy<T>& p, const ParallelFor& parallel) {
+  parallel(p.n, p.columns / 4 + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const T* from = p.x + p.at[i] * p.x_width;
+      std::copy(from, from + p.columns, p.y + i * p.columns);
+    }
+  });
+}
+
+template <typename T>
+void put_rows(const RowCopy<T>& p, T* x, const ParallelFor& parallel) {
+  std::fill(x, x + p.n_x * p.x_width, T(0));
+  parallel(p.n, p.columns / 4 + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      std::copy(p.y + i * p.columns, p.y + (i + 1) * p.columns, x + p.at[i] * p.x_width);
+  });
+}
+
+template <typename T>
+void add_rows(const RowCopy<T>& p, T* sum, const ParallelFor& parallel) {
+  if (sum != p.x) std::copy(p.x, p.x + p.n_x * p.x_width, sum);
+  parallel(p.n, p.columns / 4 + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t c = 0; c < p.columns; ++c) sum[p.at[i] * p.x_width + c] += p.y[i * p.columns + c];
+  });
+}
+
 namespace {
 
 /// Calls f(group, first row, rows, first pair).
@@ -107,6 +135,9 @@ void pair_apply(int64_t groups, const int* start, const T* g, const T* v, bool r
   template void moments_to_w<T>(const RaggedRows&, const T*, const T*, T*, const ParallelFor&); \
   template void spread<T>(int64_t, int64_t, const int*, const T*, T*, const ParallelFor&);      \
   template void segment_sum<T>(int64_t, int64_t, const int*, const T*, T*, const ParallelFor&); \
+  template void take_rows<T>(const RowCopy<T>&, const ParallelFor&);                            \
+  template void put_rows<T>(const RowCopy<T>&, T*, const ParallelFor&);                         \
+  template void add_rows<T>(const RowCopy<T>&, T*, const ParallelFor&);                         \
   template void pair_dot<T>(int64_t, const int*, const T*, const T*, T*, const ParallelFor&);   \
   template void pair_apply<T>(int64_t, const int*, const T*, const T*, bool, T*, const ParallelFor&);
 DPTF_INSTANTIATE(double)

@@ -5,30 +5,15 @@
 #include "env_mat_op.h"
 #include "force_ops.h"
 #include "gelu_op.h"
+#include "on_gpu.h"
 #include "tabulate_ops.h"
-#include "xla/stream_executor/stream.h"
 
 namespace dptf {
 namespace {
 
-using tensorflow::DEVICE_GPU;
 using Kind = TabulateKind;
 
-struct OnGpu {
-  static constexpr bool kHost = false;
-  template <typename F>
-  static void run(OpKernelContext* c, const F& f) {
-    try {
-      f(cuda::Stream{c->op_device_context()->stream()->platform_specific_handle().stream});
-    } catch (const std::exception& e) {
-      c->CtxFailure(absl::InternalError(e.what()));
-    }
-  }
-};
-
 // As in the public package table_info and natoms are read on the host; so is all that finds neighbors.
-#define DPTF_GPU(NAME, T, HOST, ...) \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_GPU).TypeConstraint<T>("T") HOST, __VA_ARGS__)
 #define DPTF_NOWHERE
 #define DPTF_NATOMS .HostMemory("natoms")
 #define DPTF_TABLE .HostMemory("table_info")

@@ -15,12 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
-def test_work_items_on_the_host(tmp_path):
-    program = tmp_path / "device_work"
-    command = ["g++", "-std=c++17", "-O1", f"-I{ROOT / 'lib/include'}", ROOT / "tests/lib/device_work.cc"]
+@pytest.mark.parametrize("name, count", [("device_work", 3 * 5 + 2 * 5 + 3 + 2 * 8), ("ragged_work", 131)])
+def test_work_items_on_the_host(tmp_path, name, count):
+    program = tmp_path / name
+    command = ["g++", "-std=c++17", "-O1", f"-I{ROOT / 'lib/include'}", ROOT / f"tests/lib/{name}.cc"]
     subprocess.run([*command, f"-L{LIB_DIR}", "-ldeepmd", f"-Wl,-rpath,{LIB_DIR}", "-o", program], check=True)
     lines = subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert len(lines) == 3 * 5 + 2 * 5 + 3 + 2 * 8
+    assert len(lines) == count
     for line in lines:
         assert float(line.rpartition(" ")[2]) < 1e-12, line
 
@@ -48,6 +49,9 @@ def expected_kernels():
     out += [f"TabulateFusion{f}{g}" for f in ("", "SeA", "SeAtten", "SeT", "SeR") for g in ("", "Grad", "GradGrad")]
     out += [f"Gelu{g}{c}" for g in ("", "Grad", "GradGrad") for c in ("", "Custom")]
     out += [f"DptfEmbedContract{g}" for g in ("", "GradEnv", "GradNodes", "GradGrad")]
+    out += [f"DptfMessage{g}" for g in ("", "Keep", "Grad", "KeepGrad", "GradGrad")] + ["DptfActivation"]
+    out += [f"DptfMoments{g}" for g in ("", "ToX", "ToW")] + [f"Dptf{g}Rows" for g in ("Take", "Put", "Share", "Add")]
+    out += ["DptfSpread", "DptfSegmentSum", "DptfPairDot", "DptfPairApply"]
     return out + ["DptfVirialGrad", *(f"DptfVector{q}{g}" for q in ("Force", "Virial") for g in ("", "Grad"))]
 
 
@@ -71,6 +75,8 @@ def test_compiles(tmp_path):
         "embed_contract_grad_nodes<double>",
         "env_rows<double>",
         "env_virial<float>",
+        "message_grad_grad<float>",
+        "pair_sums<double>",
     ):
         assert f"void dptf::cuda::{name}(" in symbols
     assert gpu_kernels(tmp_path / "lib") == {op: 2 for op in expected_kernels()}

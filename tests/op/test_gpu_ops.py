@@ -17,14 +17,17 @@ def gpus():
 def by_device(op, inputs, attrs, device):
     """Outputs of an op that may run nowhere else."""
     with tf.Graph().as_default():
-        fed = [tf.placeholder(x.dtype, x.shape) for x in inputs]
+        flat = [x for part in inputs for x in (part if isinstance(part, list) else [part])]
+        ports = iter([tf.placeholder(x.dtype, x.shape) for x in flat])
+        fed = [[next(ports) for _ in part] if isinstance(part, list) else next(ports) for part in inputs]
+        ports = [x for part in fed for x in (part if isinstance(part, list) else [part])]
         with tf.device(f"/{device}:0"):
             outputs = getattr(op_module, op)(*fed, **attrs)
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         config = tf.ConfigProto(allow_soft_placement=False)
         config.gpu_options.allow_growth = True
         with tf.Session(config=config) as session:
-            return session.run(outputs, dict(zip(fed, inputs)))
+            return session.run(outputs, dict(zip(ports, flat)))
 
 
 def atoms(kind, dtype, width):
@@ -131,7 +134,57 @@ def net_cases(dtype):
         yield f"gelu_grad_grad{end}", [number(40), number(40), x], {}
 
 
-FAMILIES = {"environment": env_cases, "force": force_cases, "tables": table_cases, "nets": net_cases}
+def ragged_cases(dtype):
+    """Ops of DPA-3 on the edges and angles of a few atoms."""
+    rng = np.random.default_rng(7)
+    number = lambda *shape: rng.normal(size=shape).astype(dtype)  # noqa: E731
+    given = [*atoms("open", dtype, 1)[:5], np.array([3.0, 2.0])]
+    lists = by_device("dptf_ragged_edges", given, {"e_sel": 9, "a_sel": 6, "ntypes": 2}, "CPU")
+    _vec, _local, start, _center, neighbor, _atom, _slot, in_start, in_edge, a_start, a_edge, angle_start, angle_k = (
+        lists
+    )
+    n, edges, short, angles = len(start) - 1, len(neighbor), len(a_edge), len(angle_k)
+    assert angles > short > 0
+    none = np.zeros(0, np.int32)
+    for rows, n_x in (([start, neighbor, in_start, in_edge], n), ([start, none, none, none], edges)):
+        w, x, h = number(edges, 3), number(n_x, 5), number(n, 3, 5)
+        yield "dptf_moments", [w, x, *rows], {}
+        yield "dptf_moments_to_x", [w, h, *rows], {}
+        yield "dptf_moments_to_w", [h, x, *rows], {}
+    yield "dptf_spread", [number(n, 5), start], {}
+    yield "dptf_segment_sum", [number(edges, 5), start], {}
+    yield "dptf_take_rows", [number(edges, 5), a_edge], {}
+    yield "dptf_put_rows", [number(short, 5), a_edge, np.array(edges, np.int32)], {}
+    yield "dptf_share_rows", [number(edges, 5), a_edge], {"columns": 3}
+    yield "dptf_add_rows", [number(edges, 5), number(short, 3), a_edge], {}
+    yield "dptf_pair_dot", [number(short, 3), number(short, 3), a_start], {}
+    for right in (False, True):
+        yield "dptf_pair_apply", [number(angles), number(short, 3), a_start], {"right": right}
+    for order in range(3):
+        yield "dptf_activation", [number(40), [number(40) for _ in range(order)]], {"activation": 8, "threshold": [0.5]}
+    for local, k, m, kept in ((False, 5, 40, 5), (False, 5, 7, 0), (True, 4, 6, 4), (True, 1, 6, 4)):
+        rows, owners, n_v = (angles, short, short) if local else (edges, n, n)
+        index = [angle_start, angle_k, a_start, none] if local else [start, neighbor, in_start, in_edge]
+        c = m + kept
+        x, u, v, w = number(rows, k), number(owners, c), number(n_v, c), number(rows)
+        step = [x, number(k, c), u, v, w, number(kept), number(kept), *index]
+        g = [number(owners, m), number(rows, kept)]
+        attrs = {"local": local, "activation": 8, "threshold": [0.5]}
+        yield "dptf_message", step, attrs
+        yield "dptf_message_keep", step, attrs
+        yield "dptf_message_grad", [*g, *step], {**attrs, "weights": True}
+        yield "dptf_message_keep_grad", [*g, *step, number(0)], attrs
+        tangent = [number(*a.shape) for a in (x, u, v, w)]
+        yield "dptf_message_grad_grad", [*tangent, *g, *step], attrs
+
+
+FAMILIES = {
+    "ragged": ragged_cases,
+    "environment": env_cases,
+    "force": force_cases,
+    "tables": table_cases,
+    "nets": net_cases,
+}
 
 
 @pytest.mark.parametrize("device", ["CPU", "GPU"])
@@ -145,7 +198,7 @@ def test_same_numbers(family, dtype, device):
         expected, found = (by_device(op, inputs, attrs, where) for where in ("CPU", device))
         for k, (a, b) in enumerate(zip(found, expected)):
             if a.dtype == dtype:
-                np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, np.abs(b).max()), err_msg=f"{op} {k}")
+                np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(initial=1), err_msg=f"{op} {k}")
             else:
                 np.testing.assert_array_equal(a, b, err_msg=f"{op} output {k}")
 

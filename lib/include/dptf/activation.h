@@ -57,6 +57,16 @@ DPTF_INLINE void activation_derivatives(T x, T f[4]) {
   }
 }
 
+/// The same of silut.
+template <typename T>
+DPTF_INLINE void silut_derivatives(T threshold, T x, T f[4]) {
+  if (x < threshold) return activation_derivatives<Activation::silu>(x, f);
+  T at[4];
+  activation_derivatives<Activation::silu>(threshold, at);
+  activation_derivatives<Activation::tanh>(at[1] * (x - threshold), f);
+  f[0] += at[0], f[1] *= at[1], f[2] *= at[1] * at[1], f[3] *= at[1] * at[1] * at[1];
+}
+
 /// Calls f(std::integral_constant<Activation, A>) for a run-time code; false for an unknown one.
 template <typename F>
 DPTF_INLINE bool dispatch_activation(int code, F&& f) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "dptf/env_element.h"
 #include "dptf/parallel.h"
 
 namespace dptf {
@@ -30,7 +31,7 @@ struct Message {
   const int *t_start = nullptr, *t_rows = nullptr;  // otherwise: rows by their v, [n_v + 1], [rows]
   int activation = 0;                               // code of dptf/activation.h; 8 is silut
   T threshold = 0;                                  // of silut
-  int64_t columns() const { return m + kept; }
+  DPTF_MEMBER int64_t columns() const { return m + kept; }
 };
 
 /// Derivatives with respect to the arrays of a Message; null: not wanted (d_weight, d_skip and d_rho

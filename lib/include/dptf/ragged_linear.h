@@ -34,6 +34,31 @@ template <typename T>
 void segment_sum(int64_t owners, int64_t width, const int* start, const T* x, T* y,
                  const ParallelFor& parallel);
 
+/// Rows of x at distinct places `at`, or their first columns, and rows y of that width.
+template <typename T>
+struct RowCopy {
+  int64_t n = 0, columns = 0, n_x = 0, x_width = 0;
+  const int* at = nullptr;
+  const T* x = nullptr;
+  T* y = nullptr;
+};
+/// y[i] = the first columns of x[at[i]].
+template <typename T>
+void take_rows(const RowCopy<T>& p, const ParallelFor& parallel);
+/// x (not that of p) gets zeros, and y[i] at at[i].
+template <typename T>
+void put_rows(const RowCopy<T>& p, T* x, const ParallelFor& parallel);
+/// sum = x with y[i] added to the first columns of the row at[i]; sum may be x.
+template <typename T>
+void add_rows(const RowCopy<T>& p, T* sum, const ParallelFor& parallel);
+
+/// Groups of rows, and the number of their first pair.
+struct PairGroups {
+  int64_t groups = 0;
+  const int* start = nullptr;      // [groups + 1]
+  const int64_t* first = nullptr;  // [groups]
+};
+
 /// Products of all ordered pairs of rows of a group: out[first + j n + k] = u_j . v_k for the n rows of a
 /// group, whose pairs begin at `first`, the sum of n^2 over the groups before.
 template <typename T>
