@@ -62,6 +62,21 @@ static std::vector<const NodeDef*> after_layer(const GraphIndex& g, const NodeDe
   return out;
 }
 
+/// Whether the factor of the cube of (x W + b) is a number of single precision, cast.
+static bool coarse_cube(const GraphIndex& g, const NodeDef* add) {
+  for (const NodeDef* n : after_layer(g, add)) {
+    if (n->op() != "Pow") continue;
+    for (const NodeDef* product : g.consumers(n->name()))
+      for (const std::string& side : product->input()) {
+        const NodeDef* cast = g.node(g.source(side));
+        if (!cast || cast->op() != "Cast" || cast->attr().at("SrcT").type() != tensorflow::DT_FLOAT) continue;
+        const auto factor = g.constant(g.source(cast->input(0)));
+        if (factor && factor->size() == 1 && std::fabs(factor->values[0] - 0.044715) < 1e-8) return true;
+      }
+  }
+  return false;
+}
+
 /// Activation applied after the layer with this bias: the op that reads (x W + b).
 Phi activation_after(const GraphIndex& g, const std::string& bias) {
   static const std::map<std::string, Activation> codes = {
@@ -88,6 +103,7 @@ Phi activation_after(const GraphIndex& g, const std::string& bias) {
     }
     if (sigmoid) return named(products ? Activation::silu : Activation::sigmoid);
     // gelu written out: x / 2 (1 + tanh(c (x + d x^3))), with the cube as a power or as products.
+    if (cubic && coarse_cube(g, add)) return Phi{kGeluOfTensorFlow};
     if (cubic || products > 2) return named(Activation::gelu);
     return named(Activation::linear);
   }

@@ -421,6 +421,20 @@ def test_nets_that_no_table_can_hold():
     assert kept is graph and "cannot be tabulated" in report
 
 
+def test_gelu_of_tensorflow(monkeypatch):
+    """tf.nn.gelu has a factor of single precision, which graphs of the public package hold."""
+    from dptf.nn import activation
+
+    def gelu(x):
+        factor = tf.cast(tf.constant(0.044715, tf.float32), x.dtype)
+        return 0.5 * x * (1.0 + tf.tanh(0.7978845608028654 * (x + factor * tf.pow(x, 3))))
+
+    monkeypatch.setitem(activation._FUNCTIONS, "gelu_tf", gelu)
+    graph = make_model(activation="gelu_tf", sel=(12, 12))
+    feeds, _ = without_virtual_atoms(feeds_of(*GEOMETRIES["triclinic"][:3]))
+    agree(Runner(fuse(graph)[0]).run(feeds), Runner(graph).run(feeds), 1e-11)
+
+
 def test_other_models_are_kept(golden):
     graph = tf.GraphDef()
     for name in ("se_e3", "se_e2_r"):

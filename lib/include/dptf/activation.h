@@ -20,6 +20,8 @@ enum class Activation : int {
 };
 /// Code of silut: silu up to a threshold, a tanh beyond; it is not among those that are dispatched by name.
 constexpr int kSilut = 8;
+/// Code of gelu with 0.044715 in single precision, as tf.nn.gelu has it in graphs of any precision.
+constexpr int kGeluOfTensorFlow = 9;
 
 /// f[0..3] := phi(x), phi'(x), phi''(x), phi'''(x). The formulas follow from the definitions in the field's
 /// standard form; gelu is the tanh form 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Loops over it
@@ -36,10 +38,10 @@ DPTF_INLINE void activation_derivatives(T x, T f[4]) {
   } else if constexpr (A == Activation::relu6) {
     const bool inside = x > 0 && x < 6;
     f[0] = x > 0 ? (x < 6 ? x : T(6)) : T(0), f[1] = inside ? 1 : 0, f[2] = 0, f[3] = 0;
-  } else if constexpr (A == Activation::gelu) {
-    const T k = T(0.79788456080286535588), u = k * (x + T(0.044715) * x * x * x), t = tanh_vec(u),
-            d = 1 - t * t;
-    const T u1 = k * (1 + T(0.134145) * x * x), u2 = k * T(0.26829) * x, u3 = k * T(0.26829);
+  } else if constexpr (A == Activation::gelu || static_cast<int>(A) == kGeluOfTensorFlow) {
+    constexpr double cube = A == Activation::gelu ? 0.044715 : static_cast<double>(0.044715f);
+    const T k = T(0.79788456080286535588), u = k * (x + T(cube) * x * x * x), t = tanh_vec(u), d = 1 - t * t;
+    const T u1 = k * (1 + T(3 * cube) * x * x), u2 = k * T(6 * cube) * x, u3 = k * T(6 * cube);
     const T t2 = -2 * t * d, t3 = d * (6 * t * t - 2);
     const T g = T(0.5) * (1 + t), g1 = T(0.5) * d * u1, g2 = T(0.5) * (t2 * u1 * u1 + d * u2);
     const T g3 = T(0.5) * (t3 * u1 * u1 * u1 + 3 * t2 * u1 * u2 + d * u3);
@@ -84,6 +86,9 @@ DPTF_INLINE bool dispatch_activation(int code, F&& f) {
     DPTF_CASE(sigmoid)
     DPTF_CASE(silu)
 #undef DPTF_CASE
+    case kGeluOfTensorFlow:
+      f.template operator()<static_cast<Activation>(kGeluOfTensorFlow)>();
+      return true;
     default:
       return false;
   }

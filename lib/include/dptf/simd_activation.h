@@ -169,7 +169,8 @@ struct Plain {
   }
 };
 
-/// Calls f with the activation of a code of dptf/activation.h, or silut (8) with its threshold.
+/// Calls f with the activation of a code of dptf/activation.h, silut (8) with its threshold, or gelu of
+/// TensorFlow.
 template <typename T, typename F>
 DPTF_INLINE void with_activation(int code, T threshold, F&& f) {
   switch (code) {
@@ -189,6 +190,8 @@ DPTF_INLINE void with_activation(int code, T threshold, F&& f) {
       return f(Silu<T>());
     case 8:
       return f(Silut<T>(threshold));
+    case kGeluOfTensorFlow:
+      return f(Plain<static_cast<Activation>(kGeluOfTensorFlow), T>());
     default:
       return f(Plain<Activation::linear, T>());
   }
