@@ -36,6 +36,11 @@ class Several:
         return not self.parts or any(p.rewriting_gains for p in self.parts)
 
     @property
+    def counts_memory(self):
+        """Whether all members compare the memory that an evaluation needs with what there is."""
+        return bool(self.parts) and all(p.counts_memory for p in self.parts)
+
+    @property
     def frame_inputs(self):
         """What the parts read of frames beside the positions."""
         found = {}
