@@ -1,5 +1,6 @@
 #pragma once
 
+#include "activation_attrs.h"
 #include "device.h"
 #include "dptf/activate.h"
 
@@ -11,13 +12,8 @@ class ActivationOp : public OpKernel {
  public:
   explicit ActivationOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("N", &order_));
-    OP_REQUIRES_OK(context, context->GetAttr("activation", &activation_));
-    std::vector<float> parts;
-    OP_REQUIRES_OK(context, context->GetAttr("threshold", &parts));
-    for (float part : parts) threshold_ += part;
+    OP_REQUIRES_OK(context, read_activation(context, &activation_, &threshold_));
     OP_REQUIRES(context, order_ <= 2, invalid_argument("third derivatives of activations are not offered"));
-    OP_REQUIRES(context, activation_ >= 0 && activation_ <= 8,
-                invalid_argument("activation ", activation_, " is not known"));
   }
   void Compute(OpKernelContext* context) override {
     const Tensor& x = context->input(0);

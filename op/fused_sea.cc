@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "activation_attrs.h"
 #include "mesh.h"
 #include "net_table.h"
 #include "op_utils.h"

@@ -3,6 +3,7 @@
 // The fused message step and its derivatives as op kernels; see dptf/message.h.
 #include <atomic>
 
+#include "activation_attrs.h"
 #include "device.h"
 #include "dptf/message.h"
 #include "kept_memory.h"
@@ -32,12 +33,7 @@ class MessageBase : public OpKernel {
  public:
   explicit MessageBase(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("local", &local_));
-    OP_REQUIRES_OK(context, context->GetAttr("activation", &activation_));
-    std::vector<float> parts;
-    OP_REQUIRES_OK(context, context->GetAttr("threshold", &parts));
-    for (float part : parts) threshold_ += part;
-    OP_REQUIRES(context, activation_ >= 0 && activation_ <= 8,
-                invalid_argument("activation ", activation_, " is not known"));
+    OP_REQUIRES_OK(context, read_activation(context, &activation_, &threshold_));
   }
 
  protected:

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "activation_attrs.h"
 #include "op_utils.h"
 
 namespace dptf {
@@ -131,12 +132,6 @@ std::string read_layers(const std::vector<double>& weights, const std::vector<in
     net->layers.push_back(std::move(layer));
   }
   return left ? "the weights do not fit the widths of the layers" : "";
-}
-
-double read_threshold(const std::vector<float>& parts) {
-  double sum = parts.empty() ? 3 : 0;
-  for (float part : parts) sum += part;
-  return sum;
 }
 
 }  // namespace dptf

@@ -11,7 +11,4 @@ namespace dptf {
 /// input and of all layers. Returns what is wrong, or nothing.
 std::string read_layers(const std::vector<double>& weights, const std::vector<int>& widths, EmbedNet* net);
 
-/// A threshold that attributes hold as numbers that add up to it; 3 without any.
-double read_threshold(const std::vector<float>& parts);
-
 }  // namespace dptf

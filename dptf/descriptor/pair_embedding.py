@@ -9,7 +9,7 @@ import numpy as np
 from dptf.nn.activation import get_activation
 from dptf.nn.embedding import apply_embedding, embedding_layers
 from dptf.nn.pair_table import Segment, StoredClasses, store_net_classes
-from dptf.nn.table import StoredNet, factor_name, store_net
+from dptf.nn.table import PRODUCT_SCALE, StoredNet, factor_name, store_net
 from dptf.ops import tf
 
 
@@ -163,7 +163,7 @@ class PairEmbedding:
                 for first in range(firsts)
             ]
         top = bounds[1] * settings.extrapolate if bounds[1] > 0 else bounds[1] + 1.0
-        step = settings.step * (10.0 if symmetric else 1.0)
+        step = settings.step * (PRODUCT_SCALE if symmetric else 1.0)
         segment = Segment.covering(*bounds, max(top, bounds[1] + 1.0), step, symmetric=symmetric)
         store_net_classes(values, scope, "", segment, net, self.activation, types, dtype, settings.at_load)
 

@@ -172,6 +172,10 @@ class Grid(NamedTuple):
         return np.concatenate([run.nodes[:-1] for run in self.runs] + [[self.runs[-1].end]])
 
 
+#: Steps of tables of products of two neighbors over those of a distance: products reach much further.
+PRODUCT_SCALE = 10.0
+
+
 @dataclass(frozen=True)
 class TableSettings:
     """Options of ``dp compress``.
@@ -198,7 +202,7 @@ class TableSettings:
 
     def grid(self, lower, upper, dtype=np.float64, *, symmetric=False):
         """The :class:`Grid` over these ends."""
-        scale = 10.0 if symmetric else 1.0  # angles: products reach much further
+        scale = PRODUCT_SCALE if symmetric else 1.0
         lower, upper = math.floor(lower), math.ceil(upper)
         upper = max(upper, lower + 1, 1)
         if symmetric:

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "dptf/isa_dispatch.h"
+#include "dptf/round_up.h"
 
 namespace dptf {
 namespace {
@@ -15,8 +16,6 @@ int64_t columns() {
   DPTF_ISA_CALL(gemm_panel<T>(&r, &c));
   return c;
 }
-
-int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 template <typename T>
 std::vector<T> padded(std::vector<T> v, int64_t n) {

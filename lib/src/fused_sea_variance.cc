@@ -3,15 +3,10 @@
 
 #include "dptf/isa_dispatch.h"
 #include "dptf/power.h"
+#include "dptf/round_up.h"
 #include "fused_sea_worker.h"
 
 namespace dptf {
-
-namespace {
-
-int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
-
-}  // namespace
 
 /// Packs the factors for the matrix kernel.
 template <typename C>

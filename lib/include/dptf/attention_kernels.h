@@ -1,6 +1,7 @@
 #pragma once
 
 #include "dptf/attention.h"
+#include "dptf/round_up.h"
 
 namespace dptf {
 
@@ -13,8 +14,7 @@ constexpr int64_t row_stride(int64_t n) {
 }
 template <typename T>
 constexpr int64_t whole_lines(int64_t n) {
-  constexpr int64_t line = 64 / sizeof(T);
-  return (n + line - 1) / line * line;
+  return round_up(n, 64 / sizeof(T));
 }
 
 /// Sums of derivatives in weights, laid out as in PackedAttention.

@@ -156,27 +156,22 @@ struct PairApplyItem {
   }
 };
 
+/// Writes the derivatives of an activation at x to g [4].
+template <typename T>
+struct DerivativesAt {
+  T x;
+  T* g;
+  template <Activation A>
+  DPTF_MEMBER void operator()() const {
+    activation_derivatives<A>(x, g);
+  }
+};
+
 /// f[0..2] of the activation of a code that is known at run time.
 template <typename T>
 DPTF_ELEMENT void any_activation(int code, T threshold, T x, T f[3]) {
   T g[4] = {};
-  switch (static_cast<Activation>(code)) {
-#define DPTF_CASE(NAME)                             \
-  case Activation::NAME:                            \
-    activation_derivatives<Activation::NAME>(x, g); \
-    break;
-    DPTF_CASE(linear)
-    DPTF_CASE(tanh)
-    DPTF_CASE(gelu)
-    DPTF_CASE(relu)
-    DPTF_CASE(relu6)
-    DPTF_CASE(softplus)
-    DPTF_CASE(sigmoid)
-    DPTF_CASE(silu)
-#undef DPTF_CASE
-    default:
-      silut_derivatives(threshold, x, g);
-  }
+  if (!dispatch_activation(code, DerivativesAt<T>{x, g})) silut_derivatives(threshold, x, g);
   for (int k = 0; k < 3; ++k) f[k] = g[k];
 }
 

@@ -2,6 +2,7 @@
 // activated, reduced into its owners and, going back, multiplied into the gradient of x and of the weight.
 #include "dptf/gemm_tile.h"
 #include "dptf/message_kernels.h"
+#include "dptf/round_up.h"
 #include "dptf/simd_activation.h"
 #include "dptf/simd_vec.h"
 
@@ -76,8 +77,6 @@ DPTF_INLINE void for_columns(int64_t n, F&& f) {
     for (; c + kLanes<T> <= n; c += kLanes<T>) f(Vec<T>{}, c);
   for (; c < n; ++c) f(T(0), c);
 }
-
-DPTF_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 /// Rows [r0, r0 + n) of x, up to a multiple of kRows: x itself, or a padded copy.
 template <typename T>
