@@ -6,6 +6,8 @@ neighbor, which are the leaves of the chain rule.
 
 import itertools
 
+import numpy as np
+
 from dptf.descriptor.interface import splits_virial
 from dptf.descriptor.mixed_base import EnvScale, MixedDescriptor
 from dptf.descriptor.mixed_env import EdgeEnv
@@ -74,7 +76,7 @@ class DPA2(MixedDescriptor):
             )  # fmt: skip
         self.rcut, self.rcut_smth = blocks[-1][0], float(init["rcut_smth"])
         self.sel = [blocks[-1][1]]
-        self.activation = former["activation_function"]
+        self.activation = init["activation_function"]  # of the nets that may be tabulated
 
     @property
     def scales(self):
@@ -110,7 +112,9 @@ class DPA2(MixedDescriptor):
             self._positions = self.hosts.of_atoms(self._positions)
         # Training reads no atomic virials; without messages in them (the sum is the same) its graph is half as large.
         self._split_virial = params.portable
-        g1 = self._initial_features(tebd, atype, params, suffix, dtype, seeder)
+        if not self._zero_means(params, suffix):
+            tabulated = None  # of an imported model: its empty slots count
+        g1 = self._initial_features(tebd, atype, params, suffix, dtype, seeder, tabulated)
         g1 = self._message_passing(g1, mesh, params, suffix, dtype, seeder)
         if self.concat_output_tebd:
             g1 = tf.concat([g1, tf.gather(tebd, self.env.center)], axis=1)
@@ -142,8 +146,28 @@ class DPA2(MixedDescriptor):
         """See :meth:`Descriptor.stored_names`."""
         return [(f"{block.name}{suffix}", "") for block in self.initial]
 
-    def _initial_features(self, tebd, atype, params, suffix, dtype, seeder):
-        parts = [b.build(self.env, tebd, atype, params, suffix, dtype, seeder, self.trainable) for b in self.initial]
+    def can_tabulate(self):
+        """See :meth:`Descriptor.can_tabulate`: the nets of the initial blocks."""
+        return self.precision in (tf.float32, tf.float64) and all(b.can_tabulate() for b in self.initial)
+
+    def tabulation_pays(self, atoms_per_batch):
+        """See :meth:`Descriptor.tabulation_pays`."""
+        return self.can_tabulate() and all(b.tabulation_pays(atoms_per_batch) for b in self.initial)
+
+    @property
+    def table_error(self):
+        """The largest interpolation error of the initial blocks."""
+        errors = [b.table_error for b in self.initial if b.table_error is not None]
+        return tf.reduce_max(tf.stack(errors)) if errors else None
+
+    def _zero_means(self, params, suffix):
+        """Whether the statistics of the initial blocks among given arrays have no mean."""
+        names = [f"{b.scale.scope.format(suffix)}/t_avg" for b in self.initial]
+        return not any(np.any(params.values.get(name, 0.0)) for name in names)
+
+    def _initial_features(self, tebd, atype, params, suffix, dtype, seeder, tabulated):
+        given = tebd, atype, params, suffix, dtype, seeder, self.trainable, tabulated
+        parts = [b.build(self.env, *given) for b in self.initial]
         g1 = tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
         width, n1 = sum(b.dim_out for b in self.initial), self.former["g1_dim"]
         options = {"bias": False, "trainable": self.trainable}

@@ -204,9 +204,14 @@ class PairEmbedding:
 
     @property
     def is_one_number(self):
-        """Whether the first layer is the same as one of x alone with another bias (it adds no input)."""
+        """Whether the first layer is the same as one of x alone with another bias (it adds no types)."""
         n_in, n = 1 + self.types_in, self.neuron[0]
-        return self.strip or n not in (1, 2, n_in, 2 * n_in)
+        return self.strip or n not in (n_in, 2 * n_in)
+
+    @property
+    def first_adds(self):
+        """Whether a first layer of one or two numbers adds its input."""
+        return self.strip
 
     def type_rows(self, tebd):
         """Input of the net of the types for all pairs (or first types), second type slowest."""

@@ -268,7 +268,7 @@ class SeAtten(MixedDescriptor):
         center = tf.where(self.block.real, self.block.center, -tf.ones_like(self.block.center))
         a, self.table_error = embed_contract(
             tf.reshape(rows, [-1, 4 * self.nnei]), neighbor, center, own, self.activation, sel=[self.nnei], net_of=net_of,
-            spacing=spacing, factor=factor,
+            spacing=spacing, factor=factor, first_adds=pairs.first_adds,
         )  # fmt: skip
         return tf.transpose(a, [0, 2, 1])
 

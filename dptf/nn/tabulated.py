@@ -31,7 +31,7 @@ def is_tabulable(activation):
     return str(activation).lower() in SMOOTH_ACTIVATIONS
 
 
-def stacked_nets(x, nets, activation):
+def stacked_nets(x, nets, activation, *, first_adds=True):
     """Evaluate nets of equal widths.
 
     Parameters
@@ -40,6 +40,8 @@ def stacked_nets(x, nets, activation):
     nets : list of list of (matrix, bias, idt)
         For every net its layers; shapes (n_in, n_out), (n_out,), (1, n_out) or None.
     activation : str
+    first_adds : bool
+        Whether a first layer of one or two numbers adds its input; not where it stands for one with more inputs.
 
     Returns
     -------
@@ -47,11 +49,11 @@ def stacked_nets(x, nets, activation):
     """
     phi, n_prev = get_activation(activation), 1
     y = tf.tile(x[None, :, None], [len(nets), 1, 1])
-    for layers in zip(*nets):
+    for k, layers in enumerate(zip(*nets)):
         n = int(layers[0][0].shape[1])
         bias = tf.stack([tf.reshape(b, [1, -1]) for _, b, _ in layers])
         h = phi(tf.matmul(y, tf.stack([w for w, _, _ in layers])) + bias)
-        if n in (n_prev, 2 * n_prev):
+        if n in (n_prev, 2 * n_prev) and (k or first_adds):
             if layers[0][2] is not None:
                 h *= tf.stack([tf.reshape(dt, [1, -1]) for _, _, dt in layers])
             h += y if n == n_prev else tf.concat([y, y], 2)
@@ -59,13 +61,14 @@ def stacked_nets(x, nets, activation):
     return y
 
 
-def fused_stacked_nets(x, nets, activation):
+def fused_stacked_nets(x, nets, activation, *, first_adds=True):
     """The same as :func:`stacked_nets`, by the op of the fitting nets where it has the activation."""
     code = activation_code(activation)[0]
     if code > LARGEST_CODE or x.dtype not in (tf.float32, tf.float64) or plain_wanted():
-        return stacked_nets(x, nets, activation)
+        return stacked_nets(x, nets, activation, first_adds=first_adds)
     n, width = tf.size(x), int(nets[0][-1][0].shape[1])
     adds = [int(w.shape[1]) in (int(w.shape[0]), 2 * int(w.shape[0])) for w, *_ in nets[0]]
+    adds[0] = adds[0] and first_adds
     timestep = [add and idt is not None for add, (*_, idt) in zip(adds, nets[0])]
     y, *_ = op_module.dptf_fitting_net(
         tf.tile(x[None, :, None], [1, len(nets), 1]),
@@ -77,7 +80,18 @@ def fused_stacked_nets(x, nets, activation):
 
 
 def embed_contract(
-    env, nlist, atype, nets, activation, *, sel, net_of, spacing=DEFAULT_SPACING, factor=None, scale=None
+    env,
+    nlist,
+    atype,
+    nets,
+    activation,
+    *,
+    sel,
+    net_of,
+    spacing=DEFAULT_SPACING,
+    factor=None,
+    scale=None,
+    first_adds=True,
 ):
     """Contract the environment matrix with tabulated nets: ``A[i] = sum_j R[i, j] (x) G(R[i, j, 0])``.
 
@@ -90,7 +104,7 @@ def embed_contract(
         sum leaves empty slots out.
     atype : int32 tensor, shape (n,)
         Types of the centers; negative for virtual atoms.
-    nets, activation
+    nets, activation, first_adds
         See :func:`stacked_nets`.
     sel : list of int
         Slots per neighbor type.
@@ -113,9 +127,9 @@ def embed_contract(
     h = tf.cast(NODES * spacing, env.dtype)
     attrs = {"sel": list(sel), "net_of": list(net_of)}
     x0, x = op_module.dptf_embed_grid(tf.stop_gradient(env), nlist, atype, h, **attrs)
-    values = fused_stacked_nets(x, nets, activation)
+    values = fused_stacked_nets(x, nets, activation, first_adds=first_adds)
     nodes = tf.reshape(values, [len(nets), -1, NODES, int(nets[0][-1][0].shape[1])])
-    error = _table_error(x0, h, nodes, nets, activation)
+    error = _table_error(x0, h, nodes, nets, activation, first_adds)
     if factor is not None:
         nodes *= factor[:, None, None, :]
     if scale is not None:
@@ -123,7 +137,7 @@ def embed_contract(
     return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), error
 
 
-def _table_error(x0, h, nodes, nets, activation):
+def _table_error(x0, h, nodes, nets, activation, first_adds):
     """Largest difference of polynomial and net between the nodes and at the ends of pieces, relative to the largest value."""
     t = np.cos(np.pi * np.arange(NODES + 1) / NODES)
     at = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
@@ -134,7 +148,8 @@ def _table_error(x0, h, nodes, nets, activation):
     pieces = tf.cast(tf.range(tf.shape(nodes)[1]), h.dtype)
     x = x0 + h * (pieces[:, None] + tf.constant(0.5 * (1 + t), h.dtype))
     exact = tf.reshape(
-        stacked_nets(tf.reshape(x, [-1]), nets, activation), [len(nets), -1, NODES + 1, int(nodes.shape[3])]
+        stacked_nets(tf.reshape(x, [-1]), nets, activation, first_adds=first_adds),
+        [len(nets), -1, NODES + 1, int(nodes.shape[3])],
     )
     between = tf.einsum("tq,npqm->nptm", tf.constant(weights, nodes.dtype), nodes)
     return tf.reduce_max(tf.abs(between - exact)) / tf.reduce_max(tf.abs(exact))

@@ -141,6 +141,35 @@ def _check_ghosts(case, want):
         case.session.run(case.out["energy"], feed)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"init": {"use_three_body": True}},
+        {"init": {"use_three_body": True, "type_one_side": True, "resnet_dt": True}, "exclude_types": [[0, 1]]},
+        {"init": {"use_three_body": True, "tebd_input_mode": "strip"}, "smooth": False},
+    ],
+)
+def test_tables_give_what_the_nets_give(changes):
+    """Energies, forces and the derivatives of both in the weights."""
+    options = section(**changes | {"init": {"set_davg_zero": True} | changes["init"]})
+    assert make_descriptor(options, 2).can_tabulate()
+    out = []
+    for tabulated in (None, 1 / 64):
+        case = AttentionCase(options, tabulated=tabulated)
+        with case.graph.as_default():
+            for avg in (v for v in tf.global_variables() if v.op.name.endswith("/t_avg")):
+                case.session.run(tf.assign(avg, 0.0 * avg))
+            loss = tf.reduce_sum(case.out["energy"] ** 2) + tf.reduce_sum(tf.sin(case.out["force"]))
+            gradients = tf.gradients(loss, tf.trainable_variables())
+            case.out["gradients"] = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+        out.append(case.run())
+    assert len(out[0]["gradients"]) > 20
+    for key in ("energy", "force", "virial"):
+        np.testing.assert_allclose(out[1][key], out[0][key], atol=1e-10, err_msg=key)
+    for exact, table in zip(*(o["gradients"] for o in out)):
+        np.testing.assert_allclose(table, exact, atol=1e-8 * max(1.0, np.abs(exact).max()))
+
+
 def test_options_that_do_not_fit():
     for options, key in (
         (section(former={"update_style": "res"}), "update_style"),
