@@ -282,12 +282,13 @@ def _neighbor_statistics(paths, model_section, world):
 
 
 def _train(config, parts, origin, distances, world):
+    from dptf.kernels import one_heap
     from dptf.train.bias import change_bias
     from dptf.train.checkpoint import Checkpoint
     from dptf.train.schedule import Schedule
     from dptf.train.sharing import Sharing
     from dptf.train.start import transplant
-    from dptf.train.trainer import Trainer
+    from dptf.train.trainer import Trainer, of_large_ops
 
     options = config["training"]
     if origin.prefix:
@@ -302,6 +303,11 @@ def _train(config, parts, origin, distances, world):
         branches.append(branch)
         values = known or values
     _number_cases(branches)
+    if of_large_ops(branches):
+        # A few arrays are most of the memory: TensorFlow's pool leaves larger gaps between them than the system's. It reads this
+        # once, for the first session, which may be that of the statistics.
+        os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+        one_heap()
     probs = _steps_and_probabilities(options, branches)
     schedule = Schedule(config["learning_rate"], options["numb_steps"])
     if not (origin.checkpoint or values):

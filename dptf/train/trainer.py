@@ -5,7 +5,6 @@ import gc
 import json
 import logging
 import math
-import os
 import signal
 import sys
 import threading
@@ -13,7 +12,7 @@ import time
 
 from dptf.errors import UserError
 from dptf.graph.freeze import variable_graph
-from dptf.kernels import keep_memory, one_heap
+from dptf.kernels import keep_memory
 from dptf.nn.parameters import Parameters
 from dptf.nn.table import is_compressed
 from dptf.nn.tabulated import DEFAULT_SPACING
@@ -32,6 +31,11 @@ log = logging.getLogger(__name__)
 #: Largest accepted interpolation error of tabulated nets, relative to the largest node value.
 TABLE_TOLERANCE = 1e-11
 _FINEST_SPACING = DEFAULT_SPACING / 64
+
+
+def of_large_ops(branches):
+    """Whether the graph is one of few large ops, which TensorFlow's rewriting gains nothing from."""
+    return not any(b.model.descriptor.rewriting_gains for b in branches)
 
 
 class Trainer:
@@ -97,12 +101,8 @@ class Trainer:
             self.variables = tf.global_variables()
         # Nearly all work of a tabulated graph, and of one of large ops, is in ops that use all threads; a second op beside them would
         # take a core from them.
-        large = not any(b.model.descriptor.rewriting_gains for b in self.branches)
+        large = of_large_ops(self.branches)
         fused = large or all(b.spacing is not None for b in self.branches)
-        if large:
-            # A few arrays are most of the memory: TensorFlow's pool leaves larger gaps between them than the system's.
-            os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
-            one_heap()
         self.session = new_session(self.graph, self._gpu, inter_default=1 if fused else None, rewrite=not large)
         self.session.run(init)
         optimizer.initialise(self.session)
