@@ -40,6 +40,9 @@ class HaloOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     const Tensor &x = context->input(0), &natoms = context->input(1), &mesh = context->input(2);
     const ListExtras* extras = mesh.NumElements() == 16 ? get_extras(mesh.flat<int>().data()) : nullptr;
+    const bool by_value = mesh.NumElements() > 16 && mesh.flat<int>()(1) == kExchangesFed;
+    OP_REQUIRES(context, !by_value && !(extras && extras->fed),
+                invalid_argument("evaluation in blocks of atoms: the output of ", name(), " has to be fed"));
     if (!extras || !extras->has_exchange()) {
       context->set_output(0, x);
       return;

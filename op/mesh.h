@@ -11,7 +11,7 @@ namespace dptf {
 
 /// The meaning of the `mesh` input, whose length selects the mode: 0 open, 6 periodic (own list), 1 and 7 the
 /// same for mixed types, 16 pointers to the caller's list, longer: the list by value (16 header numbers,
-/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms). 12, of old descriptors
+/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms; see list_extras.h). 12, of old descriptors
 /// alone: the caller's ghosts are in coord, but no list is given.
 struct Mesh {
   bool periodic = false;
@@ -21,7 +21,10 @@ struct Mesh {
   std::vector<const int*> rows;  // owns firstneigh of a list given by value
   const int* mapping = nullptr;  // owners of all atoms, where the caller tells them
   int64_t nmapping = 0;
-  const ListExtras* extras = nullptr;
+  bool exchange = false;    // processes exchange features of atoms
+  bool fed = false;         // what they would exchange is fed
+  double reserved = 0;      // bytes of what is fed
+  bool ghost_rows() const { return exchange || fed; }
 
   absl::Status parse(const tensorflow::Tensor& mesh, int64_t nloc, bool mixed_types_allowed,
                      bool own_ghosts_allowed = false) {
@@ -47,10 +50,12 @@ struct Mesh {
     has_list = true;
     if (n == 16) {
       list.n = m(1);
-      extras = get_extras(m.data());
-      if (extras) {
+      if (const ListExtras* extras = get_extras(m.data())) {
         mapping = extras->mapping;
         nmapping = extras->nmapping;
+        exchange = extras->has_exchange();
+        fed = extras->fed;
+        reserved = extras->reserved;
       }
       std::memcpy(&list.ilist, &m(4), sizeof(list.ilist));
       std::memcpy(&list.numneigh, &m(8), sizeof(list.numneigh));
@@ -70,6 +75,8 @@ struct Mesh {
                                 " owners of atoms, but is too short");
       mapping = m.data() + n;
     }
+    fed = m(1) == kExchangesFed;
+    if (fed) std::memcpy(&reserved, &m(kReservedAt), sizeof reserved);
     int64_t at = 16 + 2 * nloc;
     for (int64_t k = 0; k < nloc; ++k) {
       if (list.numneigh[k] < 0 || at + list.numneigh[k] > n)

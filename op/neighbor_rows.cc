@@ -28,11 +28,11 @@ class NeighborRowsOp : public OpKernel {
     const int64_t nloc = natoms.flat<int>()(0), nall = natoms.flat<int>()(1);
     Mesh mesh;
     OP_REQUIRES_OK(context, mesh.parse(context->input(2), nloc, true));
-    const bool exchange = mesh.extras && mesh.extras->has_exchange();
-    const int64_t height = exchange ? nall : nloc;  // rows of the table for one frame
-    const int* owner = exchange || !mesh.has_list || nall == nloc ? nullptr : mesh.mapping;
+    const bool own_rows = mesh.ghost_rows();
+    const int64_t height = own_rows ? nall : nloc;  // rows of the table for one frame
+    const int* owner = own_rows || !mesh.has_list || nall == nloc ? nullptr : mesh.mapping;
     OP_REQUIRES(
-        context, exchange || !mesh.has_list || nall == nloc || (owner && mesh.nmapping >= nall),
+        context, own_rows || !mesh.has_list || nall == nloc || (owner && mesh.nmapping >= nall),
         invalid_argument(
             "a message-passing model needs to know which atom every ghost is an image of: give the mapping "
             "with the neighbor list (InputNlist::set_mapping)"));

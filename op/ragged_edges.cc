@@ -98,8 +98,7 @@ class RaggedEdgesOp : public OpKernel {
     q.periodic = parsed.periodic;
     q.list = parsed.has_list ? &parsed.list : nullptr;
     std::vector<int> identity;
-    const bool exchange = parsed.extras && parsed.extras->has_exchange();
-    if (parsed.has_list && !exchange) {
+    if (parsed.has_list && !parsed.ghost_rows()) {
       q.mapping = parsed.mapping;
       if (!q.mapping && q.nloc == q.nall) {
         identity.resize(q.nall);
@@ -123,8 +122,8 @@ class RaggedEdgesOp : public OpKernel {
       context->CtxFailure(invalid_argument(e.what()));
       return;
     }
+    OP_REQUIRES_OK(context, fits_memory(q, edges, parsed));
     sel_overflow_count += edges.lost;
-    OP_REQUIRES_OK(context, fits_memory(q, edges, exchange));
     for (int i = 0; i < 2; ++i) {
       const auto& from = i == 0 ? edges.vec : edges.local;
       Tensor* out;
@@ -146,18 +145,18 @@ class RaggedEdgesOp : public OpKernel {
  private:
   /// Whether what follows fits in DPTF_MEMORY, or in the memory that is free (where processes exchange
   /// features, in a share of it).
-  absl::Status fits_memory(const EdgeQuery& q, const RaggedEdges& edges, bool exchange) {
+  absl::Status fits_memory(const EdgeQuery& q, const RaggedEdges& edges, const Mesh& mesh) {
     if (memory_.empty()) return absl::OkStatus();
     const double atoms = static_cast<double>(q.nf) * q.nloc, angle_edges = edges.a_edge.size();
-    const double need = atoms * memory_[0] + (exchange ? q.nf * (q.nall - q.nloc) * memory_[1] : 0) +
+    const double need = atoms * memory_[0] + (mesh.ghost_rows() ? q.nf * (q.nall - q.nloc) * memory_[1] : 0) +
                         edges.center.size() * memory_[2] + angle_edges * memory_[3] +
-                        edges.angle_k.size() * memory_[4];
+                        edges.angle_k.size() * memory_[4] + mesh.reserved;
     // What was there before is there again.
     if (need <= largest_) return absl::OkStatus();
     double limit = given_memory();
     const bool given = limit != 0;
     if (limit < 0) return invalid_argument("DPTF_MEMORY is no number of bytes; for instance 4G or 500M");
-    if (!given) limit = usable_memory(exchange ? processes_here() : 1, largest_);
+    if (!given) limit = usable_memory(mesh.ghost_rows() ? processes_here() : 1, largest_);
     if (limit == 0 || need <= limit) {
       largest_ = need;
       return absl::OkStatus();
@@ -166,14 +165,13 @@ class RaggedEdgesOp : public OpKernel {
       return bytes < 1e9 ? absl::StrFormat("%.3g MB", bytes * 1e-6)
                          : absl::StrFormat("%.3g GB", bytes * 1e-9);
     };
-    return absl::ResourceExhaustedError(
-        absl::StrCat(static_cast<int64_t>(atoms), " atoms with ", edges.center.size(), " neighbors and ",
-                     edges.angle_k.size(), " angles need about ", size(need), " of memory, ",
-                     given ? "DPTF_MEMORY allows " : "free are ", size(limit),
-                     "; models with message passing are not evaluated in blocks of atoms: use smaller "
-                     "frames, or LAMMPS with "
-                     "ranks on more machines",
-                     given ? "" : " (DPTF_MEMORY=8G sets another limit)"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        static_cast<int64_t>(atoms), " atoms with ", edges.center.size(), " neighbors and ",
+        edges.angle_k.size(), " angles need about ", size(need), " of memory",
+        mesh.reserved > 0 ? ", of which " + size(mesh.reserved) + " are for all atoms of the frame" : "",
+        given ? ", DPTF_MEMORY allows " : ", free are ", size(limit),
+        "; use smaller frames, or LAMMPS with ranks on more machines",
+        given ? "" : " (DPTF_MEMORY=8G sets another limit)"));
   }
 
   EdgeQuery query_;

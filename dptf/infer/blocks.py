@@ -1,8 +1,8 @@
 """Large frames in blocks of atoms, so that memory stays within a budget.
 
 A block is a compact group of atoms. The graph gets them as local atoms, their neighbors as ghosts with a list, and gives their energies and the
-forces of these on all; the sums over blocks are those of the frame. This needs energies that depend on nothing beyond the cutoff: it is
-exact for every descriptor without message passing. With message passing the features of the neighbors would be needed too.
+forces of these on all; the sums over blocks are those of the frame. With message passing the features of neighbors come from other blocks:
+see :mod:`dptf.infer.block_run`.
 """
 
 import os
@@ -34,27 +34,31 @@ def budget():
     return value
 
 
-def atoms_per_block(natoms, bytes_per_atom):
-    """Atoms that fit in the budget, or in half of the free memory; None if the frame fits as a whole."""
-    if not bytes_per_atom:
-        return None
+def memory_limit(share=_SHARE):
+    """Bytes of the budget, or of a share of the free memory; None where the system does not tell."""
     limit = budget()
     if limit is None:
         free = free_memory()
-        if free is None:
-            return None
-        limit = _SHARE * free
+        limit = None if free is None else share * free
+    return limit
+
+
+def atoms_per_block(natoms, bytes_per_atom, share=_SHARE):
+    """Atoms that fit in the budget, or in a share of the free memory; None if the frame fits as a whole."""
+    limit = memory_limit(share) if bytes_per_atom else None
+    if limit is None:
+        return None
     size = max(1, int(limit / bytes_per_atom))
     return None if size >= natoms else size
 
 
-def check_whole(natoms, bytes_per_atom, path):
-    """Refuse a frame of a model with message passing that does not fit in a given budget."""
+def check_whole(natoms, bytes_per_atom, path, why):
+    """Refuse a frame that is not evaluated in blocks and does not fit in a given budget."""
     limit = budget()
-    if limit is not None and bytes_per_atom and natoms * bytes_per_atom > limit:
+    if limit is not None and natoms * bytes_per_atom > limit:
         raise UserError(
             f"{natoms} atoms need about {natoms * bytes_per_atom / 1e9:.2g} GB with {path}, {VARIABLE} allows {limit / 1e9:.2g} GB",
-            VARIABLE, "models with message passing are not evaluated in blocks: use smaller frames, or LAMMPS with ranks on more machines",
+            VARIABLE, f"{why} there are no blocks of atoms: use smaller frames, or LAMMPS with ranks on more machines",
         )  # fmt: skip
 
 
@@ -75,9 +79,14 @@ class Block:
     def __init__(self, centers, owner, coord, mesh):
         self.centers, self.owner, self.coord, self.mesh = centers, owner, coord, mesh
 
+    @property
+    def nbytes(self):
+        """Bytes of the arrays."""
+        return sum(a.nbytes for a in (self.centers, self.owner, self.coord, self.mesh))
 
-def blocks(coord, cell, types, rcut, size):
-    """Yield the blocks of a frame.
+
+class Frame:
+    """A frame with the images of its atoms, to be cut into blocks.
 
     Parameters
     ----------
@@ -85,19 +94,29 @@ def blocks(coord, cell, types, rcut, size):
     cell : array, shape (3, 3), or None
     types : int array, shape (n,)
     rcut : float
-    size : int
-        Atoms per block.
     """
-    from scipy.spatial import cKDTree
 
-    coord = np.array(coord, float)
-    everyone, owner = (coord, np.arange(len(coord))) if cell is None else _with_images(coord, cell, rcut)
-    tree = cKDTree(everyone)
-    place = np.full(len(everyone), -1, np.int32)
-    for centers in _compact_groups(everyone[: len(coord)], size):
-        centers = centers[np.argsort(types[centers], kind="stable")]
+    def __init__(self, coord, cell, types, rcut):
+        from scipy.spatial import cKDTree
+
+        coord = np.array(coord, float)
+        self._natoms, self._types = len(coord), types
+        self._coord, self._owner = (coord, np.arange(len(coord))) if cell is None else _with_images(coord, cell, rcut)
+        self._tree = cKDTree(self._coord)
+        self._place = np.full(len(self._coord), -1, np.int32)
         # A little more than the cutoff: the graph decides who is a neighbor.
-        found = tree.query_ball_point(everyone[centers], rcut * (1 + 1e-6) + 1e-6, return_sorted=True)
+        self._reach = rcut * (1 + 1e-6) + 1e-6
+
+    def blocks(self, size, within=None):
+        """Yield blocks of at most `size` atoms: all atoms of the frame, or those of the block `within`."""
+        atoms = np.arange(self._natoms) if within is None else within.centers
+        for group in _compact_groups(self._coord[atoms], size):
+            yield self._block(atoms[group])
+
+    def _block(self, centers):
+        centers = centers[np.argsort(self._types[centers], kind="stable")]
+        place = self._place
+        found = self._tree.query_ball_point(self._coord[centers], self._reach, return_sorted=True)
         counts = np.array([len(f) for f in found])
         flat = np.concatenate([np.asarray(f, np.int64) for f in found])
         other = flat != np.repeat(centers, counts)
@@ -110,8 +129,8 @@ def blocks(coord, cell, types, rcut, size):
         header[0] = len(centers)
         mesh = np.concatenate([header, np.arange(len(centers)), counts, place[flat]]).astype(np.int32)
         all_atoms = np.concatenate([centers, ghosts])
-        yield Block(centers, owner[all_atoms], everyone[all_atoms], mesh)
         place[all_atoms] = -1
+        return Block(centers, self._owner[all_atoms], self._coord[all_atoms], mesh)
 
 
 def _with_images(coord, cell, rcut):

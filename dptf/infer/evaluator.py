@@ -13,7 +13,7 @@ import numpy as np
 from dptf.data.guard import CHARGE_SPIN_LIMITS, check_limits
 from dptf.errors import UserError
 from dptf.graph.load import constants, load_graph_def
-from dptf.infer import blocks, guard
+from dptf.infer import block_run, blocks, guard
 from dptf.infer.batch_size import make_batch_size
 from dptf.infer.neighbor_mesh import ghosts_and_mesh, with_owners
 
@@ -120,7 +120,8 @@ class GraphEvaluator:
         gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
         self.batch_size = make_batch_size(auto_batch_size, gpu)
         self._callables = {}
-        self._warned_sel = False
+        self._warned_sel = self._told_blocks = False
+        self._lost = 0
         self._inputs = {
             name: self.tensor(name)
             for name in (
@@ -348,6 +349,8 @@ class GraphEvaluator:
             yield members, order[members][:, counts[members[0], 0] :]
 
     def _run_group(self, outputs, frames, types, members, order):
+        from tensorflow.python.framework.errors_impl import ResourceExhaustedError
+
         natoms = types.shape[1]
         nreal = order.shape[1]
         if nreal == 0:
@@ -373,18 +376,17 @@ class GraphEvaluator:
 
         def run(start, stop):
             part = slice(start, stop)
+            frame = coord[part], None if box is None else box[part], sorted_types
+            fp, ap, ef, cs = (None if v is None else v[part] for v in (fparam, aparam, efield, charge_spin))
             if size is not None:
-                return self._run_blocks(
-                    outputs, coord[part], None if box is None else box[part], sorted_types, size,
-                    *(None if v is None else v[part] for v in (fparam, aparam, charge_spin)),
-                )  # fmt: skip
-            return self._run_sorted(
-                outputs,
-                coord[part],
-                None if box is None else box[part],
-                sorted_types,
-                *(None if v is None else v[part] for v in (fparam, aparam, efield, charge_spin)),
-            )
+                return self._run_blocks(outputs, *frame, size, fp, ap, cs)
+            try:
+                return self._run_sorted(outputs, *frame, fp, ap, ef, cs)
+            except ResourceExhaustedError:
+                fewer_frames = stop - start > 1 and self.batch_size is not None
+                if fewer_frames or not self.passes_messages or self._why_whole(outputs):
+                    raise
+            return self._run_blocks(outputs, *frame, self._message_blocks(outputs, nreal), fp, ap, cs)
 
         if self.batch_size is None:
             parts = [run(0, len(members))]
@@ -396,42 +398,87 @@ class GraphEvaluator:
         return {name: self._unsort(name, value, sorted_types, order, natoms) for name, value in raw.items()}
 
     def _block_size(self, outputs, natoms):
-        """Atoms of a block where a frame is evaluated in blocks, None where it is not."""
+        """Atoms of a block where a frame is evaluated in blocks, None where it is not, or not before it was tried as a whole."""
         if self._report.startswith("fused"):  # has blocks of its own
             return None
-        need = float(self._const.get("memory_attr/bytes_per_atom", 0.0))
-        if self.passes_messages:
-            if "memory_attr/counted" in self._const:
-                blocks.budget()  # refuses what is no number; the graph compares
-            else:
-                blocks.check_whole(natoms, need, self.model_file)
+        if not self.passes_messages:
+            return None if self._why_whole(outputs) else blocks.atoms_per_block(natoms, self._bytes_per_atom)
+        blocks.budget()  # refuses what is no number
+        if "memory_attr/counted" in self._const or blocks.atoms_per_block(natoms, self._bytes_per_atom, 1.0) is None:
+            return None  # what its neighbors need is compared when the graph is run
+        if why := self._why_whole(outputs):
+            blocks.check_whole(natoms, self._bytes_per_atom, self.model_file, why)
             return None
-        special = self.neighbor_list is not None or self.ntypes_spin or "fitting_attr/aparam_nall" in self._const
-        if special or "t_efield" in self._inputs or not _ADDITIVE.issuperset(outputs):
-            return None
-        return blocks.atoms_per_block(natoms, need)
+        return self._message_blocks(outputs, natoms)
+
+    @property
+    def _bytes_per_atom(self):
+        """Forecast of the memory of an evaluation."""
+        return float(self._const.get("memory_attr/bytes_per_atom", 0.0))
+
+    def _why_whole(self, outputs):
+        """Why outputs cannot be evaluated in blocks, in words; None where they can."""
+        if self.neighbor_list is not None:
+            return "with an external neighbor list"
+        if self.ntypes_spin:
+            return "with spins"
+        if "fitting_attr/aparam_nall" in self._const or "t_efield" in self._inputs:  # of ghosts too
+            return "with parameters or fields at ghosts"
+        other = set(outputs) - _ADDITIVE
+        return f"for {', '.join(sorted(other))}" if other else None
+
+    def _message_blocks(self, outputs, natoms):
+        """Atoms of a block of a model with message passing, told once."""
+        links = self._links(outputs)
+        size = block_run.first_size(natoms, self._bytes_per_atom, links, self.model_file)
+        if not self._told_blocks:
+            self._told_blocks = True
+            log.warning(
+                "%d atoms do not fit in memory at once: evaluated in blocks of at most %d atoms, with about %.2g times the arithmetic (%s; "
+                "more memory: %s=8G, or more machines in LAMMPS)",
+                natoms, size, block_run.cost(len(links)), self.model_file, blocks.VARIABLE,
+            )  # fmt: skip
+        return size
+
+    def _links(self, outputs):
+        """Exchanges of features between blocks that outputs need."""
+        return block_run.exchanges([self.tensor(name) for name in outputs]) if self.passes_messages else []
 
     def _run_blocks(self, outputs, coord, box, types, size, fparam, aparam, charge_spin):
         """Frames one after the other, each in blocks of atoms."""
+        from dptf.ops import sel_overflow
+
         nframes, natoms = coord.shape[:2]
         result = {name: self._zeros(name, nframes, natoms) for name in outputs}
         for f in range(nframes):
             cell = None if box is None else box[f].reshape(3, 3)
-            for block in blocks.blocks(coord[f], cell, types, self.rcut, size):
+
+            def call(block, mesh, fetches, feeds, f=f, cell=cell):
                 values = (
                     None if fparam is None else fparam[f : f + 1],
                     None if aparam is None else aparam[f : f + 1, block.centers],
                     None,
                     None if charge_spin is None else charge_spin[f : f + 1],
                 )
-                listed = block.coord[None], types[block.owner], len(block.centers), block.mesh
-                for name, array in self._run_listed(outputs, *listed, cell, *values).items():
+                feed = self._feed(block.coord[None], types[block.owner], len(block.centers), mesh, cell, *values)
+                run = self._call(fetches, [tensor for tensor, _ in feeds])
+                return run(*feed, *(value for _, value in feeds))
+
+            def add(block, arrays, f=f):
+                for name, array in self._shaped(outputs, arrays, 1, len(block.owner)).items():
                     if _LAYOUT[name] == EXTENDED:
                         np.add.at(result[name][f], (slice(None), block.owner), array[0])
                     elif _LAYOUT[name] == LOCAL:
                         result[name][f].reshape(natoms, -1)[block.centers] = array.reshape(len(block.centers), -1)
                     else:
                         result[name][f] += array[0]
+
+            frame = blocks.Frame(coord[f], cell, types, self.rcut)
+            run = block_run.BlockRun(frame, size, self._links(outputs), call)
+            self._lost += sel_overflow()
+            run.relay()
+            sel_overflow()  # the last sweep counts the same again
+            run.sweep([self.tensor(name) for name in outputs], add)
         return result
 
     def _zeros(self, name, nframes, natoms):
@@ -466,8 +513,15 @@ class GraphEvaluator:
                 result[name] = local
         return result
 
-    def _run_listed(self, outputs, coord, types_all, nloc, mesh, box, fparam, aparam, efield, charge_spin):
-        """One run of the graph; of types and coordinates the first `nloc` are atoms, the others ghosts."""
+    def _run_listed(self, outputs, coord, types_all, nloc, mesh, box, *values):
+        """One run of the graph; of types and coordinates the first `nloc` are atoms, the others ghosts; values as in :meth:`_feed`."""
+        arrays = self._call([self.tensor(name) for name in outputs])(
+            *self._feed(coord, types_all, nloc, mesh, box, *values)
+        )
+        return self._shaped(outputs, arrays, len(coord), len(types_all))
+
+    def _feed(self, coord, types_all, nloc, mesh, box, fparam, aparam, efield, charge_spin):
+        """Arrays for the inputs of the graph."""
         nframes = len(coord)
         counts = np.bincount(types_all[:nloc], minlength=self.ntypes)
         natoms = np.concatenate([[nloc, len(types_all)], counts]).astype(np.int32)
@@ -489,27 +543,30 @@ class GraphEvaluator:
             value = np.asarray(values[name], dtype=tensor.dtype.as_numpy_dtype)
             two_dimensional = tensor.shape.rank == 2
             feed.append(value.reshape(nframes, -1) if two_dimensional else value.ravel())
-        arrays = self._call(tuple(outputs))(*feed)
+        return feed
+
+    @staticmethod
+    def _shaped(outputs, arrays, nframes, nall):
+        """Outputs as the graph gives them by name, frames first."""
         result = {}
         for name, array in zip(outputs, arrays):
             array = np.asarray(array, dtype=np.float64)
-            if array.size == {"o_virial": 9, "o_atom_virial": 9 * len(types_all)}.get(name):
+            if array.size == {"o_virial": 9, "o_atom_virial": 9 * nall}.get(name):
                 # Zeros for one frame: all that the public package freezes for se_a_mask, which has no virial.
                 array = np.tile(array.ravel(), (nframes, 1))
             if _LAYOUT[name] == EXTENDED:
-                result[name] = array.reshape(nframes, -1, len(types_all), _EXTENDED_WIDTH[name])
+                result[name] = array.reshape(nframes, -1, nall, _EXTENDED_WIDTH[name])
             else:
                 result[name] = array.reshape(nframes, -1)
         return result
 
-    def _call(self, outputs):
-        """Compiled call for a set of outputs (saves the session's bookkeeping per call)."""
-        if outputs not in self._callables:
+    def _call(self, fetches, fed=()):
+        """Compiled call for a set of tensors, with others fed behind the inputs (saves the session's bookkeeping per call)."""
+        key = tuple(t.name for t in fetches), tuple(t.name for t in fed)
+        if key not in self._callables:
             with self.graph.as_default():
-                self._callables[outputs] = self.sess.make_callable(
-                    [self.tensor(name) for name in outputs], feed_list=list(self._inputs.values())
-                )
-        return self._callables[outputs]
+                self._callables[key] = self.sess.make_callable(list(fetches), feed_list=[*self._inputs.values(), *fed])
+        return self._callables[key]
 
     def _rows(self, name, sorted_types):
         """Which of the sorted atoms have a row in an output."""
@@ -567,7 +624,7 @@ class GraphEvaluator:
     def _warn_sel_overflow(self):
         from dptf.ops import sel_overflow
 
-        lost = sel_overflow()
+        lost, self._lost = self._lost + sel_overflow(), 0
         if lost and not self._warned_sel:
             self._warned_sel = True
             log.warning(

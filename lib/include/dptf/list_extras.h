@@ -18,15 +18,21 @@ struct ListExtras {
   void* engine = nullptr;
   int (*forward)(void* engine, double* rows, int width) = nullptr;
   int (*reverse)(void* engine, double* rows, int width) = nullptr;
+  /// A frame is evaluated in blocks of atoms: what an exchange would give is fed to the graph instead.
+  bool fed = false;
+  double reserved = 0;  // bytes that what is fed takes, for the whole frame
 
   bool has_exchange() const { return forward && reverse; }
+  /// Whether ghosts have rows of node features of their own.
+  bool ghost_rows() const { return fed || has_exchange(); }
 };
 
 /// A mesh of 16 integers has room beside its three pointers: these mark that a pointer to ListExtras follows.
-constexpr int kExtrasMagic = 0x44505458, kExtrasMark = 2, kExtrasVersionAt = 3, kExtrasVersion = 1,
+constexpr int kExtrasMagic = 0x44505458, kExtrasMark = 2, kExtrasVersionAt = 3, kExtrasVersion = 2,
               kExtrasPointer = 6;
-/// In a list by value the second header number says that the owners of all atoms are appended.
-constexpr int kMappingAppended = 1;
+/// In a list by value the second header number says that the owners of all atoms are appended, or that
+/// exchanges are fed; then the bytes that this takes (a double) stand where kReservedAt says.
+constexpr int kMappingAppended = 1, kExchangesFed = 2, kReservedAt = 4;
 
 inline void put_extras(const ListExtras* extras, int* mesh) {
   mesh[kExtrasMark] = kExtrasMagic;

@@ -53,7 +53,7 @@ def test_blocks_are_the_whole(model, box, monkeypatch):
 
 def test_blocks_cover_every_atom():
     found = []
-    for block in blocks.blocks(COORD[0], CELL, TYPES, 3.5, 9):
+    for block in blocks.Frame(COORD[0], CELL, TYPES, 3.5).blocks(9):
         assert len(block.centers) <= 9 and (np.diff(TYPES[block.centers]) >= 0).all()
         shift = (block.coord - COORD[0][block.owner]) @ np.linalg.inv(CELL)
         np.testing.assert_allclose(shift, np.rint(shift), atol=1e-9)
@@ -73,6 +73,8 @@ def test_budgets(monkeypatch):
 @pytest.mark.slow
 def test_message_passing_counts_its_memory(monkeypatch, tmp_path):
     """What neighbors and angles need is compared with the budget before it is allocated; fewer frames at once may fit."""
+    from ase.neighborlist import NewPrimitiveNeighborList
+
     path = write_model(tmp_path / "m.pb", repflow={"nlayers": 2})
     options = RepFlowOptions.read(REPFLOW | {"nlayers": 2}, "repflow")
     counts = []
@@ -87,9 +89,11 @@ def test_message_passing_counts_its_memory(monkeypatch, tmp_path):
         monkeypatch.setenv("DPTF_MEMORY", str(1.01 * need.max()))
         for a, b in zip(whole, dp.eval(COORD, None, TYPES)):
             np.testing.assert_allclose(b, a, atol=1e-12)
-    with DeepPot(path) as dp:
+    # Lists of others are not cut into blocks.
+    neighbors = NewPrimitiveNeighborList(60 * [options.e_rcut / 2], skin=0)
+    with DeepPot(path, neighbor_list=neighbors) as dp:
         monkeypatch.setenv("DPTF_MEMORY", str(0.99 * need[0]))
-        text = f"with {counts[0][2]} neighbors and {counts[0][4]} angles need about {need[0] / 1e6:.3g} MB.*message passing"
+        text = f"with {counts[0][2]} neighbors and {counts[0][4]} angles need about {need[0] / 1e6:.3g} MB.*DPTF_MEMORY allows"
         with pytest.raises(UserError, match=text):
             dp.eval(COORD[:1], None, TYPES)
         monkeypatch.setenv("DPTF_MEMORY", "some")
