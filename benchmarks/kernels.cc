@@ -85,11 +85,12 @@ void contraction() {
   std::vector<double> a(kAtoms * 4 * kWidth), e(env.size()), n(nodes.size());
   measure("training: contraction", kAtoms, [&] { embed_contract(p, a.data(), serial_for); });
   measure("training: its gradient to positions", kAtoms,
-          [&] { embed_contract_grad_env(p, da.data(), e.data(), serial_for); });
+          [&] { embed_contract_grad_env<double>(p, da.data(), {e.data(), nullptr}, serial_for); });
   measure("training: its gradient to the nets", kAtoms,
           [&] { embed_contract_grad_nodes(p, da.data(), n.data(), serial_for); });
-  measure("training: second gradient, to the nets too", kAtoms,
-          [&] { embed_contract_grad_grad(p, da.data(), z.data(), a.data(), n.data(), serial_for); });
+  measure("training: second gradient, to the nets too", kAtoms, [&] {
+    embed_contract_grad_grad<double>(p, da.data(), {z.data(), nullptr}, a.data(), n.data(), serial_for);
+  });
 }
 
 template <typename T>

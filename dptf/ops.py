@@ -169,16 +169,16 @@ def _embed_attrs(op):
 
 @tf.RegisterGradient("DptfEmbedContract")
 def _embed_contract_grad(op, da):
-    env_grad = op_module.dptf_embed_contract_grad_env(da, *op.inputs, **_embed_attrs(op))
+    env_grad, weight_grad = op_module.dptf_embed_contract_grad_env(da, *op.inputs, **_embed_attrs(op))
     node_grad = op_module.dptf_embed_contract_grad_nodes(da, *op.inputs, **_embed_attrs(op))
-    return [env_grad, None, None, node_grad, None, None]
+    return [env_grad, None, None, node_grad, None, None, weight_grad]
 
 
 @tf.RegisterGradient("DptfEmbedContractGradEnv")
-def _embed_contract_grad_env_grad(op, z):
-    dda, dnodes = op_module.dptf_embed_contract_grad_grad(z, *op.inputs, **_embed_attrs(op))
-    denv = op_module.dptf_embed_contract_grad_grad_env(z, *op.inputs, **_embed_attrs(op))
-    return [dda, denv, None, None, dnodes, None, None]
+def _embed_contract_grad_env_grad(op, *z):
+    dda, dnodes = op_module.dptf_embed_contract_grad_grad(*z, *op.inputs, **_embed_attrs(op))
+    denv, dweight = op_module.dptf_embed_contract_grad_grad_env(*z, *op.inputs, **_embed_attrs(op))
+    return [dda, denv, None, None, dnodes, None, None, dweight]
 
 
 @tf.RegisterGradient("DptfActivation")

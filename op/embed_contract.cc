@@ -51,8 +51,15 @@ class EmbedGridOp : public EmbedOp<OnCpu, T> {
   int64_t max_nodes_ = 0;
 };
 
-#define DPTF_EMBED_INPUTS \
-  .Input("env: T").Input("nlist: int32").Input("atype: int32").Input("nodes: T").Input("x0: T").Input("h: T")
+// weight [n, nnei], or empty: 1.
+#define DPTF_EMBED_INPUTS    \
+  .Input("env: T")           \
+      .Input("nlist: int32") \
+      .Input("atype: int32") \
+      .Input("nodes: T")     \
+      .Input("x0: T")        \
+      .Input("h: T")         \
+      .Input("weight: T")
 
 absl::Status contraction_shape(InferenceContext* c) {
   c->set_output(0, c->MakeShape({InferenceContext::kUnknownDim, 4, InferenceContext::kUnknownDim}));
@@ -63,8 +70,10 @@ REGISTER_OP("DptfEmbedContract")
 DPTF_EMBED_INPUTS.Output("a: T") DPTF_EMBED_ATTRS.SetShapeFn(contraction_shape);
 
 REGISTER_OP("DptfEmbedContractGradEnv")
-    .Input("da: T") DPTF_EMBED_INPUTS.Output("denv: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
+    .Input("da: T") DPTF_EMBED_INPUTS.Output("denv: T")
+    .Output("dweight: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
       c->set_output(0, c->input(1));
+      c->set_output(1, c->input(7));
       return absl::OkStatus();
     });
 
@@ -78,18 +87,22 @@ REGISTER_OP("DptfEmbedContractGradNodes")
 // Gradient of DptfEmbedContractGradEnv with respect to da and the nodes: what training on forces needs.
 REGISTER_OP("DptfEmbedContractGradGrad")
     .Input("z: T")
+    .Input("z_weight: T")
     .Input("da: T") DPTF_EMBED_INPUTS.Output("dda: T")
     .Output("dnodes: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
-      c->set_output(0, c->input(1));
-      c->set_output(1, c->input(5));
+      c->set_output(0, c->input(2));
+      c->set_output(1, c->input(6));
       return absl::OkStatus();
     });
 
-// Gradient of DptfEmbedContractGradEnv with respect to env (second derivative in the geometry).
+// Gradient of DptfEmbedContractGradEnv with respect to env and weight (second derivative in the geometry).
 REGISTER_OP("DptfEmbedContractGradGradEnv")
     .Input("z: T")
-    .Input("da: T") DPTF_EMBED_INPUTS.Output("denv: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
-      c->set_output(0, c->input(2));
+    .Input("z_weight: T")
+    .Input("da: T") DPTF_EMBED_INPUTS.Output("denv: T")
+    .Output("dweight: T") DPTF_EMBED_ATTRS.SetShapeFn([](InferenceContext* c) {
+      c->set_output(0, c->input(3));
+      c->set_output(1, c->input(9));
       return absl::OkStatus();
     });
 

@@ -7,7 +7,7 @@
 
 namespace dptf {
 
-/// Inputs shared by the family, after `first` leading adjoints: env, nlist, atype, then nodes, x0, h.
+/// Inputs shared by the family, after `first` leading adjoints: env, nlist, atype, then nodes, x0, h, weight.
 template <typename Device, typename T>
 class EmbedOp : public OpKernel {
  public:
@@ -80,6 +80,14 @@ class EmbedOp : public OpKernel {
     p->nodes = nodes.flat<T>().data();
     p->x0 = context->input(first + 4).scalar<T>()();
     p->h = context->input(first + 5).scalar<T>()();
+    const Tensor& weight = context->input(first + 6);
+    if (weight.NumElements() && (!p->mixed || weight.NumElements() != p->n_atoms * p->nnei)) {
+      context->CtxFailure(invalid_argument("weight has ", weight.NumElements(),
+                                           " elements; it needs one block of slots, ", p->n_atoms * p->nnei,
+                                           " of them"));
+      return false;
+    }
+    p->weight = weight.NumElements() ? weight.flat<T>().data() : nullptr;
     if constexpr (!Device::kHost) return tables_on_device(context, p);
     return true;
   }
@@ -93,6 +101,31 @@ class EmbedOp : public OpKernel {
       return nullptr;
     }
     return t.flat<T>().data();
+  }
+
+  /// Adjoints z and z_weight in front of the inputs.
+  bool adjoint_rows(OpKernelContext* context, const EmbedContract<T>& p, EmbedRows<const T>* z) const {
+    z->env = adjoint(context, 0, p.n_atoms * p.nnei * 4, "denv");
+    const T* weight = adjoint(context, 1, p.weight ? p.n_atoms * p.nnei : 0, "dweight");
+    z->weight = p.weight ? weight : nullptr;
+    return context->status().ok();
+  }
+
+  /// Outputs denv and dweight for the input env at `first`.
+  bool rows_output(OpKernelContext* context, int first, EmbedRows<T>* d) const {
+    T* to[2] = {};
+    for (int k = 0; k < 2; ++k) {
+      Tensor* t = nullptr;
+      const Tensor& like = context->input(k ? first + 6 : first);
+      const absl::Status status = context->allocate_output(k, like.shape(), &t);
+      if (!status.ok()) {
+        context->CtxFailure(status);
+        return false;
+      }
+      to[k] = like.NumElements() ? t->flat<T>().data() : nullptr;
+    }
+    *d = {to[0], to[1]};
+    return true;
   }
 
  private:
@@ -140,11 +173,9 @@ class EmbedContractGradEnvOp : public EmbedOp<Device, T> {
     typename EmbedOp<Device, T>::Problem p;
     if (!this->problem(context, 1, &p)) return;
     const T* da = this->adjoint(context, 0, p.n_atoms * 4 * p.width, "a");
-    if (!da) return;
-    Tensor* denv;
-    OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1).shape(), &denv));
-    Device::run(context,
-                [&](const auto& where) { embed_contract_grad_env(p, da, denv->flat<T>().data(), where); });
+    EmbedRows<T> d;
+    if (!da || !this->rows_output(context, 1, &d)) return;
+    Device::run(context, [&](const auto& where) { embed_contract_grad_env(p, da, d, where); });
   }
 };
 
@@ -171,13 +202,13 @@ class EmbedContractGradGradOp : public EmbedOp<Device, T> {
   using EmbedOp<Device, T>::EmbedOp;
   void Compute(OpKernelContext* context) override {
     typename EmbedOp<Device, T>::Problem p;
-    if (!this->problem(context, 2, &p)) return;
-    const T* z = this->adjoint(context, 0, p.n_atoms * p.nnei * 4, "denv");
-    const T* da = this->adjoint(context, 1, p.n_atoms * 4 * p.width, "a");
-    if (!z || !da) return;
+    if (!this->problem(context, 3, &p)) return;
+    EmbedRows<const T> z;
+    const T* da = this->adjoint(context, 2, p.n_atoms * 4 * p.width, "a");
+    if (!da || !this->adjoint_rows(context, p, &z)) return;
     Tensor *dda, *dnodes;
-    OP_REQUIRES_OK(context, context->allocate_output(0, context->input(1).shape(), &dda));
-    OP_REQUIRES_OK(context, context->allocate_output(1, context->input(5).shape(), &dnodes));
+    OP_REQUIRES_OK(context, context->allocate_output(0, context->input(2).shape(), &dda));
+    OP_REQUIRES_OK(context, context->allocate_output(1, context->input(6).shape(), &dnodes));
     Device::run(context, [&](const auto& where) {
       embed_contract_grad_grad(p, da, z, dda->flat<T>().data(), dnodes->flat<T>().data(), where);
     });
@@ -190,15 +221,12 @@ class EmbedContractGradGradEnvOp : public EmbedOp<Device, T> {
   using EmbedOp<Device, T>::EmbedOp;
   void Compute(OpKernelContext* context) override {
     typename EmbedOp<Device, T>::Problem p;
-    if (!this->problem(context, 2, &p)) return;
-    const T* z = this->adjoint(context, 0, p.n_atoms * p.nnei * 4, "denv");
-    const T* da = this->adjoint(context, 1, p.n_atoms * 4 * p.width, "a");
-    if (!z || !da) return;
-    Tensor* denv;
-    OP_REQUIRES_OK(context, context->allocate_output(0, context->input(2).shape(), &denv));
-    Device::run(context, [&](const auto& where) {
-      embed_contract_grad_grad_env(p, da, z, denv->flat<T>().data(), where);
-    });
+    if (!this->problem(context, 3, &p)) return;
+    EmbedRows<const T> z;
+    EmbedRows<T> d;
+    const T* da = this->adjoint(context, 2, p.n_atoms * 4 * p.width, "a");
+    if (!da || !this->adjoint_rows(context, p, &z) || !this->rows_output(context, 3, &d)) return;
+    Device::run(context, [&](const auto& where) { embed_contract_grad_grad_env(p, da, z, d, where); });
   }
 };
 

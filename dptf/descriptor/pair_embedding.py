@@ -10,6 +10,7 @@ from dptf.nn.activation import get_activation
 from dptf.nn.embedding import apply_embedding, embedding_layers
 from dptf.nn.pair_table import Segment, StoredClasses, store_net_classes
 from dptf.nn.table import PRODUCT_SCALE, StoredNet, factor_name, store_net
+from dptf.nn.tabulated import embed_contract
 from dptf.ops import tf
 
 
@@ -183,23 +184,59 @@ class PairEmbedding:
         factor = tf.gather(table, self._row(tebd, first, second))
         return factor if damping is None else factor * damping[..., None]
 
-    def one_number_nets(self, tebd, weights, ntypes):
-        """The embedding as nets of x alone, one per pair of types (second type slowest, no padding row).
+    def contract_tabulated(self, rows, tebd, first, second, weights, spacing, damping=None, *, excluded=(), scale=None):
+        """Sum over slots of row (x) embedding by tables of the nets (see :func:`embed_contract`).
+
+        Parameters
+        ----------
+        rows : tensor, shape (n, slots, 4)
+            The first components are the arguments of the nets.
+        first : int32 tensor, shape (n, slots)
+            Rows of ``tebd``; -1 where nothing is.
+        second : int32 tensor, shape (n,)
+            As `first`, without the row of empty slots.
+        tebd, weights, damping
+            As of the embedding.
+        spacing, scale
+            Of :func:`embed_contract`.
+        excluded : set of (int, int)
+            Pairs (second, first) that are left out.
+
+        Returns
+        -------
+        tensor, shape (n, 4, neuron[-1])
+        scalar tensor
+            Interpolation error.
+        """
+        nets, factor = self._one_number_nets(tebd, weights)
+        n, slots = int(tebd.shape[0]), int(rows.shape[1])
+        net_of = [
+            -1 if b == self.ntypes or (b, a) in excluded else (b * n + a if self.two_types else a)
+            for b in range(n)
+            for a in range(n)
+        ]
+        return embed_contract(
+            tf.reshape(rows, [-1, 4 * slots]), first, second, nets, self.activation, sel=[slots], net_of=net_of,
+            spacing=spacing, factor=factor, damping=damping, scale=scale, first_adds=self.strip,
+        )  # fmt: skip
+
+    def _one_number_nets(self, tebd, weights):
+        """The embedding as nets of x alone, one per pair of types (second type slowest; the first can be that of empty slots).
 
         Returns
         -------
         nets : list of list of (matrix, bias, idt)
+            A first layer of one or two numbers adds its input in strip form only.
         factor : tensor, shape (pairs, neuron[-1]), or None
-            In strip form ``nets`` holds one net, to be multiplied with this.
+            In strip form ``nets`` holds one net, to be multiplied with one plus this.
         """
         net, type_net = weights
-        n, seconds = int(tebd.shape[0]), ntypes if self.two_types else 1
-        keep = [second * n + first for second in range(seconds) for first in range(ntypes)]
-        rows = tf.gather(self.type_rows(tebd), keep)
+        count = int(tebd.shape[0]) * (self.ntypes if self.two_types else 1)
+        rows = self.type_rows(tebd)[:count]
         if self.strip:
-            return [net], 1.0 + apply_embedding(rows, type_net, self.activation)
+            return [net], apply_embedding(rows, type_net, self.activation)
         (w, b, _), rest = net[0], net[1:]
-        bias = tf.unstack(tf.nn.bias_add(tf.matmul(rows, w[1:]), b), num=len(keep))
+        bias = tf.unstack(tf.nn.bias_add(tf.matmul(rows, w[1:]), b), num=count)
         return [[(w[:1], own, None), *rest] for own in bias], None
 
     @property
@@ -207,11 +244,6 @@ class PairEmbedding:
         """Whether the first layer is the same as one of x alone with another bias (it adds no types)."""
         n_in, n = 1 + self.types_in, self.neuron[0]
         return self.strip or n not in (n_in, 2 * n_in)
-
-    @property
-    def first_adds(self):
-        """Whether a first layer of one or two numbers adds its input."""
-        return self.strip
 
     def type_rows(self, tebd):
         """Input of the net of the types for all pairs (or first types), second type slowest."""

@@ -5,7 +5,7 @@ Both see the first slots of a common list, within cutoffs of their own.
 
 from dptf.descriptor.mixed_base import EnvScale
 from dptf.descriptor.pair_embedding import PairEmbedding
-from dptf.nn.tabulated import DEFAULT_SPACING, TYPICAL_RANGE, embed_contract, is_tabulable
+from dptf.nn.tabulated import DEFAULT_SPACING, TYPICAL_RANGE, is_tabulable
 from dptf.ops import tf
 
 
@@ -61,29 +61,13 @@ class InitialBlock:
     def can_tabulate(self):
         """Whether the embedding is a sum over slots of nets of one number, to which empty slots add nothing."""
         zero_mean = self.scale.set_davg_zero and (self.scale.davg is None or not self.scale.davg.any())
-        damped = self.strip and self.smooth
-        return zero_mean and not damped and is_tabulable(self.pairs.activation) and self.pairs.is_one_number
+        return zero_mean and is_tabulable(self.pairs.activation) and self.pairs.is_one_number
 
     def tabulation_pays(self, atoms_per_batch):
         """Whether grids for all pairs of types cost less than the slots of a batch."""
         pairs, types = self.pairs, self.pairs.ntypes
         nets = 1 if pairs.strip else types ** (1 + pairs.two_types)
         return nets * self.argument_range / DEFAULT_SPACING < atoms_per_batch * self.arguments
-
-    def _sum_tabulated(self, rows, neighbor, center, tebd, nets, spacing, *, excluded=()):
-        """Sum over slots of row (x) embedding (n, 4, M) for types of centers (n,) and slots (n, k), negative where nothing is."""
-        own, factor = self.pairs.one_number_nets(tebd, nets, self.pairs.ntypes)
-        types = range(self.pairs.ntypes)
-        net_of = [
-            -1 if (ti, tj) in excluded else (ti * len(types) + tj if self.pairs.two_types else tj)
-            for ti in types
-            for tj in types
-        ]
-        a, self.table_error = embed_contract(
-            tf.reshape(rows, [-1, 4 * self.nsel]), neighbor, center, own, self.pairs.activation, sel=[self.nsel],
-            net_of=net_of, spacing=spacing, factor=factor, first_adds=self.pairs.first_adds,
-        )  # fmt: skip
-        return a
 
 
 class TwoBody(InitialBlock):
@@ -120,8 +104,9 @@ class TwoBody(InitialBlock):
         keep = block.interacting(self.excluded) if self.excluded else None
         damping = switch if self.smooth else None
         if spacing is not None:
-            a = self._sum_tabulated(
-                rows, block.types_or(-1), block.centers_or(-1), tebd, nets, spacing, excluded=self.excluded
+            types = block.types_or(-1), block.centers_or(-1)
+            a, self.table_error = self.pairs.contract_tabulated(
+                rows, tebd, *types, nets, spacing, damping, excluded=self.excluded
             )
             a = tf.transpose(a, [0, 2, 1]) / self.nsel
         else:
@@ -152,13 +137,16 @@ class ThreeBody(InitialBlock):
         nets = self.pairs.weights(params, f"{self.name}{suffix}", dtype, seeder, trainable)
         angular, types = rows[..., 1:], block.types_or_first(atype)
         c = tf.matmul(angular, angular, transpose_b=True)
+        damping = switch[:, :, None] * switch[:, None, :] if self.smooth else None
         if spacing is not None:
             # Slots a are centers, and rows (c, 0, 0, 0) belong to the slots b; those of excluded neighbors have c = 0.
             types = block.types_or(-1)
             pairs = tf.reshape(tf.pad(c[..., None], [[0, 0], [0, 0], [0, 0], [0, 3]]), [-1, self.nsel, 4])
             neighbor = tf.reshape(tf.tile(types[:, None], [1, self.nsel, 1]), [-1, self.nsel])
-            a = self._sum_tabulated(pairs, neighbor, tf.reshape(types, [-1]), tebd, nets, spacing)
+            damping = tf.reshape(damping, [-1, self.nsel]) if self.smooth else None
+            a, self.table_error = self.pairs.contract_tabulated(
+                pairs, tebd, neighbor, tf.reshape(types, [-1]), nets, spacing, damping
+            )
             return tf.reduce_sum(tf.reshape(a[:, 0], [-1, self.nsel, self.dim_out]), axis=1) / self.nsel**2
-        damping = switch[:, :, None] * switch[:, None, :] if self.smooth else None
         # The first type of a net is that of a, which is the slower index here.
         return self.pairs.sum_products(c, tebd, types[:, :, None], types[:, None, :], nets, damping) / self.nsel**2

@@ -24,8 +24,8 @@ from dptf.nn.embedding import Seeder
 from dptf.nn.fitting import fusion_wanted
 from dptf.nn.parameters import global_dtype
 from dptf.nn.table import StoredNet, check_storable
-from dptf.nn.tabulated import DEFAULT_SPACING, TYPICAL_RANGE, embed_contract, is_tabulable
-from dptf.ops import tf
+from dptf.nn.tabulated import DEFAULT_SPACING, TYPICAL_RANGE, is_tabulable
+from dptf.ops import op_module, tf
 
 
 def is_exchange_form(section):
@@ -148,8 +148,6 @@ class SeAtten(MixedDescriptor):
         self.constants(suffix)
         tebd = self._own_type_table(params, suffix) if self.exchange_form else type_table
         davg, dstd = self.scale.tensors(params, suffix)
-        if np.any(params.values.get(f"descrpt_attr{suffix}/t_avg", 0.0)):
-            tabulated = None  # of an imported model: its empty slots count
         self._environment(coord, atype, natoms, box, mesh, davg, dstd, suffix)
         tebd = tf.cast(tebd, self.precision)
         pairs = self.pairs(int(tebd.shape[1]))
@@ -161,13 +159,19 @@ class SeAtten(MixedDescriptor):
         rows, switch, mask = self._slots(davg, dstd)
         rows = tf.cast(rows, self.precision)
         switch = None if switch is None else tf.cast(switch, self.precision)
-        neighbor = self._neighbor_types(atype)
+        neighbor, d = self._neighbor_types(atype), None
         if isinstance(nets[0], StoredNet) and not self.attention.layers:
             # Rows of excluded neighbors lie among the others.
             keep = self.block.interacting(self.excluded) if self.excluded else None
             a = pairs.contract(rows, tebd, neighbor, self.env.center[:, None], nets, switch, keep=keep) / self.nnei
         elif tabulated is not None:
-            a = self._contract_tabulated(rows, tebd, pairs, nets, tabulated) / self.nnei
+            # Without a mean the rows of slots that take no part are zeros.
+            used = tf.logical_or(mask, tf.reduce_any(tf.not_equal(davg, 0.0)))
+            neighbor = tf.where(used, neighbor, -tf.ones_like(neighbor))
+            a, self.table_error = pairs.contract_tabulated(
+                rows, tebd, neighbor, self.block.centers_or(-1), nets, tabulated, switch, scale=1.0 / self.nnei
+            )
+            d, a = op_module.dptf_axis_product(a, axis=self.axis_neuron), tf.transpose(a, [0, 2, 1])
         else:
             used = self._used_slots(davg)
             rows, mask, neighbor = rows[:, :used], mask[:, :used], neighbor[:, :used]
@@ -177,7 +181,8 @@ class SeAtten(MixedDescriptor):
                 g, mask, switch, rows[..., 1:], self.nnei - used, layers, fused=self._can_fuse(params, suffix)
             )
             a = tf.matmul(g, rows, transpose_a=True) / self.nnei
-        d = tf.matmul(a, a[:, : self.axis_neuron], transpose_b=True)
+        if d is None:
+            d = tf.matmul(a, a[:, : self.axis_neuron], transpose_b=True)
         self.rot_mat = tf.cast(a[:, :, 1:4], global_dtype())
         d = tf.reshape(d, [-1, self.neuron[-1] * self.axis_neuron])
         if self.appends_tebd:
@@ -245,32 +250,14 @@ class SeAtten(MixedDescriptor):
     # -- tabulated nets -------------------------------------------------------------------------------------------
 
     def can_tabulate(self):
-        """Whether the embedding is a sum over neighbors of nets of one number: without attention and smooth types."""
-        plain = not self.attention.layers and not self.smooth and self._mean_is_zero()
+        """Whether the embedding is a sum over neighbors of nets of one number: without attention."""
         known = is_tabulable(self.activation) and self.precision in (tf.float32, tf.float64)
-        return plain and known and self.pairs(self.tebd_dim).is_one_number
+        return not self.attention.layers and known and self.pairs(self.tebd_dim).is_one_number
 
     def tabulation_pays(self, atoms_per_batch):
         """Whether grids for all pairs of types cost less than the slots of a batch."""
         nets = 1 if self.strip else self.ntypes ** (1 + self.two_types)
         return self.can_tabulate() and nets * TYPICAL_RANGE / DEFAULT_SPACING < atoms_per_batch * self.nnei
-
-    def _contract_tabulated(self, rows, tebd, pairs, nets, spacing):
-        """Sum over neighbors (n, M, 4); empty slots have rows of zeros."""
-        own, factor = pairs.one_number_nets(tebd, nets, self.ntypes)
-        types = range(self.ntypes)
-        net_of = [
-            -1 if (ti, tj) in self.excluded else (ti * self.ntypes + tj if self.two_types else tj)
-            for ti in types
-            for tj in types
-        ]
-        neighbor = tf.where(self.block.filled, self.block.ntype, -tf.ones_like(self.block.ntype))
-        center = tf.where(self.block.real, self.block.center, -tf.ones_like(self.block.center))
-        a, self.table_error = embed_contract(
-            tf.reshape(rows, [-1, 4 * self.nnei]), neighbor, center, own, self.activation, sel=[self.nnei], net_of=net_of,
-            spacing=spacing, factor=factor, first_adds=pairs.first_adds,
-        )  # fmt: skip
-        return tf.transpose(a, [0, 2, 1])
 
     def _can_fuse(self, params, suffix):
         """Whether empty slots count nothing beyond the softmax, and the precision is an ordinary one."""
@@ -288,7 +275,8 @@ class SeAtten(MixedDescriptor):
 
     def _graph_switch(self, rows, davg, dstd):
         """Switch of the graph form, from w/r of the rows."""
-        radial = rows[..., 0] * self.block.by_center(dstd, 4)[..., 0] + self.block.by_center(davg, 4)[..., 0]
+        avg, std = (self.block.by_center(a[:, ::4], 1)[..., 0] for a in (davg, dstd))
+        radial = rows[..., 0] * std + avg
         u = 1.0 - self.rcut_smth * radial
         return tf.clip_by_value(1.0 - u * u * u, 0.0, 1.0) * tf.cast(self.block.filled, rows.dtype)
 

@@ -90,6 +90,7 @@ def embed_contract(
     net_of,
     spacing=DEFAULT_SPACING,
     factor=None,
+    damping=None,
     scale=None,
     first_adds=True,
 ):
@@ -113,7 +114,9 @@ def embed_contract(
     spacing : float or scalar tensor
         Mean distance of the nodes in units of ``env[..., 0]``.
     factor : tensor, shape (n_nets, M), optional
-        ``nets`` holds one net; net k is that one times ``factor[k]``.
+        ``nets`` holds one net; net k is that one times ``1 + factor[k]``.
+    damping : tensor, shape (n, nnei), optional
+        Multiplies the factor in every slot, with one entry of ``sel``; the factor then is not optional.
     scale : float, optional
         Factor of the result.
 
@@ -125,16 +128,24 @@ def embed_contract(
         Interpolation error of the current nets on the grid, relative; costs nothing unless it is evaluated.
     """
     h = tf.cast(NODES * spacing, env.dtype)
-    attrs = {"sel": list(sel), "net_of": list(net_of)}
-    x0, x = op_module.dptf_embed_grid(tf.stop_gradient(env), nlist, atype, h, **attrs)
+    x0, x = op_module.dptf_embed_grid(tf.stop_gradient(env), nlist, atype, h, sel=list(sel), net_of=list(net_of))
     values = fused_stacked_nets(x, nets, activation, first_adds=first_adds)
     nodes = tf.reshape(values, [len(nets), -1, NODES, int(nets[0][-1][0].shape[1])])
     error = _table_error(x0, h, nodes, nets, activation, first_adds)
-    if factor is not None:
-        nodes *= factor[:, None, None, :]
     if scale is not None:
         nodes *= scale  # fewer numbers than the result
-    return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, **attrs), error
+
+    def contract(nodes, net_of, weight):
+        return op_module.dptf_embed_contract(env, nlist, atype, nodes, x0, h, weight, sel=list(sel), net_of=net_of)
+
+    none = tf.zeros([0], env.dtype)
+    if factor is None:
+        return contract(nodes, list(net_of), none), error
+    if damping is None:
+        return contract(nodes * (1.0 + factor)[:, None, None, :], list(net_of), none), error
+    # The first part knows no types, so that its pieces are those of all neighbors.
+    common = contract(nodes, [min(k, 0) for k in net_of], none)
+    return common + contract(nodes * factor[:, None, None, :], list(net_of), damping), error
 
 
 def _table_error(x0, h, nodes, nets, activation, first_adds):

@@ -60,6 +60,7 @@ class Trainer:
         self.options, self.world = config["training"], world or Solo()
         self.step, self._values, self._report, self.best = 0, values, None, []
         self._resume = None  # state of the data from which the next step goes on
+        self._grids_fit = False  # known to fit the nets
         self.stream = TaskStream([b.training for b in branches], probs, self.options.get("seed"))
         for branch in branches:
             branch.spacing = branch.choose_spacing(self.options.get("tabulated_embedding", "auto"))
@@ -135,6 +136,7 @@ class Trainer:
         for branch, saved in zip(self.branches, spacing if isinstance(spacing, list) else [spacing]):
             if branch.spacing is not None and saved:
                 branch.spacing = saved
+        self._grids_fit = all(spacing if isinstance(spacing, list) else [spacing])
 
     def weights(self):
         """Trainable arrays by name."""
@@ -283,8 +285,8 @@ class Trainer:
         first, stopping = self.step, False
         prefetch.request()
         pending, self._resume = prefetch.next()
-        if first == 0:
-            # A continued run keeps the grid it had; a new one begins with one that fits its nets.
+        if not self._grids_fit:
+            # A continued run keeps the grid it had; one without begins with one that fits its nets.
             self._verify_table(self.branches[pending[0]], self.branches[pending[0]].args(pending[1], self.schedule(0)))
         if show and self._report:
             self._report.first(*pending)

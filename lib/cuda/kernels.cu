@@ -49,29 +49,30 @@ void embed_contract(const EmbedContract<T>& p, T* a, Stream stream) {
 }
 
 template <typename T>
-void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, T* denv, Stream stream) {
-  launch(ContractGrad<T, NodeSource<T>, 4>{{p}, da, nullptr, denv, nullptr, true}, p.n_atoms * p.nnei, kWarp,
-         stream);
+void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, EmbedRows<T> d, Stream stream) {
+  launch(ContractGrad<T, NodeSource<T>, 4>{{p}, da, nullptr, d.env, nullptr, true, d.weight},
+         p.n_atoms * p.nnei, kWarp, stream);
 }
 
-/// Adjoint of the nodes, of A contracted with da (z null) or of its gradient contracted with z.
+/// Adjoint of the nodes, of A contracted with da (z empty) or of its gradient contracted with z.
 template <typename T>
-static void nodes_grad(const EmbedContract<T>& p, const T* da, const T* z, T* dnodes, Stream stream) {
+static void nodes_grad(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z, T* dnodes,
+                       Stream stream) {
   clear(dnodes, sizeof(T) * p.n_nets * p.n_pieces * kTerms * p.width, stream);
   launch(NodesGrad<T>{{p}, da, z, dnodes}, p.n_atoms * p.nnei, kWarp, stream);
 }
 
 template <typename T>
 void embed_contract_grad_nodes(const EmbedContract<T>& p, const T* da, T* dnodes, Stream stream) {
-  nodes_grad<T>(p, da, nullptr, dnodes, stream);
+  nodes_grad<T>(p, da, {}, dnodes, stream);
 }
 
 template <typename T>
-void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, const T* z, T* dda, T* dnodes,
+void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z, T* dda, T* dnodes,
                               Stream stream) {
   if (dda)
-    launch(ContractGradGrad<T, NodeSource<T>, 4>{{p}, nullptr, z, nullptr, dda, true}, p.n_atoms, kWarp,
-           stream);
+    launch(ContractGradGrad<T, NodeSource<T>, 4>{{p}, nullptr, z.env, nullptr, dda, true, z.weight},
+           p.n_atoms, kWarp, stream);
   if (dnodes) nodes_grad(p, da, z, dnodes, stream);
 }
 
@@ -128,20 +129,21 @@ void gelu_elements(int order, int64_t n, const T* x, const T* a, const T* b, T* 
     launch(GeluItem<T, 2>{x, a, b, out}, n, 1, stream);
 }
 
-#define DPTF_INSTANTIATE(T)                                                                               \
-  template void tabulate<T>(const Tabulate<T>&, T*, Stream);                                              \
-  template void tabulate_grad<T>(const Tabulate<T>&, const T*, T*, T*, T*, Stream);                       \
-  template void tabulate_grad_grad<T>(const Tabulate<T>&, const T*, const T*, const T*, T*, Stream);      \
-  template void embed_contract<T>(const EmbedContract<T>&, T*, Stream);                                   \
-  template void embed_contract_grad_env<T>(const EmbedContract<T>&, const T*, T*, Stream);                \
-  template void embed_contract_grad_nodes<T>(const EmbedContract<T>&, const T*, T*, Stream);              \
-  template void embed_contract_grad_grad<T>(const EmbedContract<T>&, const T*, const T*, T*, T*, Stream); \
-  template void env_rows<T>(const EnvSlots<T>&, int, int64_t, T*, T*, Stream);                            \
-  template void gelu_elements<T>(int, int64_t, const T*, const T*, const T*, T*, Stream);                 \
-  template void upload<T>(const T*, int64_t, T*, Stream);                                                 \
-  template void env_force<T>(const EnvDeriv<T>&, T*, Stream);                                             \
-  template void env_virial<T>(const EnvDeriv<T>&, T*, T*, Stream);                                        \
-  template void env_force_grad<T>(const EnvDeriv<T>&, const T*, int64_t, T*, Stream);                     \
+#define DPTF_INSTANTIATE(T)                                                                                \
+  template void tabulate<T>(const Tabulate<T>&, T*, Stream);                                               \
+  template void tabulate_grad<T>(const Tabulate<T>&, const T*, T*, T*, T*, Stream);                        \
+  template void tabulate_grad_grad<T>(const Tabulate<T>&, const T*, const T*, const T*, T*, Stream);       \
+  template void embed_contract<T>(const EmbedContract<T>&, T*, Stream);                                    \
+  template void embed_contract_grad_env<T>(const EmbedContract<T>&, const T*, EmbedRows<T>, Stream);       \
+  template void embed_contract_grad_nodes<T>(const EmbedContract<T>&, const T*, T*, Stream);               \
+  template void embed_contract_grad_grad<T>(const EmbedContract<T>&, const T*, EmbedRows<const T>, T*, T*, \
+                                            Stream);                                                       \
+  template void env_rows<T>(const EnvSlots<T>&, int, int64_t, T*, T*, Stream);                             \
+  template void gelu_elements<T>(int, int64_t, const T*, const T*, const T*, T*, Stream);                  \
+  template void upload<T>(const T*, int64_t, T*, Stream);                                                  \
+  template void env_force<T>(const EnvDeriv<T>&, T*, Stream);                                              \
+  template void env_virial<T>(const EnvDeriv<T>&, T*, T*, Stream);                                         \
+  template void env_force_grad<T>(const EnvDeriv<T>&, const T*, int64_t, T*, Stream);                      \
   template void env_virial_grad<T>(const EnvDeriv<T>&, const T*, const T*, T*, Stream);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)

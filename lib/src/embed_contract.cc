@@ -100,7 +100,7 @@ class Work {
 /// out := moments times coefficients (may be null); dnodes := adjoint of the nodes for the adjoint da of that
 /// product. The moments are those of the rows, or of the pull-back of z.
 template <typename T>
-void with_nodes(const EmbedContract<T>& p, const T* da, const T* z, T* out, T* dnodes,
+void with_nodes(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z, T* out, T* dnodes,
                 const ParallelFor& parallel) {
   const Work<T> work(p, out != nullptr, false, parallel);
   const int64_t piece = kTerms * work.stride(), panels = work.stride() / work.unit();
@@ -150,7 +150,8 @@ void with_nodes(const EmbedContract<T>& p, const T* da, const T* z, T* out, T* d
 }
 
 template <typename T>
-void pull(const EmbedContract<T>& p, const T* da, const T* z, T* out, const ParallelFor& parallel) {
+void pull(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z, EmbedRows<T> out,
+          const ParallelFor& parallel) {
   const Work<T> work(p, false, true, parallel);
   work.atoms(0, p.n_atoms, parallel, [&](int64_t begin, int64_t end, EmbedScratch<T> room) {
     DPTF_ISA_CALL(embed_pull(p, work.c, da, z, begin, end, room, out));
@@ -158,7 +159,7 @@ void pull(const EmbedContract<T>& p, const T* da, const T* z, T* out, const Para
 }
 
 template <typename T>
-void forward(const EmbedContract<T>& p, const T* z, T* out, const ParallelFor& parallel) {
+void forward(const EmbedContract<T>& p, EmbedRows<const T> z, T* out, const ParallelFor& parallel) {
   const Work<T> work(p, true, false, parallel);
   work.atoms(0, p.n_atoms, parallel, [&](int64_t begin, int64_t end, EmbedScratch<T> room) {
     DPTF_ISA_CALL(embed_forward(p, z, work.c, begin, end, int64_t{0}, EmbedMoments<T>{}, room, out));
@@ -169,22 +170,23 @@ void forward(const EmbedContract<T>& p, const T* z, T* out, const ParallelFor& p
 
 template <typename T>
 void embed_contract(const EmbedContract<T>& p, T* a, const ParallelFor& parallel) {
-  forward<T>(p, nullptr, a, parallel);
+  forward<T>(p, {}, a, parallel);
 }
 
 template <typename T>
-void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, T* denv, const ParallelFor& parallel) {
-  pull<T>(p, da, nullptr, denv, parallel);
+void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, EmbedRows<T> d,
+                             const ParallelFor& parallel) {
+  pull<T>(p, da, {}, d, parallel);
 }
 
 template <typename T>
 void embed_contract_grad_nodes(const EmbedContract<T>& p, const T* da, T* dnodes,
                                const ParallelFor& parallel) {
-  with_nodes<T>(p, da, nullptr, nullptr, dnodes, parallel);
+  with_nodes<T>(p, da, {}, nullptr, dnodes, parallel);
 }
 
 template <typename T>
-void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, const T* z, T* dda, T* dnodes,
+void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z, T* dda, T* dnodes,
                               const ParallelFor& parallel) {
   if (dnodes)
     with_nodes(p, da, z, dda, dnodes, parallel);
@@ -193,9 +195,9 @@ void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, const T* z
 }
 
 template <typename T>
-void embed_contract_grad_grad_env(const EmbedContract<T>& p, const T* da, const T* z, T* denv2,
-                                  const ParallelFor& parallel) {
-  pull(p, da, z, denv2, parallel);
+void embed_contract_grad_grad_env(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z,
+                                  EmbedRows<T> d2, const ParallelFor& parallel) {
+  pull(p, da, z, d2, parallel);
 }
 
 template <typename T>
@@ -223,14 +225,15 @@ int64_t embed_grid(const EmbedContract<T>& p, T h, int64_t max_pieces, T* x0) {
   return static_cast<int64_t>(last - first) + 1;
 }
 
-#define DPTF_INSTANTIATE(T)                                                                              \
-  template void embed_contract<T>(const EmbedContract<T>&, T*, const ParallelFor&);                      \
-  template void embed_contract_grad_env<T>(const EmbedContract<T>&, const T*, T*, const ParallelFor&);   \
-  template void embed_contract_grad_nodes<T>(const EmbedContract<T>&, const T*, T*, const ParallelFor&); \
-  template void embed_contract_grad_grad<T>(const EmbedContract<T>&, const T*, const T*, T*, T*,         \
-                                            const ParallelFor&);                                         \
-  template void embed_contract_grad_grad_env<T>(const EmbedContract<T>&, const T*, const T*, T*,         \
-                                                const ParallelFor&);                                     \
+#define DPTF_INSTANTIATE(T)                                                                                \
+  template void embed_contract<T>(const EmbedContract<T>&, T*, const ParallelFor&);                        \
+  template void embed_contract_grad_env<T>(const EmbedContract<T>&, const T*, EmbedRows<T>,                \
+                                           const ParallelFor&);                                            \
+  template void embed_contract_grad_nodes<T>(const EmbedContract<T>&, const T*, T*, const ParallelFor&);   \
+  template void embed_contract_grad_grad<T>(const EmbedContract<T>&, const T*, EmbedRows<const T>, T*, T*, \
+                                            const ParallelFor&);                                           \
+  template void embed_contract_grad_grad_env<T>(const EmbedContract<T>&, const T*, EmbedRows<const T>,     \
+                                                EmbedRows<T>, const ParallelFor&);                         \
   template int64_t embed_grid<T>(const EmbedContract<T>&, T, int64_t, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)

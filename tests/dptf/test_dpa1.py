@@ -67,18 +67,21 @@ def test_model_exclusions():
         {"type_one_side": True},
         {},
         STRIP,
+        STRIP | SMOOTH | {"exclude_types": [[0, 1]]},
         EXCHANGE | STRIP | {"type_one_side": True},
+        EXCHANGE | STRIP | SMOOTH | {"type_one_side": True, "exclude_types": [[1, 1]]},
         EXCHANGE | {"exclude_types": [[0, 1]]},
     ],
 )
-def test_tables_give_what_the_nets_give(changes):
-    options = ATTEN | {"attn_layer": 0, "set_davg_zero": True, "tebd_dim": 2} | changes
+@pytest.mark.parametrize("mean", [0.0, 1.0])
+def test_tables_give_what_the_nets_give(changes, mean):
+    options = ATTEN | {"attn_layer": 0, "set_davg_zero": not mean, "tebd_dim": 2} | changes
     out = []
     for tabulated in (None, 1 / 64):
         case = AttentionCase(options, tabulated=tabulated)
         with case.graph.as_default():
             avg = next(v for v in tf.global_variables() if v.op.name == "descrpt_attr/t_avg")
-            case.session.run(tf.assign(avg, 0.0 * avg))
+            case.session.run(tf.assign(avg, mean * avg))
             variables = tf.trainable_variables()
             loss = tf.reduce_sum(case.out["force"] ** 2) + tf.reduce_sum(case.out["virial"] ** 2)
             case.out["gradients"] = [g for g in tf.gradients(loss, variables) if g is not None]

@@ -147,6 +147,7 @@ def _check_ghosts(case, want):
         {"init": {"use_three_body": True}},
         {"init": {"use_three_body": True, "type_one_side": True, "resnet_dt": True}, "exclude_types": [[0, 1]]},
         {"init": {"use_three_body": True, "tebd_input_mode": "strip"}, "smooth": False},
+        {"init": {"use_three_body": True, "tebd_input_mode": "strip"}, "exclude_types": [[1, 1]]},
     ],
 )
 def test_tables_give_what_the_nets_give(changes):

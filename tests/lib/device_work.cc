@@ -75,7 +75,7 @@ void tables(const char* name, bool symmetric, bool with_factor) {
   compare("second gradient", a, b);
 }
 
-void nets(bool mixed) {
+void nets(bool mixed, bool weighted) {
   const int sel[2] = {mixed ? 5 : 3, mixed ? 0 : 2}, net_of[4] = {0, 1, -1, 2};
   const std::vector<int> atype = {0, 1, 1, 0, -1, 0};
   EmbedContract<double> p;
@@ -99,24 +99,31 @@ void nets(bool mixed) {
   p.x0 = -1;
   p.h = 0.5;
   using Source = NodeSource<double>;
-  std::vector<double> a(6 * 4 * 6), b(a), ea(env.size()), eb(ea), na(nodes.size()), nb(na);
+  const auto weight = numbers(30, 0, 1), z_weight = numbers(30);
+  p.weight = weighted ? weight.data() : nullptr;
+  const double* const adjoint = weighted ? z_weight.data() : nullptr;
+  std::vector<double> a(6 * 4 * 6), b(a), ea(env.size()), eb(ea), na(nodes.size()), nb(na), wa(30), wb(30);
+  double *const dwa = weighted ? wa.data() : nullptr, *const dwb = weighted ? wb.data() : nullptr;
   work(ContractValue<double, Source, 4>{{p}, a.data()}, 6);
   embed_contract(p, b.data(), serial_for);
   compare("net contraction", a, b);
-  work(ContractGrad<double, Source, 4>{{p}, da.data(), nullptr, ea.data(), nullptr, true}, 30);
-  embed_contract_grad_env(p, da.data(), eb.data(), serial_for);
+  work(ContractGrad<double, Source, 4>{{p}, da.data(), nullptr, ea.data(), nullptr, true, dwa}, 30);
+  embed_contract_grad_env<double>(p, da.data(), {eb.data(), dwb}, serial_for);
   compare("net gradient", ea, eb);
-  work(ContractGradGrad<double, Source, 4>{{p}, nullptr, z.data(), nullptr, a.data(), true}, 6);
-  embed_contract_grad_grad<double>(p, da.data(), z.data(), b.data(), nullptr, serial_for);
+  compare("gradient of weights", wa, wb);
+  work(ContractGradGrad<double, Source, 4>{{p}, nullptr, z.data(), nullptr, a.data(), true, adjoint}, 6);
+  embed_contract_grad_grad<double>(p, da.data(), {z.data(), adjoint}, b.data(), nullptr, serial_for);
   compare("net second gradient", a, b);
-  for (const double* adjoint : {static_cast<const double*>(nullptr), z.data()}) {
+  for (const bool second : {false, true}) {
     std::fill(na.begin(), na.end(), 0.0);
-    work(NodesGrad<double>{{p}, da.data(), adjoint, na.data()}, 30);
-    if (adjoint)
-      embed_contract_grad_grad<double>(p, da.data(), adjoint, nullptr, nb.data(), serial_for);
+    const EmbedRows<const double> rows =
+        second ? EmbedRows<const double>{z.data(), adjoint} : EmbedRows<const double>{};
+    work(NodesGrad<double>{{p}, da.data(), rows, na.data()}, 30);
+    if (second)
+      embed_contract_grad_grad<double>(p, da.data(), rows, nullptr, nb.data(), serial_for);
     else
       embed_contract_grad_nodes(p, da.data(), nb.data(), serial_for);
-    compare(adjoint ? "second gradient of nodes" : "gradient of nodes", na, nb);
+    compare(second ? "second gradient of nodes" : "gradient of nodes", na, nb);
   }
 }
 
@@ -222,8 +229,9 @@ int main() {
   tables<4>("table contraction", false, false);
   tables<4>("table contraction with factor", false, true);
   tables<1>("table contraction of angles", true, false);
-  nets(false);
-  nets(true);
+  nets(false, false);
+  nets(true, false);
+  nets(true, true);
   gelu();
   geometry<4>();
   geometry<1>();

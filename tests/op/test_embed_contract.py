@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dptf.nn.tabulated import DEFAULT_SPACING, embed_contract
+from dptf.nn.tabulated import DEFAULT_SPACING, embed_contract, stacked_nets
 from dptf.ops import tf
 
 SEL = [3, 0, 4]
@@ -114,6 +114,47 @@ def test_value_and_both_gradients(activation, resnet_dt):
         np.testing.assert_allclose(x, y, rtol=0, atol=3e-9 * max(1, np.abs(y).max()))
     np.testing.assert_allclose(a[0], b[0], rtol=0, atol=1e-12 * np.abs(b[0]).max())
     np.testing.assert_allclose(a[1], b[1], rtol=0, atol=1e-10 * np.abs(b[1]).max())
+
+
+def test_stripped_types_that_are_damped():
+    """One net times one plus a damped factor per pair of types: everything that a loss on energies and forces differentiates."""
+    rng = np.random.default_rng(2)
+    n, nnei, types, width = 9, 11, 2, WIDTHS[-1]
+    env_np = rng.normal(size=(n, nnei, 4))
+    env_np[:, :, 0] = rng.uniform(-1, 7, size=(n, nnei))
+    neighbor = rng.integers(-1, types, (n, nnei)).astype(np.int32)
+    atype = rng.integers(0, types, n).astype(np.int32)
+    atype[-1] = -1
+    net_of = np.array([[0, 1], [-1, 3]])
+    used = (atype[:, None] >= 0) & (neighbor >= 0)
+    pair = np.where(used, net_of[atype[:, None], neighbor], -1)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        env, factor, damping = (
+            tf.constant(x) for x in (env_np, rng.normal(size=(4, width)), rng.uniform(0, 1, (n, nnei)))
+        )
+        da, z = (
+            tf.constant(rng.normal(size=(n, 4, width))),
+            [tf.constant(rng.normal(size=s)) for s in ((n, nnei, 4), (n, nnei))],
+        )
+        net = make_nets(rng, np.float64, True)[:1]
+        weights = [t for layer in net[0] for t in layer]
+        got = embed_contract(
+            tf.reshape(env, [n, -1]), neighbor, atype, net, "tanh", sel=[nnei], net_of=net_of.ravel().tolist(), factor=factor,
+            damping=damping,
+        )[0]  # fmt: skip
+        g = tf.reshape(stacked_nets(tf.reshape(env[:, :, 0], [-1]), net, "tanh"), [n, nnei, width])
+        g *= (1 + damping[:, :, None] * tf.gather(factor, np.maximum(pair, 0))) * (pair >= 0)[:, :, None]
+        want = tf.matmul(env, g, transpose_a=True)
+
+        def derivatives(a):
+            inputs = [env, damping, factor, *weights]
+            first = tf.gradients(a, inputs, grad_ys=da, unconnected_gradients="zero")
+            force = tf.reduce_sum(z[0] * first[0]) + tf.reduce_sum(z[1] * first[1])
+            second = tf.gradients(force, [da, *inputs], unconnected_gradients="zero")
+            return [tf.convert_to_tensor(x) for x in (a, *first, *second)]
+
+        for x, y in zip(*sess.run([derivatives(got), derivatives(want)])):
+            np.testing.assert_allclose(x, y, rtol=0, atol=3e-9 * max(1, np.abs(y).max()))
 
 
 def test_float32_and_threads_do_not_change_the_sums():

@@ -121,12 +121,13 @@ def net_cases(dtype):
         nlist = rng.integers(-1, 2, (n, NNEI)).astype(np.int32)
         atype = rng.integers(-1, 2, n).astype(np.int32)
         attrs = {"sel": sel, "net_of": [0, 1, -1, 2]}
-        given = [env, nlist, atype, number(3, pieces, 16, width), np.array(-2.0, dtype), np.array(h, dtype)]
-        a, z = number(n, 4, width), number(n, NNEI, 4)
+        weight = number(n, NNEI) if sel == [NNEI] else number(0)
+        given = [env, nlist, atype, number(3, pieces, 16, width), np.array(-2.0, dtype), np.array(h, dtype), weight]
+        a, z = number(n, 4, width), [number(n, NNEI, 4), number(*weight.shape)]
         yield "dptf_embed_contract", given, attrs
         yield "dptf_embed_contract_grad_env", [a, *given], attrs
         yield "dptf_embed_contract_grad_nodes", [a, *given], attrs
-        yield "dptf_embed_contract_grad_grad", [z, a, *given], attrs
+        yield "dptf_embed_contract_grad_grad", [*z, a, *given], attrs
     x = number(40)
     for end in ("", "_custom"):
         yield f"gelu{end}", [x], {}

@@ -29,11 +29,11 @@ void tabulate_grad_grad(const Tabulate<T>& p, const T* zx, const T* zrows, const
 template <typename T>
 void embed_contract(const EmbedContract<T>& p, T* a, Stream stream);
 template <typename T>
-void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, T* denv, Stream stream);
+void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, EmbedRows<T> d, Stream stream);
 template <typename T>
 void embed_contract_grad_nodes(const EmbedContract<T>& p, const T* da, T* dnodes, Stream stream);
 template <typename T>
-void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, const T* z, T* dda, T* dnodes,
+void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z, T* dda, T* dnodes,
                               Stream stream);
 
 /// Rows of the environment matrix for neighbors that were found on the host.

@@ -110,7 +110,7 @@ struct NodeSource {
     return out;
   }
   DPTF_MEMBER T row(int64_t slot, int m, int) const { return p.env[4 * slot + m]; }
-  DPTF_MEMBER T scale(int64_t, int64_t) const { return T(1); }
+  DPTF_MEMBER T scale(int64_t slot, int64_t) const { return p.weight ? p.weight[slot] : T(1); }
 };
 
 /// Item: an atom. out [n, NCOMP, width] = sum over slots of row (x) value.
@@ -139,19 +139,21 @@ struct ContractValue {
   }
 };
 
-/// Item: a slot. From the adjoint dy [n, NCOMP, width] the adjoints of argument, row and factor; with
-/// `joined` the argument is component 0 of the row, and its adjoint goes there.
+/// Item: a slot. From the adjoint dy [n, NCOMP, width] the adjoints of argument, row and factor (of its sum
+/// over channels, the weight); with `joined` the argument is component 0 of the row, and its adjoint goes
+/// there.
 template <typename T, typename Source, int NCOMP>
 struct ContractGrad {
   Source s;
   const T* dy;
   T *dx, *drows, *dfactor;
   bool joined;
+  T* dweight = nullptr;
   DPTF_MEMBER void operator()(int64_t slot, int lane, int lanes) const {
     const int64_t width = s.width();
     const T* d = dy + slot / s.slots() * NCOMP * width;
     const auto piece = s.piece(slot);
-    T sums[NCOMP] = {}, x = 0;
+    T sums[NCOMP] = {}, x = 0, weight = 0;
     for (int64_t c = lane; piece.a && c < width; c += lanes) {
       const T g = piece.value(c), scale = s.scale(slot, c);
       T mixed = 0;
@@ -161,25 +163,29 @@ struct ContractGrad {
         mixed += s.row(slot, m, NCOMP) * y;
       }
       x += mixed * piece.slope(c) * scale;
+      weight += mixed * g;
       if (dfactor) dfactor[slot * width + c] = mixed * g;
     }
     x = group_sum(x, lanes);
+    if (dweight) weight = group_sum(weight, lanes);
     for (int m = 0; m < NCOMP; ++m) sums[m] = group_sum(sums[m], lanes);
     if (lane) return;
     if (joined) sums[0] += x;
     if (dx) dx[slot] = x;
+    if (dweight) dweight[slot] = weight;
     for (int m = 0; drows && m < NCOMP; ++m) drows[slot * NCOMP + m] = sums[m];
   }
 };
 
-/// Item: an atom. From adjoints of the argument, the row and the factor (each may be null) that of dy;
-/// `joined` as above.
+/// Item: an atom. From adjoints of the argument, the row, the factor and the weight (each may be null) that
+/// of dy; `joined` as above.
 template <typename T, typename Source, int NCOMP>
 struct ContractGradGrad {
   Source s;
   const T *zx, *zrows, *zfactor;
   T* out;
   bool joined;
+  const T* zweight = nullptr;
   DPTF_MEMBER void operator()(int64_t i, int lane, int lanes) const {
     const int64_t width = s.width();
     for (int64_t c = lane; c < width; c += lanes) {
@@ -189,7 +195,8 @@ struct ContractGradGrad {
         if (!piece.a) continue;
         const T g = piece.value(c), scale = s.scale(slot, c);
         const T x = joined ? zrows[slot * NCOMP] : zx[slot];
-        const T both = x * piece.slope(c) * scale + (zfactor ? zfactor[slot * width + c] * g : T(0));
+        const T both = x * piece.slope(c) * scale + (zfactor ? zfactor[slot * width + c] * g : T(0)) +
+                       (zweight ? zweight[slot] * g : T(0));
         for (int m = 0; m < NCOMP; ++m)
           acc[m] += (zrows ? zrows[slot * NCOMP + m] : T(0)) * g * scale + s.row(slot, m, NCOMP) * both;
       }
@@ -198,12 +205,13 @@ struct ContractGradGrad {
   }
 };
 
-/// Item: a slot. Adds to dnodes the adjoint of the nodes, of A contracted with da (z null) or of its gradient
-/// contracted with z.
+/// Item: a slot. Adds to dnodes the adjoint of the nodes, of A contracted with da (z empty) or of its
+/// gradient contracted with z.
 template <typename T>
 struct NodesGrad {
   NodeSource<T> s;
-  const T *da, *z;
+  const T* da;
+  EmbedRows<const T> z;
   T* dnodes;
   DPTF_MEMBER void operator()(int64_t slot, int lane, int lanes) const {
     T t, w[kTerms], v[kTerms];
@@ -211,14 +219,15 @@ struct NodesGrad {
     if (row < 0) return;
     s.weights(t, w, v);
     const T* d = da + slot / s.slots() * 4 * width;
-    const T *r = s.p.env + 4 * slot, *q = z ? z + 4 * slot : r;
+    const T *r = s.p.env + 4 * slot, *q = z.env ? z.env + 4 * slot : r;
+    const T weight = s.scale(slot, 0), of_weight = z.weight ? z.weight[slot] : T(0);
     for (int64_t c = lane; c < width; c += lanes) {
       T g = 0, dg = 0;
       for (int m = 0; m < 4; ++m) {
-        g += q[m] * d[m * width + c];
+        g += (weight * q[m] + of_weight * r[m]) * d[m * width + c];
         dg += r[m] * d[m * width + c];
       }
-      dg *= z ? q[0] : T(0);
+      dg *= z.env ? weight * q[0] : T(0);
       for (int p = 0; p < kTerms; ++p) add_shared(dnodes + (row + p) * width + c, w[p] * g + v[p] * dg);
     }
   }

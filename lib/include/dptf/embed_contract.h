@@ -16,6 +16,8 @@ namespace dptf {
 ///     C[piece, k, :],
 /// so what remains, in value and in all derivatives, are dense products with the coefficients C.
 ///
+/// With weights the rows are weight[i,j] R[i,j,:]; the argument stays R[i,j,0].
+///
 /// Layouts (row-major): env [n_atoms, nnei, 4], nlist [n_atoms, nnei] (-1: empty slot; a block of slots per
 /// neighbor type, filled from its front), nodes [n_nets, n_pieces, kTerms, width], a [n_atoms, 4, width].
 /// Every argument x must lie on the grid: x0 <= x <= x0 + n_pieces h; embed_grid() gives such a grid.
@@ -29,8 +31,9 @@ struct EmbedContract {
   const int* atype = nullptr;   // [n_atoms]; negative: virtual atom, contributes nothing
   const T* env = nullptr;
   const int* nlist = nullptr;
-  bool mixed =
-      false;  // one block of slots for all types: nlist holds the types of neighbors, -1 slots are left out
+  bool mixed = false;  // one block of slots for all types: nlist holds types (of empty slots one more), -1
+                       // slots are left out
+  const T* weight = nullptr;  // [n_atoms, nnei] with mixed: factor of the rows, not of the argument; null: 1
   int64_t n_nets = 0, n_pieces = 0, width = 0;
   const T* nodes = nullptr;
   T x0 = 0, h = 1;  // left end of the first piece, width of a piece
@@ -40,9 +43,17 @@ struct EmbedContract {
 template <typename T>
 void embed_contract(const EmbedContract<T>& p, T* a, const ParallelFor& parallel);
 
-/// da is the adjoint of A. denv := its pull-back to env (through R and through the argument of G alike).
+/// Adjoints of the rows, and of the weights where there are any (null otherwise).
 template <typename T>
-void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, T* denv, const ParallelFor& parallel);
+struct EmbedRows {
+  T *env = nullptr, *weight = nullptr;
+};
+
+/// da is the adjoint of A. d := its pull-back to env (through R and through the argument of G alike) and
+/// weights.
+template <typename T>
+void embed_contract_grad_env(const EmbedContract<T>& p, const T* da, EmbedRows<T> d,
+                             const ParallelFor& parallel);
 
 /// dnodes := adjoint of the nodes for the adjoint da of A. Sums run in a fixed order, whatever the number of
 /// threads.
@@ -50,16 +61,17 @@ template <typename T>
 void embed_contract_grad_nodes(const EmbedContract<T>& p, const T* da, T* dnodes,
                                const ParallelFor& parallel);
 
-/// z is the adjoint of denv = grad_env(da). dda := its pull-back to da, dnodes := its pull-back to the nodes;
+/// z is the adjoint of d = grad_env(da). dda := its pull-back to da, dnodes := its pull-back to the nodes;
 /// either may be null.
 template <typename T>
-void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, const T* z, T* dda, T* dnodes,
+void embed_contract_grad_grad(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z, T* dda, T* dnodes,
                               const ParallelFor& parallel);
 
-/// z is the adjoint of denv = grad_env(da). denv2 := its pull-back to env (needs second derivatives of G).
+/// z is the adjoint of d = grad_env(da). d2 := its pull-back to env and weights (needs second derivatives of
+/// G).
 template <typename T>
-void embed_contract_grad_grad_env(const EmbedContract<T>& p, const T* da, const T* z, T* denv2,
-                                  const ParallelFor& parallel);
+void embed_contract_grad_grad_env(const EmbedContract<T>& p, const T* da, EmbedRows<const T> z,
+                                  EmbedRows<T> d2, const ParallelFor& parallel);
 
 /// Pieces of width h, aligned to multiples of h, that cover the first component of every used slot of env.
 /// Returns their number (at least 1); throws std::runtime_error when a value is not finite or more than

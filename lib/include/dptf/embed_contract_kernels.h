@@ -7,6 +7,17 @@
 
 namespace dptf {
 
+/// Number of slots from `slot` on, below `end`, with the same type or index, row and weight.
+template <typename T>
+DPTF_INLINE int run_length(const int* nlist, const T* env, const T* weight, int slot, int end) {
+  int next = slot + 1;
+  while (next < end && nlist[next] == nlist[slot] && env[4 * next] == env[4 * slot] &&
+         env[4 * next + 1] == env[4 * slot + 1] && env[4 * next + 2] == env[4 * slot + 2] &&
+         env[4 * next + 3] == env[4 * slot + 3] && (!weight || weight[next] == weight[slot]))
+    ++next;
+  return next - slot;
+}
+
 /// Calls f(slot, multiplicity, net) for the used slots of one atom; runs of equal empty slots are visited
 /// once. An empty slot is not zero: its row is (-davg/dstd), so it contributes a constant.
 template <typename T, typename F>
@@ -16,9 +27,11 @@ DPTF_INLINE void for_each_slot(const EmbedContract<T>& p, int64_t i, F&& f) {
   const T* env = p.env + i * p.nnei * 4;
   const int* nlist = p.nlist + i * p.nnei;
   if (p.mixed) {
-    for (int slot = 0; slot < p.nnei; ++slot) {
+    const T* weight = p.weight ? p.weight + i * p.nnei : nullptr;
+    for (int slot = 0, n; slot < p.nnei; slot += n) {
+      n = run_length(nlist, env, weight, slot, p.nnei);
       const int net = nlist[slot] < 0 ? -1 : p.net_of[ti * p.ntypes + nlist[slot]];
-      if (net >= 0) f(slot, 1, net);
+      if (net >= 0) f(slot, n, net);
     }
     return;
   }
@@ -30,14 +43,9 @@ DPTF_INLINE void for_each_slot(const EmbedContract<T>& p, int64_t i, F&& f) {
       continue;
     }
     while (slot < end) {
-      int next = slot + 1;
-      if (nlist[slot] < 0)
-        while (next < end && nlist[next] < 0 && env[4 * next] == env[4 * slot] &&
-               env[4 * next + 1] == env[4 * slot + 1] && env[4 * next + 2] == env[4 * slot + 2] &&
-               env[4 * next + 3] == env[4 * slot + 3])
-          ++next;
-      f(slot, next - slot, net);
-      slot = next;
+      const int n = nlist[slot] < 0 ? run_length<T>(nlist, env, nullptr, slot, end) : 1;
+      f(slot, n, net);
+      slot += n;
     }
   }
 }
@@ -84,11 +92,11 @@ DPTF_INLINE int64_t embed_ints(const EmbedContract<T>& p) {
   void embed_coefficients(const EmbedContract<T>& p, const double* transform, int64_t begin, int64_t end,    \
                           EmbedCoefficients<T> c);                                                           \
   template <typename T>                                                                                      \
-  void embed_forward(const EmbedContract<T>& p, const T* z, EmbedCoefficients<T> c, int64_t begin,           \
+  void embed_forward(const EmbedContract<T>& p, EmbedRows<const T> z, EmbedCoefficients<T> c, int64_t begin, \
                      int64_t end, int64_t block, EmbedMoments<T> keep, EmbedScratch<T> room, T* out);        \
   template <typename T>                                                                                      \
-  void embed_pull(const EmbedContract<T>& p, EmbedCoefficients<T> c, const T* da, const T* z, int64_t begin, \
-                  int64_t end, EmbedScratch<T> room, T* out);                                                \
+  void embed_pull(const EmbedContract<T>& p, EmbedCoefficients<T> c, const T* da, EmbedRows<const T> z,      \
+                  int64_t begin, int64_t end, EmbedScratch<T> room, EmbedRows<T> out);                       \
   template <typename T>                                                                                      \
   void embed_accumulate(const EmbedContract<T>& p, const T* da, int64_t block, EmbedMoments<T> m,            \
                         const EmbedUse* begin, const EmbedUse* end, int64_t column, int64_t stride, T* dc);  \

@@ -113,17 +113,25 @@ DPTF_INLINE void terms(Vec<T> t, T scale, T* values, T* slopes) {
   if (slopes) turn(d, slopes);
 }
 
-/// Sum of z over a run of folded slots: they share env, so only the sum of their adjoints matters.
-template <typename T>
-DPTF_INLINE void fold(const T* z, int multiplicity, T out[4]) {
-  for (int c = 0; c < 4; ++c) out[c] = 0;
+/// Sums over a run of `multiplicity` folded slots: they share row and weight, so only the sum of their
+/// adjoints matters.
+template <int N, typename T>
+DPTF_INLINE void fold(const T* z, int multiplicity, T out[N]) {
+  for (int c = 0; c < N; ++c) out[c] = 0;
   for (int k = 0; k < multiplicity; ++k)
-    for (int c = 0; c < 4; ++c) out[c] += z[4 * k + c];
+    for (int c = 0; c < N; ++c) out[c] += z[N * k + c];
 }
 
-/// Moments [pieces, 4, kTerms] of an atom: of its rows R, or of the pull-back of z.
+/// Factor of the rows of a slot.
 template <typename T>
-DPTF_INLINE void moments(const EmbedContract<T>& p, const Sorted<T>& s, int64_t i, const T* z, T* m) {
+DPTF_INLINE T weight_of(const EmbedContract<T>& p, int64_t slot) {
+  return p.weight ? p.weight[slot] : T(1);
+}
+
+/// Moments [pieces, 4, kTerms] of an atom: of its weighted rows R, or of the pull-back of z.
+template <typename T>
+DPTF_INLINE void moments(const EmbedContract<T>& p, const Sorted<T>& s, int64_t i, EmbedRows<const T> z,
+                         T* m) {
   constexpr int vectors = kTerms / kLanes<T>;
   const T scale = 2 / p.h;
   alignas(64) T values[kLanes<T> * kTerms], slopes[kLanes<T> * kTerms];
@@ -133,25 +141,30 @@ DPTF_INLINE void moments(const EmbedContract<T>& p, const Sorted<T>& s, int64_t 
       const int n = std::min<int>(kLanes<T>, s.start[b + 1] - first);
       Vec<T> t{};
       for (int k = 0; k < n; ++k) t[k] = s.t[first + k];
-      terms(t, scale, values, z ? slopes : nullptr);
+      terms(t, scale, values, z.env ? slopes : nullptr);
       for (int k = 0; k < n; ++k) {
-        const int64_t at = (i * p.nnei + s.slot[first + k]) * 4;
-        const T* r = p.env + at;
-        T q[4];
-        if (z)
-          fold(z + at, s.times[first + k], q);
-        else
-          for (int c = 0; c < 4; ++c) q[c] = s.times[first + k] * r[c];
+        const int64_t slot = i * p.nnei + s.slot[first + k];
+        const T *r = p.env + 4 * slot, weight = weight_of(p, slot);
+        T q[4], shift = 0;  // adjoint of the argument
+        if (z.env) {
+          T of_weight = 0;
+          fold<4>(z.env + 4 * slot, s.times[first + k], q);
+          if (z.weight) fold<1>(z.weight + slot, s.times[first + k], &of_weight);
+          shift = weight * q[0];
+          for (int c = 0; c < 4; ++c) q[c] = weight * q[c] + of_weight * r[c];
+        } else {
+          for (int c = 0; c < 4; ++c) q[c] = s.times[first + k] * weight * r[c];
+        }
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
           const Vec<T> value = load(values + k * kTerms + v * kLanes<T>);
           Vec<T> slope{};
-          if (z) slope = q[0] * load(slopes + k * kTerms + v * kLanes<T>);
+          if (z.env) slope = shift * load(slopes + k * kTerms + v * kLanes<T>);
 #pragma GCC unroll 4
           for (int c = 0; c < 4; ++c) {
             T* to = m + c * kTerms + v * kLanes<T>;
             Vec<T> sum = load(to) + q[c] * value;
-            if (z) sum += r[c] * slope;
+            if (z.env) sum += r[c] * slope;
             store(to, sum);
           }
         }
@@ -314,8 +327,8 @@ void embed_coefficients(const EmbedContract<T>& p, const double* transform, int6
 }
 
 template <typename T>
-void embed_forward(const EmbedContract<T>& p, const T* z, EmbedCoefficients<T> c, int64_t begin, int64_t end,
-                   int64_t block, EmbedMoments<T> keep, EmbedScratch<T> room, T* out) {
+void embed_forward(const EmbedContract<T>& p, EmbedRows<const T> z, EmbedCoefficients<T> c, int64_t begin,
+                   int64_t end, int64_t block, EmbedMoments<T> keep, EmbedScratch<T> room, T* out) {
   Sorter<T> sorter(p, room);
   for (int64_t i = begin; i < end; ++i) {
     const Sorted<T>& s = sorter.sort(p, i);
@@ -340,49 +353,63 @@ void embed_forward(const EmbedContract<T>& p, const T* z, EmbedCoefficients<T> c
 }
 
 template <typename T>
-void embed_pull(const EmbedContract<T>& p, EmbedCoefficients<T> c, const T* da, const T* z, int64_t begin,
-                int64_t end, EmbedScratch<T> room, T* out) {
+void embed_pull(const EmbedContract<T>& p, EmbedCoefficients<T> c, const T* da, EmbedRows<const T> z,
+                int64_t begin, int64_t end, EmbedScratch<T> room, EmbedRows<T> out) {
   Sorter<T> sorter(p, room);
   const T scale = 2 / p.h;
   alignas(64) T q[4 * kTerms];
   for (int64_t i = begin; i < end; ++i) {
     const Sorted<T>& s = sorter.sort(p, i);
-    std::memset(out + i * p.nnei * 4, 0, sizeof(T) * p.nnei * 4);
+    std::memset(out.env + i * p.nnei * 4, 0, sizeof(T) * p.nnei * 4);
+    if (out.weight) std::memset(out.weight + i * p.nnei, 0, sizeof(T) * p.nnei);
     for (int b = 0; b < s.pieces; ++b) {
       pull_moments(da + i * 4 * p.width, c.transposed + s.bin[b] * c.stride * kTerms, p.width, q);
       for (int first = s.start[b]; first < s.start[b + 1]; first += kLanes<T>) {
         const int n = std::min<int>(kLanes<T>, s.start[b + 1] - first);
-        Vec<T> t{}, r[4] = {}, value[4], slope[4], second[4];
+        Vec<T> t{}, weight{}, r[4] = {}, value[4], slope[4], second[4];
         for (int k = 0; k < n; ++k) {
-          const T* row = p.env + (i * p.nnei + s.slot[first + k]) * 4;
+          const int64_t slot = i * p.nnei + s.slot[first + k];
           t[k] = s.t[first + k];
-          for (int comp = 0; comp < 4; ++comp) r[comp][k] = row[comp];
+          weight[k] = weight_of(p, slot);
+          for (int comp = 0; comp < 4; ++comp) r[comp][k] = p.env[4 * slot + comp];
         }
-        if (z)
+        if (z.env)
           series<true, T>(t, q, value, slope, second);
         else
           series<false, T>(t, q, value, slope, second);
         for (int comp = 0; comp < 4; ++comp) slope[comp] *= scale;
-        if (!z) {
-          value[0] += r[0] * slope[0] + r[1] * slope[1] + r[2] * slope[2] + r[3] * slope[3];
+        const Vec<T> along = r[0] * slope[0] + r[1] * slope[1] + r[2] * slope[2] + r[3] * slope[3];
+        if (!z.env) {
+          if (out.weight) {
+            const Vec<T> own = r[0] * value[0] + r[1] * value[1] + r[2] * value[2] + r[3] * value[3];
+            for (int k = 0; k < n; ++k)
+              std::fill_n(out.weight + i * p.nnei + s.slot[first + k], s.times[first + k], own[k]);
+          }
+          value[0] += along;
+          for (int comp = 0; comp < 4; ++comp) value[comp] *= weight;
           for (int k = 0; k < n; ++k)
             for (int copy = 0; copy < s.times[first + k]; ++copy)
               for (int comp = 0; comp < 4; ++comp)
-                out[(i * p.nnei + s.slot[first + k] + copy) * 4 + comp] = value[comp][k];
+                out.env[(i * p.nnei + s.slot[first + k] + copy) * 4 + comp] = value[comp][k];
           continue;
         }
-        // d/dR_c of (z . denv) is z_0 slope_c; through the argument of G it is sum_c z_c slope_c + z_0 sum_c
-        // R_c second_c.
+        // With weight w and adjoint y of its gradient, z . denv + y dw has the derivatives: to R_c, w z_0
+        // slope_c + y value_c; through the argument of G, w sum_c z_c slope_c + w z_0 sum_c R_c second_c + y
+        // sum_c R_c slope_c; to w, sum_c z_c value_c + z_0 sum_c R_c slope_c.
         const Vec<T> curved =
             scale * scale * (r[0] * second[0] + r[1] * second[1] + r[2] * second[2] + r[3] * second[3]);
         for (int k = 0; k < n; ++k)
           for (int copy = 0; copy < s.times[first + k]; ++copy) {
-            const int64_t at = (i * p.nnei + s.slot[first + k] + copy) * 4;
-            const T* y = z + at;
-            T* o = out + at;
-            o[0] = 2 * y[0] * slope[0][k] + y[1] * slope[1][k] + y[2] * slope[2][k] + y[3] * slope[3][k] +
-                   y[0] * curved[k];
-            for (int comp = 1; comp < 4; ++comp) o[comp] = y[0] * slope[comp][k];
+            const int64_t at = i * p.nnei + s.slot[first + k] + copy;
+            const T *y = z.env + 4 * at, w = weight[k], of_weight = z.weight ? z.weight[at] : T(0);
+            T* o = out.env + 4 * at;
+            const T tilt = y[0] * slope[0][k] + y[1] * slope[1][k] + y[2] * slope[2][k] + y[3] * slope[3][k];
+            for (int comp = 0; comp < 4; ++comp)
+              o[comp] = w * y[0] * slope[comp][k] + of_weight * value[comp][k];
+            o[0] += w * (tilt + y[0] * curved[k]) + of_weight * along[k];
+            if (out.weight)
+              out.weight[at] = y[0] * (value[0][k] + along[k]) + y[1] * value[1][k] + y[2] * value[2][k] +
+                               y[3] * value[3][k];
           }
       }
     }
@@ -420,16 +447,16 @@ void embed_pull_nodes(const EmbedContract<T>& p, const double* transform, const 
   }
 }
 
-#define DPTF_INSTANTIATE(T)                                                                                 \
-  template void embed_coefficients<T>(const EmbedContract<T>&, const double*, int64_t, int64_t,             \
-                                      EmbedCoefficients<T>);                                                \
-  template void embed_forward<T>(const EmbedContract<T>&, const T*, EmbedCoefficients<T>, int64_t, int64_t, \
-                                 int64_t, EmbedMoments<T>, EmbedScratch<T>, T*);                            \
-  template void embed_pull<T>(const EmbedContract<T>&, EmbedCoefficients<T>, const T*, const T*, int64_t,   \
-                              int64_t, EmbedScratch<T>, T*);                                                \
-  template void embed_accumulate<T>(const EmbedContract<T>&, const T*, int64_t, EmbedMoments<T>,            \
-                                    const EmbedUse*, const EmbedUse*, int64_t, int64_t, T*);                \
-  template void embed_pull_nodes<T>(const EmbedContract<T>&, const double*, const T*, int64_t, int64_t,     \
+#define DPTF_INSTANTIATE(T)                                                                                  \
+  template void embed_coefficients<T>(const EmbedContract<T>&, const double*, int64_t, int64_t,              \
+                                      EmbedCoefficients<T>);                                                 \
+  template void embed_forward<T>(const EmbedContract<T>&, EmbedRows<const T>, EmbedCoefficients<T>, int64_t, \
+                                 int64_t, int64_t, EmbedMoments<T>, EmbedScratch<T>, T*);                    \
+  template void embed_pull<T>(const EmbedContract<T>&, EmbedCoefficients<T>, const T*, EmbedRows<const T>,   \
+                              int64_t, int64_t, EmbedScratch<T>, EmbedRows<T>);                              \
+  template void embed_accumulate<T>(const EmbedContract<T>&, const T*, int64_t, EmbedMoments<T>,             \
+                                    const EmbedUse*, const EmbedUse*, int64_t, int64_t, T*);                 \
+  template void embed_pull_nodes<T>(const EmbedContract<T>&, const double*, const T*, int64_t, int64_t,      \
                                     int64_t, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
