@@ -12,7 +12,7 @@ def register(tf, op_module):
     """Register the gradients.
 
     A loss with forces differentiates the derivative of the layer, then the layer. What the first needs on the way back is remembered
-    under the name of the empty tensor that it hands to the layer, and evaluated there together with the second.
+    under the name of the empty tensor that it hands to the layer (as adjoint of what the layer keeps for its derivatives), and evaluated there together with the second.
     """
     m = op_module
     waiting = WeakKeyDictionary()  # graph -> name of the empty tensor -> names of the adjoint of y and of the direction
@@ -37,7 +37,7 @@ def register(tf, op_module):
         nothing = tf.zeros([0], dy.dtype)
         total = None
         for e, *direction in others or [[nothing] * 4]:
-            out = m.dptf_attention_dual(*shared(op), dy, *direction, e, **attrs(op))
+            out = m.dptf_attention_dual(*shared(op), dy, *direction, e, op.outputs[1], **attrs(op))
             out = [*out[:3], *out[3]]
             total = out if total is None else [a + b for a, b in zip(total, out)]
             dy = nothing
@@ -47,7 +47,7 @@ def register(tf, op_module):
     def _attention_grad(op, *direction):
         tap = tf.zeros([0], op.inputs[0].dtype)
         waiting.setdefault(op.graph, {})[tap.name] = [x.name for x in (op.inputs[_INPUTS], *direction)]
-        change = m.dptf_attention_tangent(*shared(op), *direction, **attrs(op))
+        change = m.dptf_attention_tangent(*shared(op), *direction, op.inputs[_INPUTS + 1], **attrs(op))
         return [*[None] * _INPUTS, change, tap]
 
     for name in ("DptfAttentionTangent", "DptfAttentionDual"):

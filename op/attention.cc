@@ -12,8 +12,8 @@ namespace {
 
 // g [n, k, width], f [n, k, 3], s [n, k] or empty without `smooth`, mask [n, k]; missing: further empty
 // slots; numbers: kappa, eps, floor of squared norms; weights: matrix and bias of queries, keys, values and
-// of the way back, gamma, beta. The output `tap` is empty: the derivative takes it, so that differentiation
-// comes to the derivative first.
+// of the way back, gamma, beta. The output `tap` is what the value keeps for the derivatives; the first of
+// them takes it, so that differentiation comes to the derivative first.
 #define DPTF_ATTENTION_INPUTS   \
   .Input("g: T")                \
       .Input("f: T")            \
@@ -35,7 +35,7 @@ REGISTER_OP("DptfAttention")
 DPTF_ATTENTION_INPUTS.Output("y: T").Output("tap: T")
     DPTF_ATTENTION_ATTRS.SetShapeFn([](InferenceContext* c) {
       c->set_output(0, c->input(0));
-      c->set_output(1, c->Vector(0));
+      c->set_output(1, c->Vector(InferenceContext::kUnknownDim));
       return absl::OkStatus();
     });
 
@@ -52,8 +52,11 @@ DPTF_ATTENTION_INPUTS.Input("dy: T")
     .Output("ds: T") DPTF_ATTENTION_ATTRS.SetShapeFn([](InferenceContext* c) { return rows_shapes(c, 0); });
 
 REGISTER_OP("DptfAttentionTangent")
-DPTF_ATTENTION_INPUTS.Input("tg: T").Input("tf: T").Input("ts: T").Output("ty: T")
-    DPTF_ATTENTION_ATTRS.SetShapeFn([](InferenceContext* c) {
+DPTF_ATTENTION_INPUTS.Input("tg: T")
+    .Input("tf: T")
+    .Input("ts: T")
+    .Input("tap: T")
+    .Output("ty: T") DPTF_ATTENTION_ATTRS.SetShapeFn([](InferenceContext* c) {
       c->set_output(0, c->input(0));
       return absl::OkStatus();
     });
@@ -66,6 +69,7 @@ DPTF_ATTENTION_INPUTS.Input("dy: T")
     .Input("tf: T")
     .Input("ts: T")
     .Input("e: T")
+    .Input("tap: T")
     .Output("dg: T")
     .Output("df: T")
     .Output("ds: T")
@@ -141,6 +145,15 @@ class AttentionBase : public OpKernel {
     if (!good) context->CtxFailure(invalid_argument("input ", i, " has shape ", t.shape().DebugString()));
     return good;
   }
+  /// Takes what the value has kept from input i.
+  static bool recall(OpKernelContext* context, int i, Problem* p) {
+    const Tensor& t = context->input(i);
+    const bool good = t.NumElements() == p->rows.atoms * attention_kept(p->form, p->weights, p->rows);
+    if (!good)
+      context->CtxFailure(invalid_argument("input ", i, " is not what the attention layer has kept"));
+    p->rows.kept = const_cast<T*>(t.flat<T>().data());  // the derivatives only read it
+    return good;
+  }
   static T* output(OpKernelContext* context, int i, int as) {
     Tensor* t = nullptr;
     const absl::Status status = context->allocate_output(i, context->input(as).shape(), &t);
@@ -163,9 +176,11 @@ class AttentionOp : public AttentionBase<T> {
     typename AttentionBase<T>::Problem p;
     if (!this->read(context, &p)) return;
     Tensor* tap;
-    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({0}), &tap));
+    const int64_t kept = p.rows.atoms * attention_kept(p.form, p.weights, p.rows);
+    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({kept}), &tap));
     T* y = this->output(context, 0, 0);
     if (!context->status().ok()) return;
+    p.rows.kept = tap->flat<T>().data();
     attention(p.form, p.weights, p.rows, y, intra_op_parallel(context));
   }
 };
@@ -177,7 +192,8 @@ class AttentionGradOp : public AttentionBase<T> {
   void Compute(OpKernelContext* context) override {
     typename AttentionBase<T>::Problem p;
     AttentionRowsOf<T> grad;
-    if (!this->read(context, &p) || !this->like(context, kInputs, 0) || !this->rows_output(context, &grad))
+    if (!this->read(context, &p) || !this->like(context, kInputs, 0) ||
+        !this->recall(context, kInputs + 1, &p) || !this->rows_output(context, &grad))
       return;
     attention_grad(p.form, p.weights, p.rows, this->data(context, kInputs), grad, intra_op_parallel(context));
   }
@@ -192,6 +208,7 @@ class AttentionTangentOp : public AttentionBase<T> {
     if (!this->read(context, &p)) return;
     for (int i = 0; i < 3; ++i)
       if (!this->like(context, kInputs + i, i)) return;
+    if (!this->recall(context, kInputs + 3, &p)) return;
     T* ty = this->output(context, 0, 0);
     if (!context->status().ok()) return;
     const AttentionRowsOf<const T> direction{this->data(context, kInputs), this->data(context, kInputs + 1),
@@ -213,7 +230,7 @@ class AttentionDualOp : public AttentionBase<T> {
     const bool tangent = context->input(e).NumElements() > 0;
     for (int i = 0; i < 3; ++i)
       if (!this->like(context, direction + i, i, !tangent)) return;
-    if (!this->rows_output(context, &grad)) return;
+    if (!this->recall(context, e + 1, &p) || !this->rows_output(context, &grad)) return;
     T* w[10];
     for (int i = 0; i < 10; ++i) w[i] = this->output(context, 3 + i, kWeights + i);
     if (!context->status().ok()) return;

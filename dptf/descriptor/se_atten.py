@@ -159,8 +159,10 @@ class SeAtten(MixedDescriptor):
         rows, switch, mask = self._slots(davg, dstd)
         rows = tf.cast(rows, self.precision)
         switch = None if switch is None else tf.cast(switch, self.precision)
-        neighbor, d = self._neighbor_types(atype), None
-        if isinstance(nets[0], StoredNet) and not self.attention.layers:
+        neighbor = self._neighbor_types(atype)
+        stored = isinstance(nets[0], StoredNet) and not self.attention.layers
+        fused = not stored and (tabulated is not None or self._can_fuse(params, suffix))
+        if stored:
             # Rows of excluded neighbors lie among the others.
             keep = self.block.interacting(self.excluded) if self.excluded else None
             a = pairs.contract(rows, tebd, neighbor, self.env.center[:, None], nets, switch, keep=keep) / self.nnei
@@ -171,17 +173,16 @@ class SeAtten(MixedDescriptor):
             a, self.table_error = pairs.contract_tabulated(
                 rows, tebd, neighbor, self.block.centers_or(-1), nets, tabulated, switch, scale=1.0 / self.nnei
             )
-            d, a = op_module.dptf_axis_product(a, axis=self.axis_neuron), tf.transpose(a, [0, 2, 1])
         else:
             used = self._used_slots(davg)
             rows, mask, neighbor = rows[:, :used], mask[:, :used], neighbor[:, :used]
             switch = None if switch is None else switch[:, :used]
             g = pairs(rows[..., 0], tebd, neighbor, self.env.center[:, None], nets, switch)
-            g = self.attention(
-                g, mask, switch, rows[..., 1:], self.nnei - used, layers, fused=self._can_fuse(params, suffix)
-            )
-            a = tf.matmul(g, rows, transpose_a=True) / self.nnei
-        if d is None:
+            g = self.attention(g, mask, switch, rows[..., 1:], self.nnei - used, layers, fused=fused)
+            a = tf.matmul(*((rows, g) if fused else (g, rows)), transpose_a=True) / self.nnei
+        if fused:  # a is (n, 4, M), otherwise (n, M, 4)
+            d, a = op_module.dptf_axis_product(a, axis=self.axis_neuron), tf.transpose(a, [0, 2, 1])
+        else:
             d = tf.matmul(a, a[:, : self.axis_neuron], transpose_b=True)
         self.rot_mat = tf.cast(a[:, :, 1:4], global_dtype())
         d = tf.reshape(d, [-1, self.neuron[-1] * self.axis_neuron])

@@ -34,8 +34,8 @@ int64_t cost_of(const AttentionJob<T>& job, int64_t products) {
 
 template <typename T>
 int64_t memory_of(const AttentionJob<T>& job) {
-  int64_t size = 0;
-  DPTF_ISA_CALL(attend_memory(job, &size));
+  int64_t size = 0, kept = 0;
+  DPTF_ISA_CALL(attend_memory(job, &size, &kept));
   return size;
 }
 
@@ -74,6 +74,15 @@ PackedAttention<T>::PackedAttention(const AttentionWeights<T>& w, int64_t n_widt
   std::copy_n(w.out_bias, width, out_bias.data());
   std::copy_n(w.gamma, width, gamma.data());
   std::copy_n(w.beta, width, beta.data());
+}
+
+template <typename T>
+int64_t attention_kept(const AttentionForm& form, const PackedAttention<T>& w, const AttentionRows<T>& rows) {
+  AttentionJob<T> job;
+  job.form = form, job.w = &w, job.rows = rows;
+  int64_t size = 0, kept = 0;
+  DPTF_ISA_CALL(attend_memory(job, &size, &kept));
+  return kept;
 }
 
 template <typename T>
@@ -150,6 +159,8 @@ void attention_dual(const AttentionForm& form, const PackedAttention<T>& w, cons
 
 #define DPTF_INSTANTIATE(T)                                                                                 \
   template struct PackedAttention<T>;                                                                       \
+  template int64_t attention_kept<T>(const AttentionForm&, const PackedAttention<T>&,                       \
+                                     const AttentionRows<T>&);                                              \
   template void attention<T>(const AttentionForm&, const PackedAttention<T>&, const AttentionRows<T>&, T*,  \
                              const ParallelFor&);                                                           \
   template void attention_grad<T>(const AttentionForm&, const PackedAttention<T>&, const AttentionRows<T>&, \

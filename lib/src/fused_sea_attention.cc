@@ -72,8 +72,10 @@ void FusedSea<C>::attend(int b, int64_t g0, int64_t base, C* a, Worker& w) const
   rows.atoms = 1, rows.slots = n, rows.missing = nnei_ - n;
   rows.mask = reinterpret_cast<const bool*>(w.all.data());
   rows.f = own.f.data(), rows.s = own.s.data();
+  const int64_t kept = attention_kept(form.form, attention_[0], rows);
+  grow(own.kept, layers * kept);
   for (int64_t l = 0; l < layers; ++l) {
-    rows.g = own.g.data() + l * n * m;
+    rows.g = own.g.data() + l * n * m, rows.kept = own.kept.data() + l * kept;
     attention(form.form, attention_[l], rows, own.g.data() + (l + 1) * n * m, serial_for);
   }
   const C* g = own.g.data() + layers * n * m;
@@ -119,10 +121,11 @@ void FusedSea<C>::attend_back(int b, int64_t g0, int64_t n_groups, const C* da, 
   rows.atoms = 1, rows.slots = n, rows.missing = nnei_ - n;
   rows.mask = reinterpret_cast<const bool*>(w.all.data());
   rows.f = own.f.data(), rows.s = own.s.data();
+  const int64_t kept = attention_kept(form.form, attention_[0], rows);
   std::fill_n(w.df[0].data(), 3 * n, C(0));
   std::fill_n(w.ds[0].data(), n, C(0));
   for (int64_t l = layers - 1; l >= 0; --l) {
-    rows.g = own.g.data() + l * n * m;
+    rows.g = own.g.data() + l * n * m, rows.kept = own.kept.data() + l * kept;
     AttentionRowsOf<C> grad;
     grad.g = w.dg[1].data(), grad.f = w.df[1].data(), grad.s = w.ds[1].data();
     attention_grad(form.form, attention_[l], rows, w.dg[0].data(), grad, serial_for);

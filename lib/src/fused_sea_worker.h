@@ -50,11 +50,11 @@ struct FusedSea<C>::Worker {
   std::vector<std::unique_ptr<AlignedVector<C>>> exact;  // pieces of neighbors outside of the tables
   size_t n_exact = 0;
   // Of attention, for each center of a block: embeddings before and after the layers [layers + 1, n, width],
-  // rows as they are and normalised [4, n], what enters the layers [n, 3] and [n], adjoints of the rows [4,
-  // room].
+  // rows as they are and normalised [4, n], what enters the layers [n, 3] and [n], what they keep, adjoints
+  // of the rows [4, room].
   struct Attended {
     int64_t n = 0;
-    AlignedVector<C> g, raw, row, f, s;
+    AlignedVector<C> g, raw, row, f, s, kept;
   };
   std::vector<Attended> attended;
   AlignedVector<C> dg[2], df[2], ds[2], slope, drow;

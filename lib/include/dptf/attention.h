@@ -48,7 +48,13 @@ struct AttentionRows {
   const bool* mask = nullptr;                 // [atoms, slots]
   const T *g = nullptr, *f = nullptr,
           *s = nullptr;  // [atoms, slots, width], [atoms, slots, 3], [atoms, slots]
+  T* kept = nullptr;  // [atoms, attention_kept()], written by attention() and read by the derivatives; null:
+                      // they evaluate it anew
 };
+
+/// Numbers per atom of what attention() keeps for its derivatives.
+template <typename T>
+int64_t attention_kept(const AttentionForm& form, const PackedAttention<T>& w, const AttentionRows<T>& rows);
 
 /// What belongs to rows: a direction in which they change, or adjoints; null: none.
 template <typename T>

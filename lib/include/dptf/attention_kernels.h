@@ -26,7 +26,8 @@ struct PackedAttentionGrads {
 /// What is wanted of an atom.
 enum class AttentionTask { value, gradient, tangent, dual };
 
-/// What attend() does for atoms [begin, end), in memory of attend_memory() numbers; unused pointers are null.
+/// What attend() does for atoms [begin, end), in memory of attend_memory() numbers, of which `kept` would be
+/// kept per atom; unused pointers are null.
 template <typename T>
 struct AttentionJob {
   AttentionTask task = AttentionTask::value;
@@ -43,7 +44,7 @@ struct AttentionJob {
 #define DPTF_DECLARE_ATTENTION_KERNELS(ISA)                                                                \
   namespace ISA {                                                                                          \
   template <typename T>                                                                                    \
-  void attend_memory(const AttentionJob<T>& job, int64_t* size);                                           \
+  void attend_memory(const AttentionJob<T>& job, int64_t* size, int64_t* kept);                            \
   template <typename T>                                                                                    \
   void attend(const AttentionJob<T>& job, int64_t begin, int64_t end, const PackedAttentionGrads<T>& sums, \
               T* memory);                                                                                  \

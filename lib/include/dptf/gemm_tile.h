@@ -90,18 +90,17 @@ DPTF_INLINE void run_tile_vectors(const Tile<T>& p) {
     run_tile<R, 1>(p);
 }
 
-/// A tile of any number of rows and of up to kTileColumns columns.
-template <typename T>
+/// A tile of any number of rows and of up to kTileColumns columns: R at a time, and half of them where fewer
+/// are left.
+template <typename T, int R = kTileRows>
 DPTF_INLINE void run_tiles(Tile<T> p, int64_t rows) {
-  for (; rows > 0;) {
-    const int64_t done = rows >= kTileRows ? kTileRows : 1;
-    if (done == kTileRows)
-      run_tile_vectors<kTileRows>(p);
-    else
-      run_tile_vectors<1>(p);
-    rows -= done;
-    p.product.a += done * p.product.a_row;
-    p.c += done * p.c_row;
+  for (; rows >= R; rows -= R) {
+    run_tile_vectors<R>(p);
+    p.product.a += R * p.product.a_row;
+    p.c += R * p.c_row;
+  }
+  if constexpr (R > 1) {
+    if (rows > 0) run_tiles<T, R / 2>(p, rows);
   }
 }
 

@@ -95,15 +95,22 @@ class Attention {
   }
 
   int64_t size() const { return size_; }
+  int64_t kept() const { return kept_; }
 
   void atom(int64_t i) {
     find_rows(i);
+    Places state{job_.rows.kept ? job_.rows.kept + i * kept_ : nullptr};
+    if (state.base) place_state(state);
+    const bool known = state.base && job_.task != AttentionTask::value;
     const bool tangent = job_.task == AttentionTask::tangent || (job_.task == AttentionTask::dual && job_.e);
     if (n_) {
       gather(job_.rows.g, width_, g_, ldw_);
       gather_three(job_.rows.f, f_);
       if (form_.smooth) gather(job_.rows.s, 1, s_, 1);
-      value();
+      if (known)
+        recall(tangent);
+      else
+        value();
       if (tangent) {
         gather(job_.direction.g, width_, g_dot_, ldw_);
         gather_three(job_.direction.f, f_dot_);
@@ -204,6 +211,21 @@ class Attention {
     for (int64_t b = 0; b < np_; ++b) x[b] *= inverse;
   }
 
+  void weigh_row(int64_t a) const {
+    const T *x = a_ + a * ldn_, *gate = gate_ + a * ldn_;
+    T* weight = p_ + a * ldn_;
+    for (int64_t b = 0; b < np_; ++b) weight[b] = x[b] * gate[b];
+  }
+
+  /// What value() makes beside the state: all of it that the derivatives read.
+  void recall(bool tangent) {
+    if (tangent) transposed(y_ + part_, ld3_, n_, part_, kt_, ldn_);
+    gates(f_, f_, gate_);
+    for (int64_t a = 0; a < n_; ++a) weigh_row(a);
+    if (job_.task == AttentionTask::dual)
+      product(n_, part_, n_, by_rows(p_, ldn_), y_ + 2 * part_, ld3_, o_, ld3_);
+  }
+
   void value() {
     product(n_, 3 * part_, width_, by_rows(g_, ldw_), w_.in.data(), ld3_, y_, ld3_);
     for (int64_t a = 0; a < n_; ++a)
@@ -225,10 +247,7 @@ class Attention {
     gates(f_, f_, gate_);
     for (int64_t a = 0; a < n_; ++a) {
       softmax_row(a);
-      const T* x = a_ + a * ldn_;
-      const T* gate = gate_ + a * ldn_;
-      T* weight = p_ + a * ldn_;
-      for (int64_t b = 0; b < np_; ++b) weight[b] = x[b] * gate[b];
+      weigh_row(a);
     }
     product(n_, part_, n_, by_rows(p_, ldn_), y_ + 2 * part_, ld3_, o_, ld3_);
     product(n_, columns_w_, part_, by_rows(o_, ld3_), w_.out.data(), ldw_, x_, ldw_);
@@ -483,25 +502,44 @@ class Attention {
       for (int64_t c = 0; c < columns; ++c) sum[c] += rows[a * ld + c];
   }
 
-  /// Places of all arrays from `base` on (null: none); returns how many numbers they are.
+  /// Arrays one after the other from `base` on (null: none), and how many numbers they are.
+  struct Places {
+    T* base;
+    int64_t size = 0;
+    void operator()(T*& p, int64_t n, bool used = true) {
+      p = base ? base + size : nullptr;
+      if (used) size += whole_lines<T>(n) + 64 / static_cast<int64_t>(sizeof(T));
+    }
+  };
+
+  /// What value() leaves to the derivatives.
+  void place_state(Places& place) {
+    const int64_t slots = std::max<int64_t>(job_.rows.slots, 1), ldn = row_stride<T>(slots);
+    place(y_, slots * ld3_);
+    place(x_, slots * ldw_);
+    place(a_, slots * ldn);
+    place(logit_, slots * ldn, form_.smooth);
+    for (T** p : {&rho_, &bend_}) place(*p, 3 * slots);
+    place(r_, slots);
+  }
+
+  /// Places of all arrays from `base` on; returns how many numbers they are.
   int64_t arrange(T* base) {
     const int64_t slots = std::max<int64_t>(job_.rows.slots, 1), np = whole_lines<T>(slots),
                   ldn = row_stride<T>(slots);
     const bool back = job_.task == AttentionTask::gradient || job_.task == AttentionTask::dual;
     const bool tangent = job_.task == AttentionTask::tangent || job_.task == AttentionTask::dual;
-    int64_t size = 0;
-    const auto place = [&](T*& p, int64_t n, bool used = true) {
-      p = base ? base + size : nullptr;
-      if (used) size += whole_lines<T>(n) + 64 / static_cast<int64_t>(sizeof(T));
-    };
+    Places place{base};
+    place_state(place);
+    kept_ = place.size;
     T* index;
     place(index, 8 * slots / static_cast<int64_t>(sizeof(T)));
     index_ = reinterpret_cast<int64_t*>(index);
-    for (T** p : {&g_, &x_, &out_}) place(*p, slots * ldw_);
-    for (T** p : {&y_, &o_}) place(*p, slots * ld3_);
-    for (T** p : {&a_, &gate_, &p_, &logit_}) place(*p, slots * ldn);
-    for (T** p : {&rho_, &bend_, &along_}) place(*p, 3 * slots);
-    for (T** p : {&s_, &s_dot_, &s_bar_, &r_, &mean_, &slope_}) place(*p, np);
+    for (T** p : {&g_, &out_}) place(*p, slots * ldw_);
+    place(o_, slots * ld3_);
+    for (T** p : {&gate_, &p_}) place(*p, slots * ldn);
+    place(along_, 3 * slots);
+    for (T** p : {&s_, &s_dot_, &s_bar_, &mean_, &slope_}) place(*p, np);
     for (int d = 0; d < 3; ++d)
       for (T** p : {&f_[d], &f_dot_[d], &f_bar_[d]}) place(*p, np);
     for (T*& p : row_bar_) place(p, np);
@@ -517,7 +555,7 @@ class Attention {
     place(u_dot_bar_, slots * ldw_, back && tangent);
     for (T** p : {&y_dot_bar_, &o_dot_bar_}) place(*p, slots * ld3_, back && tangent);
     place(p_dot_bar_, slots * ldn, back && tangent);
-    return size;
+    return place.size;
   }
 
   const AttentionJob<T>& job_;
@@ -532,14 +570,15 @@ class Attention {
       *mean_, *slope_, *f_[3], *f_dot_[3], *f_bar_[3], *row_bar_[4], *kt_, *vt_, *kt_dot_, *g_dot_, *x_dot_,
       *y_dot_, *o_dot_, *a_dot_, *gate_dot_, *p_dot_, *logit_dot_, *u_bar_, *y_bar_, *o_bar_, *p_bar_,
       *u_dot_bar_, *y_dot_bar_, *o_dot_bar_, *p_dot_bar_;
-  int64_t size_ = 0;
+  int64_t size_ = 0, kept_ = 0;
 };
 
 }  // namespace
 
 template <typename T>
-void attend_memory(const AttentionJob<T>& job, int64_t* size) {
-  *size = Attention<T>(job, {}, nullptr).size();
+void attend_memory(const AttentionJob<T>& job, int64_t* size, int64_t* kept) {
+  const Attention<T> attention(job, {}, nullptr);
+  *size = attention.size(), *kept = attention.kept();
 }
 
 template <typename T>
@@ -549,8 +588,8 @@ void attend(const AttentionJob<T>& job, int64_t begin, int64_t end, const Packed
   for (int64_t i = begin; i < end; ++i) attention.atom(i);
 }
 
-#define DPTF_INSTANTIATE(T)                                         \
-  template void attend_memory<T>(const AttentionJob<T>&, int64_t*); \
+#define DPTF_INSTANTIATE(T)                                                   \
+  template void attend_memory<T>(const AttentionJob<T>&, int64_t*, int64_t*); \
   template void attend<T>(const AttentionJob<T>&, int64_t, int64_t, const PackedAttentionGrads<T>&, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
