@@ -163,9 +163,10 @@ def _memory(section, ntypes, path, compressed=False):
     from dptf.descriptor import make_descriptor
     from dptf.errors import UserError
 
-    kind, need = section.get("type"), None
+    kind, need, relayed = section.get("type"), None, 0
     if kind in ("se_atten", "dpa1", "se_atten_v2", "dpa2", "dpa3", "hybrid"):
-        need = make_descriptor(section, ntypes).memory(compressed)
+        descriptor = make_descriptor(section, ntypes)
+        need, relayed = descriptor.memory(compressed), descriptor.relayed * descriptor.precision.size
     if need is None:
         raise UserError(f"there is no memory forecast for '{kind}'", path, "models with dpa1, dpa2 or dpa3 have one")
     size, lists = need
@@ -173,6 +174,9 @@ def _memory(section, ntypes, path, compressed=False):
     free = free_memory()
     if free is not None:
         line += f"\nAbout {float(f'{free / size:.2g}'):.0f} atoms fit in the {free / 1e9:.1f} GB that are free here"
+    if relayed:
+        line += f"\nLarger frames are evaluated in blocks of atoms, in several times the time, and need {relayed / 1e3:.3g} KB per atom"
+        line += "" if free is None else f": about {float(f'{max(free - size, 0) / relayed:.2g}'):.0f} atoms"
     if kind in ("se_atten", "dpa1", "se_atten_v2") and not section.get("attn_layer"):
         line += "\nThis is for the graph run as it is; fused kernels, where they run the model (--runtime), need little"
     return line

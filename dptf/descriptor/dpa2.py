@@ -92,6 +92,11 @@ class DPA2(MixedDescriptor):
         return self.former["g1_dim"]
 
     @property
+    def relayed(self):
+        """See :attr:`Descriptor.relayed`."""
+        return 2 * self.former["nlayers"] * self.message_width
+
+    @property
     def dim_rot(self):
         return self.former["g2_dim"]
 

@@ -76,6 +76,11 @@ class DPA3(Descriptor):
         return self.o.n_dim
 
     @property
+    def relayed(self):
+        """See :attr:`Descriptor.relayed`; the first nodes do not depend on positions."""
+        return (2 * self.o.nlayers - 1) * self.message_width
+
+    @property
     def dim_rot(self):
         """Rows of the rotation matrices: one per edge feature."""
         return self.o.e_dim

@@ -85,6 +85,8 @@ class Descriptor:
     needs_field = False
     #: Numbers per atom that neighbors read in every layer of message passing; 0 for descriptors without.
     message_width = 0
+    #: Numbers per atom that blocks of atoms read of each other for energies and forces: all layers, with derivatives.
+    relayed = 0
     #: Whether nearly all work is in large ops of the graph as it is built: what TensorFlow rewrites before the first step then
     #: costs time and memory and gains nothing.
     rewriting_gains = True

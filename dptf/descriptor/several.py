@@ -55,6 +55,11 @@ class Several:
         known = [need for p in self.parts if (need := p.memory(compressed)) is not None]
         return (sum(n for n, _ in known), ", ".join(text for _, text in known)) if known else None
 
+    @property
+    def relayed(self):
+        """The sum over the parts."""
+        return sum(p.relayed for p in self.parts)
+
     def can_tabulate(self):
         """Whether the nets of every part may be tabulated; false without parts."""
         return bool(self.parts) and all(p.can_tabulate() for p in self.parts)

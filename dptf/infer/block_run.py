@@ -116,14 +116,16 @@ def table_bytes(links, natoms):
     return natoms * sum(int(x.inputs[0].shape[1]) * x.inputs[0].dtype.size for x in links)
 
 
-def first_size(natoms, bytes_per_atom, links, path):
+def first_size(natoms, bytes_per_atom, counted, links, path):
     """Atoms of the first blocks of a frame with message passing, which does not fit as a whole.
 
     Parameters
     ----------
     natoms : int
     bytes_per_atom : float
-        Forecast; blocks that need more are cut smaller.
+        Forecast.
+    counted : bool
+        Whether the graph counts what it needs (blocks that need more than the forecast are cut smaller).
     links : list of tf.Operation
     path : str
         Of the model, for messages.
@@ -132,13 +134,14 @@ def first_size(natoms, bytes_per_atom, links, path):
     -------
     int
     """
-    limit, need = blocks.memory_limit(1.0), table_bytes(links, natoms)
+    limit, tables = blocks.memory_limit(1.0), table_bytes(links, natoms)
     if limit is None:
         return (natoms + 1) // 2
+    need = tables + (0 if counted else bytes_per_atom)
     if need >= limit:
         raise UserError(
-            f"features of {natoms} atoms need {need / 1e9:.3g} GB with {path}, {limit / 1e9:.3g} GB are allowed or free",
+            f"features of {natoms} atoms and the smallest block need {need / 1e9:.3g} GB with {path}, {limit / 1e9:.3g} GB are allowed or free",
             blocks.VARIABLE, "use smaller frames, or LAMMPS with ranks on more machines",
         )  # fmt: skip
-    rest = (blocks.memory_limit() or limit) - need
-    return min(max(1, int(rest / bytes_per_atom) if bytes_per_atom else natoms), (natoms + 1) // 2)
+    size = int((blocks.memory_limit() - tables) / bytes_per_atom) if bytes_per_atom else natoms
+    return min(max(1, size), (natoms + 1) // 2)

@@ -430,7 +430,9 @@ class GraphEvaluator:
     def _message_blocks(self, outputs, natoms):
         """Atoms of a block of a model with message passing, told once."""
         links = self._links(outputs)
-        size = block_run.first_size(natoms, self._bytes_per_atom, links, self.model_file)
+        size = block_run.first_size(
+            natoms, self._bytes_per_atom, "memory_attr/counted" in self._const, links, self.model_file
+        )
         if not self._told_blocks:
             self._told_blocks = True
             log.warning(

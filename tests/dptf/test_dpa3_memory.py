@@ -64,7 +64,9 @@ def test_forecast_and_measured_peak(model):
 def test_show(model, capsys):
     assert main(["show", str(model), "memory"]) == 0
     size = bytes_per_atom(RepFlowOptions.read(REPFLOW | WIDE, "repflow"), 4) / 1e6
-    assert f"{size:.3g} MB per atom (80 neighbors within 6 Å and 24 within 4 Å)" in capsys.readouterr().err
+    text = capsys.readouterr().err
+    assert f"{size:.3g} MB per atom (80 neighbors within 6 Å and 24 within 4 Å)" in text
+    assert "in blocks of atoms, in several times the time, and need 0.896 KB per atom" in text
 
 
 def test_other_models_have_none():

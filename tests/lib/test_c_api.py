@@ -289,6 +289,25 @@ def test_charge_spin_and_default_parameters(lib, frames, tmp_path):
     handle.delete()
 
 
+def test_blocks_of_atoms_without_a_list(lib, frames, tmp_path, monkeypatch, capfd):
+    """A model with message passing that does not fit in memory: the list is made here."""
+    env = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[2]))
+    program = "from tests.dptf import dpa3_cases; dpa3_cases.write_model('m.pb', repflow={'nlayers': 2})"
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=env, check=True)
+    results = []
+    for memory in ("", "300K"):
+        monkeypatch.setenv("DPTF_MEMORY", memory)
+        handle = Handle(lib, "DeepPot", lib.DP_NewDeepPot(str(tmp_path / "m.pb").encode()))
+        for cell in (frames["box"][0], None):
+            results.append(handle.compute("", frames["coord"][0], frames["atype"], cell))
+        assert handle.error == ""
+        assert ("in blocks of at most" in capfd.readouterr().err) == bool(memory)
+        handle.delete()
+    for a, b in zip(results[:2], results[2:]):
+        for x, y in zip(a, b):
+            np.testing.assert_allclose(y, x, atol=1e-11)
+
+
 def test_missing_parameters_are_told(lib, frames_params):
     d, handle = frames_params, new(lib, "se_e2_a_fparam_aparam")
     handle.compute("", d["coord"][0], d["atype"], d["box"][0])

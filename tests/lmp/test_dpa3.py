@@ -58,20 +58,32 @@ def test_ranks_agree_with_python(folder, model, atoms, ranks):
     agree(numbers(folder, run(folder, script(), ranks)), reference(model, *atoms))
 
 
-@pytest.mark.parametrize("ranks", [1, 4])
-def test_open_boundary_and_ranks_that_own_nothing(folder, model, atoms, ranks):
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_blocks_of_atoms(folder, model, atoms, ranks):
+    """What does not fit is evaluated in blocks, over several steps with one neighbor list; with several ranks they exchange between the sweeps."""
+    text = script(run="fix move all nve\nrun 3")
+    whole = run(folder, text, ranks)
+    blocks = run(folder, text, ranks, {"DPTF_MEMORY": "700K"})
+    assert blocks.stderr.count("in blocks of at most") == ranks and "in blocks" not in whole.stderr
+    agree(numbers(folder, blocks), numbers(folder, whole))
+
+
+@pytest.mark.parametrize("ranks, memory", [(1, ""), (4, ""), (4, "700K")])
+def test_open_boundary_and_ranks_that_own_nothing(folder, model, atoms, ranks, memory):
     coord, types, _ = atoms
     coord = coord - coord.min(0) + 1
     write_data(folder / "data.lmp", coord, types, np.diag([90.0, 40.0, 40.0]), 2)
     text = script(boundary="f f f", processors="processors 4 1 1" if ranks == 4 else "", columns="proc")
     text = text.replace("read_data data.lmp\nprocessors 4 1 1", "processors 4 1 1\nread_data data.lmp")
-    agree(numbers(folder, run(folder, text, ranks)), reference(model, coord, types, None), virial=False)
+    process = run(folder, text, ranks, {"DPTF_MEMORY": memory})
+    assert ("in blocks" in process.stderr) == bool(memory)
+    agree(numbers(folder, process), reference(model, coord, types, None), virial=False)
     assert len(set(dump(folder / "out.dump")["proc"])) < max(ranks, 2)
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_ignored_types_and_atomic_quantities(folder, model, atoms, ranks):
-    """Atoms of type NULL are nobody's neighbors; energies and 9-component virials per atom add up to the totals."""
+@pytest.mark.parametrize("ranks, memory", [(1, ""), (2, ""), (2, "700K")])
+def test_ignored_types_and_atomic_quantities(folder, model, atoms, ranks, memory):
+    """Atoms of type NULL are nobody's neighbors; energies and 9-component virials per atom add up to the totals, in blocks too."""
     coord, types, box = atoms
     rng = np.random.default_rng(1)
     extra = rng.uniform(0, 1, (6, 3)) @ box
@@ -83,7 +95,8 @@ def test_ignored_types_and_atomic_quantities(folder, model, atoms, ranks):
         extra="compute e all pe/atom pair\ncompute s all centroid/stress/atom NULL pair",
         columns="c_e c_s[*]",
     )
-    process = run(folder, text, ranks)
+    process = run(folder, text, ranks, {"DPTF_MEMORY": memory})
+    assert ("in blocks" in process.stderr) == bool(memory)
     energy, force, _ = numbers(folder, process)
     want = reference(model, coord, types, box)
     table = dump(folder / "out.dump")

@@ -117,7 +117,7 @@ def test_every_size(model, monkeypatch, runs, caplog):
 def test_what_does_not_fit(model, monkeypatch):
     extra = {"fparam": [0.1], "aparam": np.zeros((50, 1))}
     for budget, text in (
-        ("10K", "features of 50 atoms need 1.44e-05 GB .* 1.02e-05 GB are allowed"),
+        ("10K", "features of 50 atoms and the smallest block need 1.44e-05 GB .* 1.02e-05 GB are allowed"),
         ("60K", "one atom of the frame"),
     ):
         monkeypatch.setenv("DPTF_MEMORY", budget)

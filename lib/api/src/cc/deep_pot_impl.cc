@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <numeric>
-
-#include "memory_blocks.h"
 
 namespace deepmd {
 
@@ -103,6 +102,7 @@ void RowExchange::take(double* to, int width, int begin, int end) const {
 
 int RowExchange::forward(void* self, double* rows, int width) {
   auto* x = static_cast<RowExchange*>(self);
+  ++x->calls;
   x->put(rows, width);
   const int code = x->forward_rows(x->engine, x->rows.data(), width);
   x->take(rows, width, x->order->nloc, x->order->nloc + x->order->nghost);
@@ -111,6 +111,7 @@ int RowExchange::forward(void* self, double* rows, int width) {
 
 int RowExchange::reverse(void* self, double* rows, int width) {
   auto* x = static_cast<RowExchange*>(self);
+  ++x->calls;
   x->put(rows, width);
   const int code = x->reverse_rows(x->engine, x->rows.data(), width);
   x->take(rows, width, 0, x->order->nloc);
@@ -122,20 +123,28 @@ static bool exchanges(const InputNlist& list) {
   return list.has_exchange() || (list.nswap > 0 && (!list.mapping || number_of_processes(list.world) > 1));
 }
 
+void DeepPotImpl::set_engine(const InputNlist& list) {
+  exchange_.order = &order_;
+  exchange_.calls = 0;
+  if (list.has_exchange()) {
+    exchange_.engine = list.engine;
+    exchange_.forward_rows = list.forward_rows;
+    exchange_.reverse_rows = list.reverse_rows;
+  } else {
+    swaps_.init(list);
+    exchange_.engine = &swaps_;
+    exchange_.forward_rows = SwapExchange::forward;
+    exchange_.reverse_rows = SwapExchange::reverse;
+  }
+}
+
 void DeepPotImpl::prepare_messages(const InputNlist& list) {
   extras_ = dptf::ListExtras();
-  if (exchanges(list)) {
-    exchange_.order = &order_;
-    if (list.has_exchange()) {
-      exchange_.engine = list.engine;
-      exchange_.forward_rows = list.forward_rows;
-      exchange_.reverse_rows = list.reverse_rows;
-    } else {
-      swaps_.init(list);
-      exchange_.engine = &swaps_;
-      exchange_.forward_rows = SwapExchange::forward;
-      exchange_.reverse_rows = SwapExchange::reverse;
-    }
+  if (relay_) {
+    extras_.fed = true;
+    extras_.reserved = relay_->bytes(message_width);
+  } else if (exchanges(list)) {
+    set_engine(list);
     extras_.engine = &exchange_;
     extras_.forward = RowExchange::forward;
     extras_.reverse = RowExchange::reverse;
@@ -195,14 +204,48 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
       throw deepmd_exception("coordinate " + std::to_string(i % 3) + " of atom " +
                              std::to_string(i / 3 % natoms) + " in frame " +
                              std::to_string(i / (3 * static_cast<size_t>(natoms))) + " is not finite");
-  if (message_width > 0 && !counts_memory) check_whole((natoms - nghost) * nframes, bytes_per_atom, file);
-  if (list && nframes == 1 && message_width == 0 && ntypes_spin == 0 && !aparam_nall && !takes_field) {
-    const int size = atoms_per_block(natoms - nghost, bytes_per_atom);
-    if (size < list->inum) {
-      have_list_ = false;
-      return compute_blocks(size, natoms, coord, atype, box, nghost, *list, fparam, aparam, charge_spin, to);
-    }
+  const int nloc = natoms - nghost;
+  // Uncertainties of atoms are means over neighbors.
+  const bool local = !to.node || std::strcmp(to.node, "o_atom_uncertainty") != 0;
+  const bool can_split =
+      local && nloc > 0 && nframes == 1 && !mixed && ntypes_spin == 0 && !aparam_nall && !takes_field;
+  const auto in_blocks = [&] {
+    have_list_ = false;
+    if (list)
+      compute_blocks(natoms, coord, atype, box, nghost, *list, fparam, aparam, charge_spin, to);
+    else
+      compute_listed(natoms, coord, atype, box, fparam, aparam, charge_spin, to);
+    have_list_ = false;
+    in_blocks_ = natoms;
+  };
+  // The lists of blocks are made anew in every call.
+  if (list && in_blocks_ == natoms) ago = 0;
+  in_blocks_ = -1;
+  if (message_width == 0) {
+    if (can_split && atoms_per_block(nloc, bytes_per_atom) < nloc) return in_blocks();
+  } else if (!counts_memory) {
+    if (!can_split)
+      check_whole(nloc * nframes, bytes_per_atom, file);
+    else if (atoms_per_block(nloc, bytes_per_atom, 1.0) < nloc)
+      return in_blocks();
   }
+  exchange_.calls = 0;
+  try {
+    compute_whole(nframes, natoms, coord, atype, box, nghost, list, ago, fparam, aparam, charge_spin, mixed,
+                  to);
+  } catch (const deepmd_exception_oom&) {
+    // What was exchanged with other processes is not exchanged again.
+    if (message_width == 0 || !can_split || exchange_.calls > 0) throw;
+    in_blocks();
+  }
+}
+
+template <typename VALUETYPE>
+void DeepPotImpl::compute_whole(int nframes, int natoms, const VALUETYPE* coord, const int* atype,
+                                const VALUETYPE* box, int nghost, const InputNlist* list, int ago,
+                                const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
+                                const std::vector<double>& charge_spin, bool mixed,
+                                const PotResults<VALUETYPE>& to) {
   if (mixed) {
     have_list_ = false;
     // The graph reads types per frame; atoms keep their order.
@@ -221,7 +264,7 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
     have_list_ = true;
   }
   if (list && message_width > 0) prepare_messages(*list);
-  clear(to, nframes, natoms);
+  if (!relay_ || relay_->complete()) clear(to, nframes, natoms);
   if (order_.nloc == 0 || nframes == 0) return;
   if (single)
     evaluate<float>(nframes, natoms, coord, atype, box, nghost, list != nullptr, ago, fparam, aparam,
@@ -232,17 +275,103 @@ void DeepPotImpl::compute(int nframes, int natoms, const VALUETYPE* coord, const
 }
 
 template <typename VALUETYPE>
-void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, const int* atype,
-                                 const VALUETYPE* box, int nghost, const InputNlist& list,
+void DeepPotImpl::compute_listed(int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                                  const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
                                  const std::vector<double>& charge_spin, const PotResults<VALUETYPE>& to) {
+  OwnList<VALUETYPE> own(coord, atype, natoms, box, rcut);
+  const int nall = static_cast<int>(own.type.size());
+  std::vector<VALUETYPE> f, e, w, at_node;
+  const auto part = [nall](const VALUETYPE* wanted, std::vector<VALUETYPE>& v,
+                           size_t per_atom) -> VALUETYPE* {
+    if (wanted) v.resize(per_atom * nall);
+    return wanted ? v.data() : nullptr;
+  };
+  const PotResults<VALUETYPE> parts{
+      to.ener, part(to.force, f, 3),        to.virial, part(to.atom_energy, e, 1), part(to.atom_virial, w, 9),
+      to.node, part(to.at_node, at_node, 1)};
+  compute_blocks(nall, own.coord.data(), own.type.data(), box, nall - natoms, own.list(), fparam, aparam,
+                 charge_spin, parts);
+  clear(
+      PotResults<VALUETYPE>{nullptr, to.force, nullptr, to.atom_energy, to.atom_virial, nullptr, to.at_node},
+      1, natoms);
+  const auto add = [&](VALUETYPE* sum, const std::vector<VALUETYPE>& all, size_t stride) {
+    for (int k = 0; sum && k < nall; ++k)
+      for (size_t d = 0; d < stride; ++d) sum[own.mapping[k] * stride + d] += all[k * stride + d];
+  };
+  add(to.force, f, 3);
+  add(to.atom_energy, e, 1);
+  add(to.atom_virial, w, 9);
+  add(to.at_node, at_node, 1);
+}
+
+std::pair<std::vector<int>, int> DeepPotImpl::table_rows(int natoms, const int* atype, int nghost,
+                                                         const InputNlist& list) const {
+  std::vector<int> row(natoms);
+  std::iota(row.begin(), row.end(), 0);
+  if (exchanges(list)) return {row, natoms};
+  const int nloc = natoms - nghost;
+  if (nghost > 0 && !list.mapping)
+    throw deepmd_exception("model " + file +
+                           " passes messages between atoms: give the neighbor list a mapping");
+  for (int i = nloc; i < natoms; ++i) {
+    row[i] = atype[i] < 0 ? 0 : list.mapping[i];
+    if (row[i] < 0 || row[i] >= nloc)
+      throw deepmd_exception("the mapping says that atom " + std::to_string(i) + " is an image of atom " +
+                             std::to_string(row[i]) + ", which is not a local atom");
+  }
+  return {row, nloc};
+}
+
+int DeepPotImpl::first_size(int nloc, const Relay& relay) {
+  const double tables = relay.bytes(message_width), most = memory_limit(1.0);
+  const double need = tables + (counts_memory ? 0 : bytes_per_atom);
+  char text[300];
+  if (most > 0 && need >= most) {
+    std::snprintf(text, sizeof text,
+                  "features of %d atoms and the smallest block need %.3g GB, %.3g GB are allowed or free",
+                  nloc, need * 1e-9, most * 1e-9);
+    throw deepmd_exception_oom(file + ": " + text + "; use fewer atoms, or ranks on more machines");
+  }
+  int size = (nloc + 1) / 2;
+  if (most > 0 && bytes_per_atom > 0)
+    size = static_cast<int>(std::clamp((memory_limit(0.5) - tables) / bytes_per_atom, 1.0, 1.0 * size));
+  if (!told_blocks_) {
+    told_blocks_ = true;
+    std::snprintf(
+        text, sizeof text,
+        "%d atoms do not fit in memory at once: evaluated in blocks of at most %d atoms, with about "
+        "%.2g times the arithmetic (more memory: DPTF_MEMORY=8G, or ranks on more machines)",
+        nloc, size, std::max(1.0, 0.42 * relay.size()));
+    std::fprintf(stderr, "%s: %s\n", file.c_str(), text);
+  }
+  return size;
+}
+
+/// The nodes that results need; virials of old graphs are sums of atomic ones.
+template <typename VALUETYPE>
+static std::vector<std::string> fetches_for(const PotResults<VALUETYPE>& to, bool sum_virial) {
+  std::vector<std::string> fetches;
+  if (to.ener) fetches.push_back("o_energy");
+  if (to.force) fetches.push_back("o_force");
+  if (to.virial && !sum_virial) fetches.push_back("o_virial");
+  if (to.atom_energy) fetches.push_back("o_atom_energy");
+  if (to.atom_virial || sum_virial) fetches.push_back("o_atom_virial");
+  if (to.at_node) fetches.push_back(to.node);
+  return fetches;
+}
+
+template <typename VALUETYPE>
+void DeepPotImpl::compute_blocks(int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+                                 int nghost, const InputNlist& list, const std::vector<VALUETYPE>& fparam,
+                                 const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin,
+                                 const PotResults<VALUETYPE>& to) {
   clear(to, 1, natoms);
-  const bool own_aparam = daparam && aparam.size() == static_cast<size_t>(natoms - nghost) * daparam;
+  const int nloc = natoms - nghost;
+  const bool own_aparam = daparam && aparam.size() == static_cast<size_t>(nloc) * daparam;
   std::vector<int> place(natoms, -1);
-  for (int first = 0; first < list.inum; first += size) {
-    ListBlock block(list, first, std::min(list.inum, first + size), natoms, &place);
+  const auto evaluate_block = [&](ListBlock& block, PotResults<VALUETYPE> parts) {
     const int n = static_cast<int>(block.atoms.size());
-    std::vector<VALUETYPE> x(3 * static_cast<size_t>(n)), f, v, e, w, at_node, a;
+    std::vector<VALUETYPE> x(3 * static_cast<size_t>(n)), a;
     std::vector<int> types(n);
     for (int k = 0; k < n; ++k) {
       types[k] = atype[block.atoms[k]];
@@ -252,19 +381,22 @@ void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, c
       a.insert(a.end(), aparam.begin() + static_cast<size_t>(block.atoms[k]) * daparam,
                aparam.begin() + static_cast<size_t>(block.atoms[k] + 1) * daparam);
     const InputNlist own = block.list();
+    block_ = &block;
+    compute_whole(1, n, x.data(), types.data(), box, n - block.nloc, &own, 0, fparam, own_aparam ? a : aparam,
+                  charge_spin, false, parts);
+  };
+  const auto add_outputs = [&](ListBlock& block) {
+    const int n = static_cast<int>(block.atoms.size());
+    std::vector<VALUETYPE> f, v(9), e, w, at_node;
     ENERGYTYPE energy = 0;
     const auto part = [n](const VALUETYPE* wanted, std::vector<VALUETYPE>& v, size_t per_atom) -> VALUETYPE* {
       if (!wanted) return nullptr;
       v.resize(per_atom * n);
       return v.data();
     };
-    v.resize(9);
-    PotResults<VALUETYPE> parts{to.ener ? &energy : nullptr,    part(to.force, f, 3),
-                                to.virial ? v.data() : nullptr, part(to.atom_energy, e, 1),
-                                part(to.atom_virial, w, 9),     to.node,
-                                part(to.at_node, at_node, 1)};
-    compute(1, n, x.data(), types.data(), box, n - block.nloc, &own, 0, fparam, own_aparam ? a : aparam,
-            charge_spin, false, parts);
+    evaluate_block(block, {to.ener ? &energy : nullptr, part(to.force, f, 3), to.virial ? v.data() : nullptr,
+                           part(to.atom_energy, e, 1), part(to.atom_virial, w, 9), to.node,
+                           part(to.at_node, at_node, 1)});
     if (to.ener) *to.ener += energy;
     for (int d = 0; to.virial && d < 9; ++d) to.virial[d] += v[d];
     const auto add = [&](VALUETYPE* sum, const std::vector<VALUETYPE>& own, size_t stride) {
@@ -275,8 +407,70 @@ void DeepPotImpl::compute_blocks(int size, int natoms, const VALUETYPE* coord, c
     add(to.atom_energy, e, 1);
     add(to.atom_virial, w, 9);
     add(to.at_node, at_node, 1);
+  };
+  // Rows of the list, in groups of atoms that are close to each other.
+  std::vector<int> rows(list.inum), row_of(natoms, -1);
+  for (int k = 0; k < list.inum; ++k) {
+    if (list.ilist[k] < 0 || list.ilist[k] >= natoms)
+      throw deepmd_exception("row " + std::to_string(k) + " of the neighbor list is for atom " +
+                             std::to_string(list.ilist[k]) + " of " + std::to_string(natoms));
+    row_of[list.ilist[k]] = k;
   }
-  have_list_ = false;
+  const auto split = [&](const std::vector<int>& rows, int size) {
+    std::vector<int> atoms;
+    for (const int k : rows) atoms.push_back(list.ilist[k]);
+    auto groups = compact_groups(std::move(atoms), coord, size);
+    for (auto& group : groups)
+      for (int& i : group) i = row_of[i];
+    return groups;
+  };
+  std::vector<std::vector<int>> groups;
+  const auto sweep = [&](const auto& act) {
+    auto todo = std::move(groups);
+    std::reverse(todo.begin(), todo.end());
+    groups.clear();
+    while (!todo.empty()) {
+      auto group = std::move(todo.back());
+      todo.pop_back();
+      ListBlock block(list, group, natoms, &place);
+      try {
+        act(block);
+      } catch (const deepmd_exception_oom&) {
+        if (group.size() == 1) throw;
+        auto halves = split(group, static_cast<int>(group.size() + 1) / 2);
+        todo.insert(todo.end(), std::make_move_iterator(halves.rbegin()),
+                    std::make_move_iterator(halves.rend()));
+        continue;
+      }
+      groups.push_back(std::move(group));
+    }
+  };
+  std::iota(rows.begin(), rows.end(), 0);
+  if (message_width == 0) {
+    groups = split(rows, atoms_per_block(nloc, bytes_per_atom));
+    return sweep(add_outputs);
+  }
+  const bool sum_virial = to.virial && !graph.has("o_virial"), exchange = exchanges(list);
+  auto [row, height] = table_rows(natoms, atype, nghost, list);
+  Relay relay(graph.exchanges(fetches_for(to, sum_virial)), std::move(row), height, message_width);
+  groups = split(rows, first_size(nloc, relay));
+  if (exchange) set_engine(list);
+  relay_ = &relay;
+  try {
+    while (!relay.complete()) {
+      sweep([&](ListBlock& block) { evaluate_block(block, to); });
+      relay.finish([&](double* rows, int width) {
+        const auto call = relay.next().adjoint ? exchange_.reverse_rows : exchange_.forward_rows;
+        if (exchange && call(exchange_.engine, rows, width) != 0)
+          throw deepmd_exception("the exchange of atom features between processes failed");
+      });
+    }
+    sweep(add_outputs);
+  } catch (...) {
+    relay_ = nullptr;
+    throw;
+  }
+  relay_ = nullptr;
 }
 
 namespace {
@@ -398,13 +592,13 @@ void DeepPotImpl::evaluate(int nframes, int natoms, const VALUETYPE* coord, cons
       put(t.flat<double>().data());
   };
   const bool sum_virial = to.virial && !graph.has("o_virial");
-  std::vector<std::string> fetches;
-  if (to.ener) fetches.push_back("o_energy");
-  if (to.force) fetches.push_back("o_force");
-  if (to.virial && !sum_virial) fetches.push_back("o_virial");
-  if (to.atom_energy) fetches.push_back("o_atom_energy");
-  if (to.atom_virial || sum_virial) fetches.push_back("o_atom_virial");
-  if (to.at_node) fetches.push_back(to.node);
+  if (relay_) {
+    std::vector<int> atoms;
+    for (const int k : at) atoms.push_back(block_->atoms[k]);
+    relay_->feed(atoms, nloc, &feeds);
+    if (!relay_->complete()) return relay_->put(graph.run(feeds, {relay_->next().input})[0], atoms, nloc);
+  }
+  const std::vector<std::string> fetches = fetches_for(to, sum_virial);
   if (fetches.empty()) return;
   const std::vector<Tensor> out = graph.run(feeds, fetches, has_list && extras_.has_exchange());
 

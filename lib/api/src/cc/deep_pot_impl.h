@@ -6,6 +6,7 @@
 
 #include "common.h"
 #include "dptf/list_extras.h"
+#include "memory_blocks.h"
 #include "model_head.h"
 #include "swap_exchange.h"
 
@@ -37,6 +38,7 @@ struct RowExchange {
   int (*forward_rows)(void* engine, double* rows, int width) = nullptr;
   int (*reverse_rows)(void* engine, double* rows, int width) = nullptr;
   std::vector<double> rows;
+  int calls = 0;  // since the last list was prepared
   static int forward(void* self, double* rows, int width);
   static int reverse(void* self, double* rows, int width);
 
@@ -67,25 +69,46 @@ class DeepPotImpl : public ModelHead {
                const PotResults<VALUETYPE>& to);
 
  private:
+  /// One run of the graph.
+  template <typename VALUETYPE>
+  void compute_whole(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+                     int nghost, const InputNlist* list, int ago, const std::vector<VALUETYPE>& fparam,
+                     const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin, bool mixed,
+                     const PotResults<VALUETYPE>& to);
   template <typename FP, typename VALUETYPE>
   void evaluate(int nframes, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                 int nghost, bool has_list, int ago, const std::vector<VALUETYPE>& fparam,
                 const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin, bool mixed,
                 const PotResults<VALUETYPE>& to);
   /// The same for one frame, some atoms at a time: with their neighbors as ghosts they are a problem of their
-  /// own.
+  /// own, but for the features of these.
   template <typename VALUETYPE>
-  void compute_blocks(int size, int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
-                      int nghost, const InputNlist& list, const std::vector<VALUETYPE>& fparam,
+  void compute_blocks(int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box, int nghost,
+                      const InputNlist& list, const std::vector<VALUETYPE>& fparam,
                       const std::vector<VALUETYPE>& aparam, const std::vector<double>& charge_spin,
                       const PotResults<VALUETYPE>& to);
+  /// The same without a list of the caller.
+  template <typename VALUETYPE>
+  void compute_listed(int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
+                      const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
+                      const std::vector<double>& charge_spin, const PotResults<VALUETYPE>& to);
+  /// Rows that the features of the caller's atoms have in the tables of blocks, and their number.
+  std::pair<std::vector<int>, int> table_rows(int natoms, const int* atype, int nghost,
+                                              const InputNlist& list) const;
+  /// Atoms of the first blocks; throws where the tables do not fit. Tells once that there are blocks.
+  int first_size(int nloc, const Relay& relay);
+  void set_engine(const InputNlist& list);
   void prepare_messages(const InputNlist& list);
   LocalOrder order_;
   dptf::ListExtras extras_;
   RowExchange exchange_;
   SwapExchange swaps_;
   std::vector<int> owners_;
-  bool have_list_ = false;
+  bool have_list_ = false, told_blocks_ = false;
+  int in_blocks_ = -1;  // atoms of the last frame where it was evaluated in blocks
+  // While a frame is evaluated in blocks.
+  Relay* relay_ = nullptr;
+  const ListBlock* block_ = nullptr;
 };
 
 }  // namespace deepmd

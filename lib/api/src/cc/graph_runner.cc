@@ -23,6 +23,8 @@ void end_quiet_load();  // of libdeepmd_quiet
 
 namespace {
 
+constexpr const char *kForward = "DptfHalo", *kAdjoint = "DptfHaloGrad";
+
 __attribute__((constructor)) void loaded() { end_quiet_load(); }
 
 void require(const absl::Status& status) {
@@ -75,6 +77,22 @@ bool rewrite(const tensorflow::GraphDef& graph, const std::string& precision, te
   return done;
 }
 
+/// Lists are made, and refused where memory does not suffice, before anything is exchanged with others.
+void lists_before_exchanges(tensorflow::GraphDef* graph) {
+  std::vector<std::string> lists;
+  for (const auto& node : graph->node())
+    if (node.op() == "DptfRaggedEdges") lists.push_back("^" + node.name());
+  for (auto& node : *graph->mutable_node())
+    if (node.op() == kForward)
+      for (const auto& list : lists) node.add_input(list);
+}
+
+/// The node of an input like NAME, NAME:1 or ^NAME.
+std::string node_of(const std::string& input) {
+  const size_t begin = input[0] == '^' ? 1 : 0, colon = input.find(':');
+  return input.substr(begin, colon == std::string::npos ? colon : colon - begin);
+}
+
 }  // namespace
 
 GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::string& content, bool as_is,
@@ -99,9 +117,12 @@ GraphRunner::GraphRunner(const std::string& path, int gpu_rank, const std::strin
     report_ = "graph run as it is (part of another graph)";
   else if (rewrite(graph, precision, &fused, &report_))
     graph.Swap(&fused);
+  lists_before_exchanges(&graph);
   for (auto& node : graph.node()) {
     tensorflow::NodeDef& kept = nodes_[node.name()];
     kept.set_op(node.op());
+    *kept.mutable_input() = node.input();
+    if (node.attr().count("T")) (*kept.mutable_attr())["T"] = node.attr().at("T");
     // Small constants are attributes of the model; big ones stay in the session only.
     if (node.op() == "Const" && node.ByteSizeLong() < (1 << 16)) kept = node;
   }
@@ -159,6 +180,28 @@ std::string GraphRunner::text(const std::string& node, const std::string& fallba
   return has(node) ? std::string(constant(node).scalar<tensorflow::tstring>()()) : fallback;
 }
 
+std::vector<ExchangeNode> GraphRunner::exchanges(const std::vector<std::string>& fetches) const {
+  std::vector<ExchangeNode> found;
+  std::set<std::string> seen;
+  // Nodes to visit; with true when all that they depend on has been visited.
+  std::vector<std::pair<std::string, bool>> todo;
+  for (const auto& fetch : fetches) todo.emplace_back(node_of(fetch), false);
+  while (!todo.empty()) {
+    const auto [name, done] = todo.back();
+    todo.pop_back();
+    const auto node = nodes_.find(name);
+    if (node == nodes_.end()) continue;
+    const auto& def = node->second;
+    if (done) {
+      found.push_back({name, def.input(0), def.op() == kAdjoint, def.attr().at("T").type()});
+    } else if (seen.insert(name).second) {
+      if (def.op() == kForward || def.op() == kAdjoint) todo.emplace_back(name, true);
+      for (const auto& input : def.input()) todo.emplace_back(node_of(input), false);
+    }
+  }
+  return found;
+}
+
 std::vector<tensorflow::Tensor> GraphRunner::run(const std::vector<std::pair<std::string, Tensor>>& feeds,
                                                  const std::vector<std::string>& fetches, bool here) const {
   std::string key;
@@ -175,7 +218,8 @@ std::vector<tensorflow::Tensor> GraphRunner::run(const std::vector<std::pair<std
     tensorflow::CallableOptions options;
     if (here) options.mutable_run_options()->set_inter_op_thread_pool(-1);
     for (const auto& feed : feeds) options.add_feed(feed.first + ":0");
-    for (const auto& fetch : fetches) options.add_fetch(fetch + ":0");
+    for (const auto& fetch : fetches)
+      options.add_fetch(fetch.find(':') == std::string::npos ? fetch + ":0" : fetch);
     tensorflow::Session::CallableHandle handle;
     require(session_->MakeCallable(options, &handle));
     it = callables_.emplace(key, handle).first;

@@ -12,6 +12,13 @@
 
 namespace deepmd {
 
+/// A node through which features of atoms pass on their way to other processes or blocks of atoms.
+struct ExchangeNode {
+  std::string name, input;  // input: the tensor that goes in
+  bool adjoint = false;     // rows of ghosts are added to those of their owners
+  tensorflow::DataType type = tensorflow::DT_DOUBLE;
+};
+
 /// A frozen graph with its TensorFlow session. Loading checks every op against the allow-list, gives old
 /// graphs the nodes they lack, and lets the op library replace what it knows by fused ops.
 class GraphRunner {
@@ -44,10 +51,12 @@ class GraphRunner {
     const Tensor& t = constant(node);
     return {t.flat<double>().data(), t.flat<double>().data() + t.NumElements()};
   }
+  /// Those that nodes depend on, in their order.
+  std::vector<ExchangeNode> exchanges(const std::vector<std::string>& fetches) const;
   tensorflow::DataType dtype(const std::string& node) const { return constant(node).dtype(); }
 
-  /// Evaluate nodes, `here` on the calling thread (its parallel parts excepted). Feeds and fetches of equal
-  /// names reuse one prepared call.
+  /// Evaluate nodes (or tensors, NAME:NUMBER), `here` on the calling thread (its parallel parts excepted).
+  /// Feeds and fetches of equal names reuse one prepared call.
   std::vector<Tensor> run(const std::vector<std::pair<std::string, Tensor>>& feeds,
                           const std::vector<std::string>& fetches, bool here = false) const;
 
@@ -59,7 +68,7 @@ class GraphRunner {
 
   std::string path_, report_;
   std::map<std::string, tensorflow::NodeDef>
-      nodes_;  // Const nodes with their values, other nodes by name only
+      nodes_;  // Const nodes with their values, other nodes with their inputs
   std::unique_ptr<tensorflow::Session> session_;
   mutable std::map<std::string, tensorflow::Session::CallableHandle> callables_;
 };

@@ -1,11 +1,15 @@
 #include "memory_blocks.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <stdexcept>
 #include <string>
 
 #include "dptf/memory_size.h"
+#include "dptf/neighbor_search.h"
 
 namespace deepmd {
 namespace {
@@ -21,13 +25,15 @@ double budget() {
 
 }  // namespace
 
-int atoms_per_block(int natoms, double bytes_per_atom) {
+double memory_limit(double share) {
+  const double limit = budget();
+  return limit > 0 ? limit : share * dptf::memory_info("MemAvailable:") / dptf::processes_here();
+}
+
+int atoms_per_block(int natoms, double bytes_per_atom, double share) {
   if (!(bytes_per_atom > 0)) return natoms;
-  double limit = budget();
-  if (limit == 0) limit = 0.5 * dptf::memory_info("MemAvailable:") / dptf::processes_here();
-  if (limit == 0) return natoms;
-  const double atoms = limit / bytes_per_atom;
-  return atoms >= natoms ? natoms : std::max(1, static_cast<int>(atoms));
+  const double limit = memory_limit(share), atoms = limit / bytes_per_atom;
+  return limit == 0 || atoms >= natoms ? natoms : std::max(1, static_cast<int>(atoms));
 }
 
 void check_whole(int natoms, double bytes_per_atom, const std::string& model) {
@@ -36,15 +42,49 @@ void check_whole(int natoms, double bytes_per_atom, const std::string& model) {
   char text[200];
   std::snprintf(text, sizeof text, "%d atoms need about %.3g GB of memory, DPTF_MEMORY allows %.3g GB",
                 natoms, need * 1e-9, limit * 1e-9);
-  throw deepmd_exception(
-      model + ": " + text +
-      ". Models with message passing are not evaluated in blocks of atoms: use fewer atoms, or more ranks");
+  throw deepmd_exception(model + ": " + text +
+                         ". Several frames at once, spins, fields and parameters of ghosts are not evaluated "
+                         "in blocks of atoms: use fewer atoms, or more ranks");
 }
 
-ListBlock::ListBlock(const InputNlist& from, int first, int last, int natoms, std::vector<int>* place)
-    : nloc(last - first) {
+template <typename V>
+std::vector<std::vector<int>> compact_groups(std::vector<int> atoms, const V* coord, int size) {
+  const auto x = [coord](int i, int d) { return coord[3 * static_cast<size_t>(i) + d]; };
+  std::vector<std::vector<int>> done, todo;
+  todo.push_back(std::move(atoms));
+  while (!todo.empty()) {
+    std::vector<int> group = std::move(todo.back());
+    todo.pop_back();
+    const int n = static_cast<int>(group.size());
+    if (n <= size) {
+      done.push_back(std::move(group));
+      continue;
+    }
+    int axis = 0;
+    double longest = -1;
+    for (int d = 0; d < 3; ++d) {
+      const auto ends =
+          std::minmax_element(group.begin(), group.end(), [&](int a, int b) { return x(a, d) < x(b, d); });
+      const double length = x(*ends.second, d) - x(*ends.first, d);
+      if (length > longest) longest = length, axis = d;
+    }
+    // Whole blocks on the left side, so that few are small.
+    const int left = std::min(n - 1, std::max(1, static_cast<int>(std::lround(0.5 * n / size))) * size);
+    std::nth_element(group.begin(), group.begin() + left, group.end(),
+                     [&](int a, int b) { return x(a, axis) < x(b, axis); });
+    todo.emplace_back(group.begin() + left, group.end());
+    todo.emplace_back(group.begin(), group.begin() + left);
+  }
+  return done;
+}
+template std::vector<std::vector<int>> compact_groups<double>(std::vector<int>, const double*, int);
+template std::vector<std::vector<int>> compact_groups<float>(std::vector<int>, const float*, int);
+
+ListBlock::ListBlock(const InputNlist& from, const std::vector<int>& rows, int natoms,
+                     std::vector<int>* place)
+    : nloc(static_cast<int>(rows.size())) {
   auto& at = *place;
-  for (int row = first; row < last; ++row) {
+  for (const int row : rows) {
     const int i = from.ilist[row];
     if (i < 0 || i >= natoms || at[i] >= 0)
       throw deepmd_exception("row " + std::to_string(row) + " of the neighbor list is for atom " +
@@ -53,7 +93,7 @@ ListBlock::ListBlock(const InputNlist& from, int first, int last, int natoms, st
     atoms.push_back(i);
   }
   std::vector<size_t> start;
-  for (int row = first; row < last; ++row) {
+  for (const int row : rows) {
     start.push_back(neighbors.size());
     for (int n = 0; n < from.numneigh[row]; ++n) {
       const int j = from.firstneigh[row][n] & from.mask;
@@ -66,11 +106,98 @@ ListBlock::ListBlock(const InputNlist& from, int first, int last, int natoms, st
       }
       neighbors.push_back(at[j]);
     }
-    ilist.push_back(row - first);
+    ilist.push_back(static_cast<int>(ilist.size()));
     numneigh.push_back(from.numneigh[row]);
   }
   for (size_t s : start) firstneigh.push_back(neighbors.data() + s);
   for (int i : atoms) at[i] = -1;
+}
+
+template <typename V>
+OwnList<V>::OwnList(const V* x, const int* types, int natoms, const V* box, double rcut) {
+  // A little more than the cutoff: the graph decides who is a neighbor.
+  const double reach = rcut * (1 + 1e-6) + 1e-6;
+  dptf::ExtendedFrame frame;
+  try {
+    frame = dptf::extend_frame(x, types, natoms, box, reach);
+  } catch (const std::invalid_argument& e) {
+    throw deepmd_exception(e.what());
+  }
+  coord.assign(frame.coord.begin(), frame.coord.end());
+  type = std::move(frame.type);
+  mapping = std::move(frame.mapping);
+  const dptf::CellList cells(frame.coord.data(), static_cast<int64_t>(type.size()), reach);
+  for (int i = 0; i < natoms; ++i) {
+    const size_t before = neighbors.size();
+    cells.visit(&frame.coord[3 * static_cast<size_t>(i)], [&](int j, double) {
+      if (j != i) neighbors.push_back(j);
+    });
+    ilist.push_back(i);
+    numneigh.push_back(static_cast<int>(neighbors.size() - before));
+  }
+  int* row = neighbors.data();
+  for (const int n : numneigh) {
+    firstneigh.push_back(row);
+    row += n;
+  }
+}
+
+template <typename V>
+InputNlist OwnList<V>::list() {
+  InputNlist out(static_cast<int>(ilist.size()), ilist.data(), numneigh.data(), firstneigh.data());
+  out.set_mapping(mapping.data());
+  return out;
+}
+template struct OwnList<double>;
+template struct OwnList<float>;
+
+double Relay::bytes(int width) const {
+  double numbers = 0;
+  for (const auto& link : links_) numbers += tensorflow::DataTypeSize(link.type);
+  return numbers * width * rows_;
+}
+
+void Relay::feed(const std::vector<int>& atoms, int nloc, Feeds* feeds) const {
+  for (size_t j = 0; j < tables_.size(); ++j) {
+    const size_t n = links_[j].adjoint ? nloc : atoms.size();
+    const int64_t width = tables_[j].dim_size(1);
+    tensorflow::Tensor rows(links_[j].type, tensorflow::TensorShape({static_cast<int64_t>(n), width}));
+    const size_t bytes = width * tensorflow::DataTypeSize(links_[j].type);
+    const char* const from = tables_[j].tensor_data().data();
+    char* const to = const_cast<char*>(rows.tensor_data().data());
+    for (size_t k = 0; k < n; ++k) std::memcpy(to + k * bytes, from + row_[atoms[k]] * bytes, bytes);
+    feeds->emplace_back(links_[j].name, rows);
+  }
+}
+
+void Relay::put(const tensorflow::Tensor& x, const std::vector<int>& atoms, int nloc) {
+  const bool adjoint = next().adjoint;
+  const size_t n = adjoint ? atoms.size() : nloc;
+  if (x.dims() != 2 || x.dim_size(0) != static_cast<int64_t>(n))
+    throw deepmd_exception("features at " + next().name + " have no row for every atom of a block");
+  width_ = static_cast<int>(x.dim_size(1));
+  sum_.resize(static_cast<size_t>(rows_) * width_);
+  const auto add = [&](const auto* from) {
+    for (size_t k = 0; k < n; ++k)
+      for (int d = 0; d < width_; ++d) {
+        double& to = sum_[static_cast<size_t>(row_[atoms[k]]) * width_ + d];
+        to = (adjoint ? to : 0.0) + from[k * width_ + d];
+      }
+  };
+  if (x.dtype() == tensorflow::DT_FLOAT)
+    add(x.flat<float>().data());
+  else
+    add(x.flat<double>().data());
+}
+
+void Relay::keep() {
+  tensorflow::Tensor table(next().type, tensorflow::TensorShape({rows_, width_}));
+  if (next().type == tensorflow::DT_FLOAT)
+    std::copy(sum_.begin(), sum_.end(), table.flat<float>().data());
+  else
+    std::copy(sum_.begin(), sum_.end(), table.flat<double>().data());
+  tables_.push_back(table);
+  sum_.clear();
 }
 
 InputNlist ListBlock::list() { return InputNlist(nloc, ilist.data(), numneigh.data(), firstneigh.data()); }
