@@ -11,8 +11,8 @@ namespace dptf {
 
 /// The meaning of the `mesh` input, whose length selects the mode: 0 open, 6 periodic (own list), 1 and 7 the
 /// same for mixed types, 16 pointers to the caller's list, longer: the list by value (16 header numbers,
-/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms; see list_extras.h). 12, of old descriptors
-/// alone: the caller's ghosts are in coord, but no list is given.
+/// rows, counts, neighbors; with m[1] = 1 followed by the owners of m[2] atoms; see list_extras.h). 12, of
+/// old descriptors alone: the caller's ghosts are in coord, but no list is given.
 struct Mesh {
   bool periodic = false;
   bool has_list = false;
@@ -21,9 +21,9 @@ struct Mesh {
   std::vector<const int*> rows;  // owns firstneigh of a list given by value
   const int* mapping = nullptr;  // owners of all atoms, where the caller tells them
   int64_t nmapping = 0;
-  bool exchange = false;    // processes exchange features of atoms
-  bool fed = false;         // what they would exchange is fed
-  double reserved = 0;      // bytes of what is fed
+  bool exchange = false;  // processes exchange features of atoms
+  bool fed = false;       // what they would exchange is fed
+  double reserved = 0;    // bytes of what is fed
   bool ghost_rows() const { return exchange || fed; }
 
   absl::Status parse(const tensorflow::Tensor& mesh, int64_t nloc, bool mixed_types_allowed,
