@@ -41,7 +41,7 @@ def _train(setup, folder, source):
     return source["training"]["numb_steps"] * measure.number(r"average training time: ([0-9.]+) s/batch", output)
 
 
-def _force_errors(folder):
+def force_errors(folder):
     """Steps and force errors of the validation data in ``lcurve.out``."""
     curve = np.genfromtxt(folder / "lcurve.out", names=True)
     return curve["step"], curve["rmse_f_val"]
@@ -62,12 +62,12 @@ def kalman(setup, row):
         adam, lkf = (setup.workdir / f"copper-{name}-{seed}" for name in ("adam", "filter"))
         setup.say(f"kalman: Adam, seed {seed}")
         whole = _train(setup, adam, training_input(ADAM_STEPS, seed, disp_freq=ADAM_STEPS // 20))
-        target = float(_force_errors(adam)[1][-1])
+        target = float(force_errors(adam)[1][-1])
         setup.say(f"kalman: filter, seed {seed}")
         source = training_input(FILTER_STEPS, seed, disp_freq=DISPLAY)
         source["optimizer"] = {"type": "LKF", "kf_blocksize": 512}
         seconds = _train(setup, lkf, source)
-        steps, errors = _force_errors(lkf)
+        steps, errors = force_errors(lkf)
         values["public"].append(whole)
         values["dptf"].append(seconds_to(target, steps, errors, seconds))
         report.append(f"{target:.4f} (in the end {errors[-1]:.4f})")

@@ -29,12 +29,13 @@ SECTIONS = {
     "dpa3-lammps": sections.dpa3_dynamics,
     "kalman": sections.kalman,
     "uncertainty": sections.uncertainty,
+    "nve": sections.conservation,
     "scaling": sections.scaling,
 }
 #: sections in which the public TensorFlow backend runs too
 BESIDE_TF = ("training", "lammps", "compressed", "eval", "scaling")
 #: sections that compare ways of this package, run where they are named
-ON_REQUEST = ("kalman", "uncertainty")
+ON_REQUEST = ("kalman", "uncertainty", "nve")
 
 
 def machine(threads):

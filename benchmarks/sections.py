@@ -7,6 +7,7 @@ from pathlib import Path
 import cases
 import copper
 import dpa3
+import drift
 import measure
 import numpy as np
 
@@ -237,6 +238,11 @@ def kalman(setup):
 def uncertainty(setup):
     """Uncertainty of one model beside that of four, on copper."""
     return copper.uncertainty(setup, _row)
+
+
+def conservation(setup):
+    """Energy conservation of the DPA models, on copper."""
+    return drift.conservation(setup, _row)
 
 
 def scaling(setup, largest=1_000_000, public_largest=13_000):

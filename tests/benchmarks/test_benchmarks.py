@@ -20,7 +20,7 @@ def modules(monkeypatch):
     import sections
 
     yield cases, measure, run, sections
-    for name in ("cases", "copper", "dpa3", "measure", "run", "sections", "packages"):
+    for name in ("cases", "copper", "dpa3", "drift", "measure", "run", "sections", "packages"):
         sys.modules.pop(name, None)
 
 
@@ -113,3 +113,27 @@ def test_time_to_an_error_counts_from_where_it_stays_below(modules):
     steps = np.array([0, 10, 20, 30, 40])
     assert copper.seconds_to(0.5, steps, np.array([9, 0.4, 0.6, 0.5, 0.1]), 8.0) == 6.0
     assert np.isnan(copper.seconds_to(0.5, steps, np.array([9, 0.4, 0.4, 0.4, 0.6]), 8.0))
+
+
+def test_drift_and_its_uncertainty(modules):
+    """The slope of a known drift lies within its error, which is that of independent blocks."""
+    import drift
+
+    time = np.arange(0.0, 20.0, 0.04)
+    rng = np.random.default_rng(3)
+    found = np.array([drift.drift(time, 2e-3 * time + rng.normal(scale=0.1, size=len(time))) for _ in range(200)])
+    spread = found[:, 0].std()
+    assert abs(found[:, 0].mean() - 2e-3) < 3 * spread / np.sqrt(200)
+    assert 0.8 < np.sqrt(np.mean(found[:, 1] ** 2)) / spread < 1.25
+
+
+def test_readings_are_those_of_the_last_run(modules):
+    import drift
+
+    table = "   Step          Temp          PotEng         TotEng\n{}Loop time of 1 on 1 procs\n"
+    output = "".join(
+        table.format(rows) for rows in ("0 9 9 9\n", "0 500.5 -3.5 -1.25\nWARNING: a b\n20 499 -3.25 -1.5\n")
+    )
+    step, temperature, potential, total = drift.readings(output)
+    assert step.tolist() == [0, 20] and temperature.tolist() == [500.5, 499]
+    assert potential.tolist() == [-3.5, -3.25] and total.tolist() == [-1.25, -1.5]
