@@ -69,11 +69,7 @@ def script(model, length, ranks_differ):
 units metal
 atom_style atomic
 atom_modify map yes
-lattice fcc 3.6
-region 1 block 0 3 0 3 0 3
-create_box 1 1
-create_atoms 1 box
-mass 1 63.546
+read_data copper.lmp
 displace_atoms all random 0.05 0.05 0.05 9
 neighbor 1.0 bin
 pair_style deepmd {model}
@@ -87,6 +83,31 @@ thermo {EVERY}
 {dump if ranks_differ else warm}reset_timestep 0
 run {round(length / STEP)}
 """
+
+
+def write_lattice(path, a=3.6, cells=3):
+    """Data file of fcc copper with the lattice constant `a` [Å], its atoms in an order that does not depend on ranks."""
+    corner = np.array([p for p in np.ndindex(cells, cells, cells)])[:, None]
+    basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    sites = a * (corner + basis).reshape(-1, 3)
+    rows = [f"{k + 1} 1 {x:.8f} {y:.8f} {z:.8f}" for k, (x, y, z) in enumerate(sites)]
+    box = [f"0 {cells * a:.8f} {d}lo {d}hi" for d in "xyz"]
+    lines = [
+        "copper",
+        "",
+        f"{len(sites)} atoms",
+        "1 atom types",
+        *box,
+        "",
+        "Masses",
+        "",
+        "1 63.546",
+        "",
+        "Atoms # atomic",
+        "",
+        *rows,
+    ]
+    path.write_text("\n".join(lines) + "\n")
 
 
 def readings(output):
@@ -141,6 +162,7 @@ def conservation(setup, row, length=LENGTH):
     rows = []
     for what, folder in zip(FAMILIES, folders):
         setup.say(f"nve: {what}, {length:g} ps")
+        write_lattice(folder / "copper.lmp")
         (folder / "in.lammps").write_text(script("frozen.pb", length, False))
         run = measure.run(setup.ours.lammps("in.lammps"), folder, setup.ours.environ(setup.threads))
         step, temperature, potential, total = readings(run.output)

@@ -17,22 +17,30 @@ namespace {
 constexpr int64_t kUnit = 2 << 20;
 constexpr double kShare = 0.125;
 
+int64_t share() {
+  static const int64_t bytes = static_cast<int64_t>(kShare * memory_total() / processes_here());
+  return bytes;
+}
+
 int64_t budget() {
   if (const char* given = std::getenv("DPTF_KEEP"); given && *given) {
     const double value = parse_bytes(given);
     if (value >= 0) return static_cast<int64_t>(value);
-    LOG(ERROR) << "DPTF_KEEP is '" << given
-               << "', which is no number of bytes (for instance 500M, 2G, or 0); it is ignored";
+    static const bool told = [&] {
+      LOG(ERROR) << "DPTF_KEEP is '" << given
+                 << "', which is no number of bytes (for instance 500M, 2G, or 0); it is ignored";
+      return true;
+    }();
+    (void)told;
   }
   // Who limits evaluations counts on what they need, not on what they can use.
-  if (const char* limit = std::getenv("DPTF_MEMORY"); limit && *limit) return 0;
-  return static_cast<int64_t>(kShare * memory_total() / processes_here());
+  return given_memory() != 0 ? 0 : share();
 }
 
 }  // namespace
 
 KeptMemory& KeptMemory::instance() {
-  static KeptMemory* memory = new KeptMemory(budget());
+  static KeptMemory* memory = new KeptMemory;
   return *memory;
 }
 
@@ -40,6 +48,8 @@ void* KeptMemory::AllocateRaw(size_t, size_t bytes) {
   // A sixteenth more, so that the next step, which needs about as much, finds room in the block.
   const int64_t need = static_cast<int64_t>(bytes), size = (need + need / 16 + kUnit - 1) / kUnit * kUnit;
   std::lock_guard<std::mutex> lock(mutex_);
+  budget_ = budget();
+  if (need > budget_) return nullptr;
   auto best = idle_.end();
   for (auto b = idle_.begin(); b != idle_.end(); ++b)
     if (b->size >= need && b->size <= 2 * size && (best == idle_.end() || b->size < best->size)) best = b;

@@ -14,10 +14,9 @@ namespace dptf {
 class KeptMemory : public tensorflow::Allocator {
  public:
   /// That of the process; its budget in bytes is DPTF_KEEP, or an eighth of the memory of the machine or job,
-  /// shared by the processes; nothing where DPTF_MEMORY limits evaluations.
+  /// shared by the processes; nothing while DPTF_MEMORY limits evaluations.
   static KeptMemory& instance();
 
-  explicit KeptMemory(int64_t budget) : budget_(budget) {}
   std::string Name() override { return "dptf_kept"; }
   /// Null when the budget does not suffice: then the caller does without.
   void* AllocateRaw(size_t alignment, size_t bytes) override;
@@ -31,7 +30,7 @@ class KeptMemory : public tensorflow::Allocator {
   bool fits(int64_t size);
   void release_idle(int64_t wanted);
 
-  const int64_t budget_;
+  int64_t budget_ = 0;  // as the environment says at the moment
   std::mutex mutex_;
   std::map<void*, int64_t> used_;
   std::vector<Block> idle_;
