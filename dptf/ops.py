@@ -281,7 +281,7 @@ for _name in (
     "DescrptSeAEf", "DescrptSeAEfPara", "DescrptSeAEfVert",
     "Descrpt", "ProdForceGrad", "ProdVirialGrad", "DptfFrameVirialGrad",
     "MapAparam", "DprcPairwiseIdx", "ConvertForwardMap",
-    "DptfVectorForceGrad", "DptfVectorVirialGrad", "DptfNeighborRows",
+    "DptfVectorForceGrad", "DptfVectorVirialGrad", "DptfNeighborRows", "DptfFilledSlots",
     "DptfEmbedContractGradNodes", "DptfEmbedContractGradGrad", "DptfEmbedContractGradGradEnv",
     "DptfAxisProductBoth", "DptfNetTable",
 ):  # fmt: skip

@@ -4,8 +4,8 @@ from weakref import WeakKeyDictionary
 
 from dptf.ops_ragged import weights_wanted
 
-#: Number of inputs of the value: rows, mask, numbers, weights.
-_INPUTS = 16
+#: Number of inputs of the value: rows, mask, starts, numbers, weights; and of those before the weights.
+_INPUTS, _FIRST_WEIGHT = 17, 7
 
 
 def register(tf, op_module):
@@ -18,10 +18,10 @@ def register(tf, op_module):
     waiting = WeakKeyDictionary()  # graph -> name of the empty tensor -> names of the adjoint of y and of the direction
 
     def attrs(op):
-        return {k: op.get_attr(k) for k in ("normalize", "smooth", "no_diagonal")}
+        return {k: op.get_attr(k) for k in ("normalize", "smooth", "no_diagonal", "gated", "residual", "heads")}
 
     def shared(op):
-        rows, weights = list(op.inputs[:6]), list(op.inputs[6:_INPUTS])
+        rows, weights = list(op.inputs[:_FIRST_WEIGHT]), list(op.inputs[_FIRST_WEIGHT:_INPUTS])
         return [*rows, weights]
 
     def handed_on(op, tap):
@@ -41,7 +41,7 @@ def register(tf, op_module):
             out = [*out[:3], *out[3]]
             total = out if total is None else [a + b for a, b in zip(total, out)]
             dy = nothing
-        return [*total[:3], None, None, None, *total[3:]]
+        return [*total[:3], *[None] * (_FIRST_WEIGHT - 3), *total[3:]]
 
     @tf.RegisterGradient("DptfAttentionGrad")
     def _attention_grad(op, *direction):

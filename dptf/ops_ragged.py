@@ -61,6 +61,24 @@ def register(tf, op_module):
         h, x, *rows = op.inputs
         return [m.dptf_moments(gw, x, *rows), m.dptf_moments_to_x(gw, h, *rows), None, None, None, None]
 
+    def head_gradient(first, second):
+        """Of two factors from the derivative and the other factor; each a function and whether the derivative comes first."""
+
+        def gradient(op, g):
+            a, b, *rows = op.inputs
+            heads = op.get_attr("heads")
+            return [
+                *(f(*((g, y) if ahead else (y, g)), *rows, heads=heads) for (f, ahead), y in ((first, b), (second, a))),
+                *[None] * 4,
+            ]
+
+        return gradient
+
+    sums, to_x, to_w = m.dptf_head_sums, m.dptf_head_sums_to_x, m.dptf_head_sums_to_w
+    tf.RegisterGradient("DptfHeadSums")(head_gradient((to_w, True), (to_x, False)))
+    tf.RegisterGradient("DptfHeadSumsToX")(head_gradient((to_w, False), (sums, False)))
+    tf.RegisterGradient("DptfHeadSumsToW")(head_gradient((sums, True), (to_x, True)))
+
     @tf.RegisterGradient("DptfSpread")
     def _spread(op, gy):
         return [m.dptf_segment_sum(gy, op.inputs[1]), None]

@@ -3,6 +3,7 @@
 // together with the derivative of the value (DptfAttentionDual), so that the way back is gone once.
 #include "dptf/attention.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "op_utils.h"
@@ -11,25 +12,31 @@ namespace dptf {
 namespace {
 
 // g [n, k, width], f [n, k, 3], s [n, k] or empty without `smooth`, mask [n, k]; missing: further empty
-// slots; numbers: kappa, eps, floor of squared norms; weights: matrix and bias of queries, keys, values and
-// of the way back, gamma, beta. The output `tap` is what the value keeps for the derivatives; the first of
-// them takes it, so that differentiation comes to the derivative first.
+// slots. With `start` [n + 1] rows are those of the atoms one after the other, g [rows, width], mask is empty
+// and `missing` counts from the longest list on. numbers: kappa, eps, floor of squared norms; weights: matrix
+// and bias of queries, keys, values and of the way back, gamma, beta. The output `tap` is what the value
+// keeps for the derivatives; the first of them takes it, so that differentiation comes to the derivative
+// first.
 #define DPTF_ATTENTION_INPUTS   \
   .Input("g: T")                \
       .Input("f: T")            \
       .Input("s: T")            \
       .Input("mask: bool")      \
+      .Input("start: int32")    \
       .Input("missing: int32")  \
       .Input("numbers: double") \
       .Input("weights: N * T")
-#define DPTF_ATTENTION_ATTRS   \
-  .Attr("T: {float, double}")  \
-      .Attr("N: int")          \
-      .Attr("normalize: bool") \
-      .Attr("smooth: bool")    \
-      .Attr("no_diagonal: bool")
+#define DPTF_ATTENTION_ATTRS         \
+  .Attr("T: {float, double}")        \
+      .Attr("N: int")                \
+      .Attr("normalize: bool")       \
+      .Attr("smooth: bool")          \
+      .Attr("no_diagonal: bool")     \
+      .Attr("gated: bool = false")   \
+      .Attr("residual: bool = true") \
+      .Attr("heads: int = 1")
 
-constexpr int kWeights = 6, kInputs = 16;  // place of the first weight, number of inputs of the value
+constexpr int kWeights = 7, kInputs = 17;  // place of the first weight, number of inputs of the value
 
 REGISTER_OP("DptfAttention")
 DPTF_ATTENTION_INPUTS.Output("y: T").Output("tap: T")
@@ -85,6 +92,11 @@ class AttentionBase : public OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("normalize", &form_.normalize));
     OP_REQUIRES_OK(context, context->GetAttr("smooth", &form_.smooth));
     OP_REQUIRES_OK(context, context->GetAttr("no_diagonal", &form_.no_diagonal));
+    OP_REQUIRES_OK(context, context->GetAttr("gated", &form_.gated));
+    OP_REQUIRES_OK(context, context->GetAttr("residual", &form_.residual));
+    OP_REQUIRES_OK(context, context->GetAttr("heads", &form_.heads));
+    OP_REQUIRES(context, form_.heads >= 1 && !(form_.gated && form_.no_diagonal),
+                invalid_argument("gated attention has a diagonal, and there is at least one head"));
     int n = 0;
     OP_REQUIRES_OK(context, context->GetAttr("N", &n));
     OP_REQUIRES(context, n == 10, invalid_argument("an attention layer has 10 arrays of weights, not ", n));
@@ -104,15 +116,19 @@ class AttentionBase : public OpKernel {
   /// Reads the inputs; false (and the context failed) when they do not fit.
   bool read(OpKernelContext* context, Problem* p) const {
     const Tensor &g = context->input(0), &f = context->input(1), &s = context->input(2),
-                 &mask = context->input(3);
+                 &mask = context->input(3), &start = context->input(4);
     const Tensor& query = context->input(kWeights);
-    bool good = g.dims() == 3 && query.dims() == 2 && context->input(4).NumElements() == 1 &&
-                context->input(5).NumElements() == 3;
+    const bool ragged = start.NumElements() > 0;
+    bool good = g.dims() == (ragged ? 2 : 3) && query.dims() == 2 && context->input(5).NumElements() == 1 &&
+                context->input(6).NumElements() == 3;
     if (good) {
-      const int64_t n = g.dim_size(0), k = g.dim_size(1), width = g.dim_size(2), hidden = query.dim_size(1);
-      const TensorShape slots({n, k});
-      good = f.shape() == TensorShape({n, k, 3}) && mask.shape() == slots &&
-             (form_.smooth ? s.shape() == slots : s.NumElements() == 0);
+      TensorShape slots = g.shape(), vectors = g.shape();
+      const int64_t width = g.dim_size(g.dims() - 1), hidden = query.dim_size(1);
+      slots.RemoveLastDims(1);
+      vectors.set_dim(g.dims() - 1, 3);
+      good = f.shape() == vectors && (form_.smooth ? s.shape() == slots : s.NumElements() == 0) &&
+             hidden % form_.heads == 0 && (ragged ? mask.NumElements() == 0 : mask.shape() == slots) &&
+             find_rows(start, slots, &p->rows);
       for (int i = 0; i < 4; ++i) {
         const TensorShape matrix = i < 3 ? TensorShape({width, hidden}) : TensorShape({hidden, width});
         good = good && context->input(kWeights + 2 * i).shape() == matrix &&
@@ -125,16 +141,33 @@ class AttentionBase : public OpKernel {
           w.matrix[i] = data(context, kWeights + 2 * i), w.bias[i] = data(context, kWeights + 2 * i + 1);
         w.out = data(context, kWeights + 6), w.out_bias = data(context, kWeights + 7);
         w.gamma = data(context, kWeights + 8), w.beta = data(context, kWeights + 9);
-        p->weights = PackedAttention<T>(w, width, hidden);
-        p->rows.atoms = n, p->rows.slots = k, p->rows.missing = context->input(4).flat<int>()(0);
-        p->rows.mask = mask.flat<bool>().data();
+        p->weights = PackedAttention<T>(w, width, hidden / form_.heads, form_.heads);
+        p->rows.missing = context->input(5).flat<int>()(0);
+        p->rows.mask = ragged ? nullptr : mask.flat<bool>().data();
         p->rows.g = data(context, 0), p->rows.f = data(context, 1), p->rows.s = data(context, 2);
-        const auto numbers = context->input(5).flat<double>();
+        const auto numbers = context->input(6).flat<double>();
         p->form = form_;
         p->form.kappa = numbers(0), p->form.eps = numbers(1), p->form.floor = numbers(2);
       }
     }
     if (!good) context->CtxFailure(invalid_argument("the arrays of an attention layer do not fit together"));
+    return good;
+  }
+
+  /// Atoms and their slots; false when `start` makes no sense.
+  static bool find_rows(const Tensor& start, const TensorShape& slots, AttentionRows<T>* rows) {
+    if (start.NumElements() == 0) {
+      rows->atoms = slots.dim_size(0), rows->slots = slots.dim_size(1);
+      return true;
+    }
+    rows->start = start.flat<int>().data();
+    rows->atoms = start.NumElements() - 1;
+    bool good = rows->start[0] == 0 && rows->start[rows->atoms] == slots.dim_size(0);
+    for (int64_t i = 0; good && i < rows->atoms; ++i) {
+      const int64_t n = rows->start[i + 1] - rows->start[i];
+      good = n >= 0;
+      rows->slots = std::max(rows->slots, n);
+    }
     return good;
   }
 

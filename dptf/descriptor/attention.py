@@ -103,7 +103,7 @@ class GatedAttention:
         form = {"normalize": self.normalize, "smooth": self.smooth, "no_diagonal": self.no_diagonal}
         for layer in weights:
             arrays = [x for name in ("c_query", "c_key", "c_value", "c_out", "norm") for x in layer[name]]
-            g, _ = op_module.dptf_attention(g, f, s, mask, missing, numbers, arrays, **form)
+            g, _ = op_module.dptf_attention(g, f, s, mask, [], missing, numbers, arrays, **form)
         return g
 
     def _gate(self, g, mask, switch, vectors):

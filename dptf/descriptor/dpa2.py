@@ -12,11 +12,13 @@ from dptf.descriptor.interface import splits_virial
 from dptf.descriptor.mixed_base import EnvScale, MixedDescriptor
 from dptf.descriptor.mixed_env import EdgeEnv
 from dptf.descriptor.mixed_memory import pair_bytes, repformer_bytes
-from dptf.descriptor.repformer import Edges, RepformerLayer
+from dptf.descriptor.repformer import RepformerLayer
+from dptf.descriptor.repformer_edges import ListEdges, SlotEdges
 from dptf.descriptor.repinit import ThreeBody, TwoBody
 from dptf.errors import UserError
 from dptf.nn.activation import get_activation
 from dptf.nn.embedding import Seeder
+from dptf.nn.fitting import plain_wanted
 from dptf.nn.layers import apply_linear, linear
 from dptf.nn.parameters import global_dtype
 from dptf.nn.table import check_storable
@@ -195,15 +197,7 @@ class DPA2(MixedDescriptor):
         else:
             rows = block.rows(switch, self.env_protection, davg, dstd)
             radial, vectors = rows[..., 0], rows[..., 1:]
-        # Slots beyond the fullest list are empty for every atom; nothing is computed there.
-        used = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(block.filled, tf.int32), axis=1)), 1)
-        used = scale.nsel if self.excluded or self.pair_excluded else used  # their slots are empty in between
-        switch, radial, h2 = (tf.cast(x[:, :used], dtype) for x in (switch, radial, vectors))
-        edges = Edges(
-            block.filled[:, :used], switch, scale.nsel, smooth=self.smooth, sqrt_nnei=bool(o["use_sqrt_nnei"]),
-            rows=op_module.dptf_neighbor_rows(block.nlist[:, :used], self.env.natoms, mesh),
-            table=lambda x: halo(x, self.env.natoms, mesh),
-        )  # fmt: skip
+        edges, radial, h2 = self._edges(block, mesh, switch, radial, vectors)
         phi = get_activation(o["activation_function"])
         embed = linear(params, f"repformer{suffix}/g2_embd", 1, o["g2_dim"], dtype, seeder, trainable=self.trainable)
         g1, g2 = phi(g1), phi(apply_linear(radial[..., None], embed))
@@ -211,9 +205,26 @@ class DPA2(MixedDescriptor):
         for k in range(o["nlayers"]):
             layer = RepformerLayer(o, f"repformer_layer_{k}{suffix}", last=k + 1 == o["nlayers"], eps=eps)
             layer.weights(params, dtype, seeder, trainable=self.trainable)
-            g1, g2, h2 = layer(g1, g2, h2, edges)
+            g1, g2, h2 = layer(g1, halo(g1, self.env.natoms, mesh), g2, h2, edges)
         self.rot_mat = tf.cast(tf.transpose(edges.moment(g2, h2), [0, 2, 1]), global_dtype())
         return g1
+
+    def _edges(self, block, mesh, switch, radial, vectors):
+        """What the layers do with neighbors, and the radial components (rows,) and vectors (rows, 3) of its rows."""
+        o, nsel, natoms = self.former, self.scale.nsel, self.env.natoms
+        form = {"smooth": self.smooth, "sqrt_nnei": bool(o["use_sqrt_nnei"])}
+        if self.precision in (tf.float32, tf.float64) and not o["update_h2"] and not plain_wanted():
+            at, start, center, *index = op_module.dptf_filled_slots(block.nlist, natoms, mesh, stride=nsel)
+            rows = tf.concat([switch[:, :, None], radial[:, :, None], vectors], axis=2)
+            rows = op_module.dptf_take_rows(tf.cast(tf.reshape(rows, [-1, 5]), self.precision), at)
+            edges = ListEdges(rows[:, 0], nsel, **form, start=start, center=center, index=tuple(index))
+            return edges, rows[:, 1], rows[:, 2:]
+        # Slots beyond the fullest list are empty for every atom; nothing is computed there.
+        used = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(block.filled, tf.int32), axis=1)), 1)
+        used = nsel if self.excluded or self.pair_excluded else used  # their slots are empty in between
+        switch, radial, vectors = (tf.cast(x[:, :used], self.precision) for x in (switch, radial, vectors))
+        rows = op_module.dptf_neighbor_rows(block.nlist[:, :used], natoms, mesh)
+        return SlotEdges(block.filled[:, :used], switch, nsel, **form, rows=rows), radial, vectors
 
     def force_and_virial(self, scalar, suffix="", *, atomic=None):
         """See :meth:`Descriptor.force_and_virial`.

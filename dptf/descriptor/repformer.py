@@ -1,77 +1,49 @@
 """Message-passing layers of DPA-2 (repformer): node features g1, pair features g2 and pair vectors h2.
 
 Shapes: n atoms, k slots; g1 (n, g1_dim), g2 (n, k, g2_dim), h2 (n, k, 3). Sums over slots are damped by the switch, or
-masked. Layers do not touch slots beyond the fullest list; their share of a softmax is counted.
+masked.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from dptf.nn import masked_softmax
 from dptf.nn.activation import get_activation
-from dptf.nn.layers import apply_layer_norm, apply_linear, layer_norm, linear
+from dptf.nn.layers import apply_linear, layer_norm, linear
 from dptf.ops import tf
 
-_EPS = 1e-4
 
+@dataclass(frozen=True)
+class PairAttention:
+    """Weights of the attention of neighbors to neighbors; columns (of the way back rows) head after head.
 
-class Edges:
-    """What the layers share of one frame set.
-
-    Parameters
+    Attributes
     ----------
-    filled : bool tensor, shape (n, k)
-    switch : tensor, shape (n, k)
-        0 in empty slots.
-    nsel : int
-        Slots that sums are normalised with.
-    smooth, sqrt_nnei : bool
-    rows : int32 tensor, shape (n, k)
-        Rows of the neighbors in the tables that ``table`` makes.
-    table : callable
-        Features of all atoms that are neighbors, ghosts of other processes included, from those of the local atoms (n, d).
+    query, key : tensors, shape (g2_dim, heads * hidden)
+    value : tensor, shape (g2_dim, heads * width), or None
+        With `out`, a linear layer from (heads * width), and `norm` of pair features; None: there are no such features.
+    of_vectors : linear layer from the heads to one number, or None
     """
 
-    def __init__(self, filled, switch, nsel, *, smooth, sqrt_nnei, rows, table):
-        self.filled, self.switch, self.smooth, self.table = filled, switch, smooth, table
-        self._rows = rows
-        mask = tf.cast(filled, switch.dtype)
-        self.mask = mask
-        #: Weight of a slot in a sum.
-        self.weight = switch if smooth else mask
-        self.missing = nsel - tf.shape(filled)[1]
-        if smooth:
-            self.mean_norm, self.sym_norm = 1.0 / nsel, nsel**-0.5 if sqrt_nnei else 1.0 / nsel
-        else:
-            count = tf.reduce_sum(mask, axis=1)
-            self.mean_norm = (1.0 / (_EPS + count))[:, None]
-            self.sym_norm = (1.0 / (_EPS + tf.sqrt(count)))[:, None, None] if sqrt_nnei else self.mean_norm[:, :, None]
+    heads: int
+    hidden: int
+    width: int
+    gated: bool
+    eps: float
+    query: object
+    key: object
+    value: object = None
+    out: tuple = None
+    norm: tuple = None
+    of_vectors: tuple = None
 
-    def neighbors(self, table):
-        """Features of the neighbors (n, k, d) from a table; those of some atom in empty slots."""
-        k, d = tf.shape(self._rows)[1], int(table.shape[1])
-        return tf.reshape(tf.gather(table, tf.reshape(self._rows, [-1])), [-1, k, d])
 
-    def mean(self, x):
-        """Normalised sum over slots of x (n, k, d)."""
-        return tf.matmul(self.weight[:, None, :], x)[:, 0] * self.mean_norm
-
-    def moment(self, x, h2):
-        """H: normalised sum over slots of h2 (x) x, shape (n, 3, d)."""
-        return tf.matmul(h2 * self.weight[:, :, None], x, transpose_a=True) * self.sym_norm
-
-    def attention(self, logits, pairs):
-        """Weights from logits (n, heads, k) or, between ``pairs`` of slots, (n, heads, k, k)."""
-        if pairs:
-            damping = (self.switch[:, :, None] * self.switch[:, None, :])[:, None]
-            both = (self.mask[:, :, None] * self.mask[:, None, :])[:, None]
-            mask = self.filled[:, None, None, :]
-        else:
-            damping, both, mask = self.switch[:, None], self.mask[:, None], self.filled[:, None]
-        if self.smooth:
-            return masked_softmax.damped(logits, damping, self.missing) * damping
-        return masked_softmax.masked(logits, mask) * both
+def by_heads(matrix, heads):
+    """Columns head after head, of a matrix whose columns have the head as the faster index."""
+    n = int(matrix.shape[0])
+    x = tf.transpose(tf.reshape(matrix, [n, -1, heads]), [0, 2, 1])
+    return tf.reshape(x, [n, int(matrix.shape[1])])
 
 
 def symmetrised(moment, axis):
@@ -189,43 +161,36 @@ class RepformerLayer:
             first = first + u * weight
         return first
 
-    def __call__(self, g1, g2, h2, edges):
-        """Updated g1, g2, h2."""
+    def __call__(self, g1, table, g2, h2, edges):
+        """Updated g1, g2, h2; `table` has the g1 of all atoms that are neighbors."""
         o, w = self.o, self.w
-        needs_neighbors = o["update_g1_has_drrd"] or (o["update_g1_has_conv"] and o["g1_out_conv"])
-        needs_neighbors = needs_neighbors or (not self.last and o["update_g2_has_g1g1"])
-        table = edges.table(g1)
-        gg = edges.neighbors(table) if needs_neighbors else None
-        new_g1 = self._combine("g1", [g1, *self._node_terms(g1, g2, h2, gg, table, edges)])
+        new_g1 = self._combine("g1", [g1, *self._node_terms(g1, g2, h2, table, edges)])
         if self.last:
             return new_g1, g2, h2
         terms2, terms3 = [g2, self.phi(apply_linear(g2, w["linear2"]))], [h2]
         if o["update_g2_has_g1g1"]:
-            product = gg * g1[:, None, :] * edges.weight[:, :, None]
-            terms2.append(apply_linear(product, w["proj_g1g1g2"]))
+            terms2.append(edges.map_products(g1, table, w["proj_g1g1g2"]))
         if self.pair_attention:
-            a = self._pair_attention(g2, h2, edges)
-            if o["update_g2_has_attn"]:
-                terms2.append(self._apply_to_features(a, g2))
-            if o["update_h2"]:
-                terms3.append(self._apply_to_vectors(a, h2))
+            features, vectors = edges.pair_attention(g2, h2, self._pair_weights())
+            terms2 += [] if features is None else [features]
+            terms3 += [] if vectors is None else [vectors]
         return new_g1, self._combine("g2", terms2), self._combine("h2", terms3)
 
-    def _node_terms(self, g1, g2, h2, gg, table, edges):
+    def _node_terms(self, g1, g2, h2, table, edges):
         o, w, terms, inputs = self.o, self.w, [], []
         if o["g1_out_mlp"]:
             terms.append(self.phi(apply_linear(g1, w["g1_self_mlp"])))
         else:
             inputs.append(g1)
         if o["update_g1_has_conv"] and o["g1_out_conv"]:
-            terms.append(edges.mean(apply_linear(g2, w["proj_g1g2"]) * gg))
+            terms.append(edges.mean_product(apply_linear(g2, w["proj_g1g2"]), table))
         elif o["update_g1_has_conv"]:
             # A linear map of the neighbors' features is made before they are collected.
-            inputs.append(edges.mean(g2 * edges.neighbors(apply_linear(table, w["proj_g1g2"]))))
+            inputs.append(edges.mean_product(g2, apply_linear(table, w["proj_g1g2"])))
         if o["update_g1_has_grrg"]:
             inputs.append(symmetrised(edges.moment(g2, h2), self.axis))
         if o["update_g1_has_drrd"]:
-            inputs.append(symmetrised(edges.moment(gg, h2), self.axis))
+            inputs.append(symmetrised(edges.neighbor_moment(table, h2), self.axis))
         if inputs:
             joined = tf.concat(inputs, axis=1) if len(inputs) > 1 else inputs[0]
             terms.append(self.phi(apply_linear(joined, w["linear1"])))
@@ -233,36 +198,22 @@ class RepformerLayer:
             terms.append(self._local_attention(g1, table, edges))
         return terms
 
-    def _pair_attention(self, g2, h2, edges):
-        """Attention of slots to slots, (n, heads, k, k)."""
-        nd, nh = self.o["attn2_hidden"], self.o["attn2_nhead"]
-        n, k = tf.shape(g2)[0], tf.shape(g2)[1]
-        z = tf.transpose(tf.reshape(apply_linear(g2, self.w["mapqk"]), [n, k, nd, 2 * nh]), [0, 3, 1, 2])
-        logits = tf.matmul(z[:, :nh], z[:, nh:], transpose_b=True) / math.sqrt(nd)
-        gate = tf.matmul(h2, h2, transpose_b=True)[:, None]
-        if self.o["attn2_has_gate"]:
-            logits = logits * gate
-        return edges.attention(logits, pairs=True) * (gate / math.sqrt(3.0))
-
-    def _apply_to_features(self, a, g2):
-        nh, n, k = self.o["attn2_nhead"], tf.shape(g2)[0], tf.shape(g2)[1]
-        v = tf.transpose(tf.reshape(apply_linear(g2, self.w["mapv"]), [n, k, self.n2, nh]), [0, 3, 1, 2])
-        o = tf.reshape(tf.transpose(tf.matmul(a, v), [0, 2, 3, 1]), [n, k, self.n2 * nh])
-        return apply_layer_norm(apply_linear(o, self.w["mh_head_map"]), self.w["attn2_lm"], self.eps)
-
-    def _apply_to_vectors(self, a, h2):
-        nh, n, k = self.o["attn2_nhead"], tf.shape(h2)[0], tf.shape(h2)[1]
-        o = tf.matmul(a, tf.tile(h2[:, None], [1, nh, 1, 1]))  # (n, heads, k, 3)
-        o = apply_linear(tf.reshape(tf.transpose(o, [0, 2, 3, 1]), [n, k * 3, nh]), self.w["ev_head_map"])
-        return tf.reshape(o, [n, k, 3])
+    def _pair_weights(self):
+        nd, nh, w, n2 = self.o["attn2_hidden"], self.o["attn2_nhead"], self.w, self.n2
+        both = tf.reshape(w["mapqk"][0], [n2, nd, 2 * nh])
+        q, k = (by_heads(tf.reshape(x, [n2, nd * nh]), nh) for x in (both[:, :, :nh], both[:, :, nh:]))
+        more = {}
+        if self.o["update_g2_has_attn"]:
+            matrix, bias = w["mh_head_map"]
+            matrix = tf.reshape(tf.transpose(tf.reshape(matrix, [n2, nh, n2]), [1, 0, 2]), [nh * n2, n2])
+            more = {"value": by_heads(w["mapv"][0], nh), "out": (matrix, bias), "norm": w["attn2_lm"]}
+        if self.o["update_h2"]:
+            more["of_vectors"] = w["ev_head_map"]
+        return PairAttention(nh, nd, n2, bool(self.o["attn2_has_gate"]), self.eps, q, k, **more)
 
     def _local_attention(self, g1, table, edges):
-        nd, nh, n1 = self.o["attn1_hidden"], self.o["attn1_nhead"], self.n1
-        q = tf.reshape(apply_linear(g1, self.w["mapq"]), [-1, nd, nh])
-        kv = edges.neighbors(apply_linear(table, self.w["mapkv"]))
-        n, k = tf.shape(kv)[0], tf.shape(kv)[1]
-        kv = tf.transpose(tf.reshape(kv, [n, k, nd + n1, nh]), [0, 3, 1, 2])  # (n, heads, k, nd + n1)
-        logits = tf.matmul(kv[..., :nd], tf.transpose(q, [0, 2, 1])[..., None])[..., 0] / math.sqrt(nd)
-        a = edges.attention(logits, pairs=False)
-        o = tf.matmul(a[:, :, None, :], kv[..., nd:])  # (n, heads, 1, n1)
-        return apply_linear(tf.reshape(o, [-1, nh * n1]), self.w["loc_head_map"])
+        nd, nh = self.o["attn1_hidden"], self.o["attn1_nhead"]
+        kv = self.w["mapkv"][0]
+        q = tf.matmul(g1, by_heads(self.w["mapq"][0], nh))
+        keys, values = (tf.matmul(table, by_heads(x, nh)) for x in (kv[:, : nd * nh], kv[:, nd * nh :]))
+        return apply_linear(edges.local_attention(q, keys, values, nh), self.w["loc_head_map"])

@@ -14,22 +14,22 @@ namespace {
 /// it.
 constexpr int64_t kParts = 32;
 
-/// Writes [rows, columns] with row stride ld, or its transpose.
+/// Writes [rows, columns] with row stride ld, or its transpose, from rows with a stride of their own.
 template <typename T>
-void put(const T* from, int64_t rows, int64_t columns, bool transposed, int64_t ld, T* to) {
+void put(const T* from, int64_t rows, int64_t columns, bool transposed, int64_t ld, T* to, int64_t ld_from) {
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < columns; ++c) to[transposed ? c * ld + r : r * ld + c] = from[r * columns + c];
+    for (int64_t c = 0; c < columns; ++c) to[transposed ? c * ld + r : r * ld + c] = from[r * ld_from + c];
 }
 template <typename T>
-void take(const T* from, int64_t rows, int64_t columns, int64_t ld, T* to) {
-  for (int64_t r = 0; r < rows; ++r) std::copy(from + r * ld, from + r * ld + columns, to + r * columns);
+void take(const T* from, int64_t rows, int64_t columns, int64_t ld, T* to, int64_t ld_to) {
+  for (int64_t r = 0; r < rows; ++r) std::copy(from + r * ld, from + r * ld + columns, to + r * ld_to);
 }
 
 /// Nanoseconds of an atom, roughly, per matrix product of its size.
 template <typename T>
 int64_t cost_of(const AttentionJob<T>& job, int64_t products) {
   const int64_t n = job.rows.slots;
-  return 1 + products * n * job.w->hidden * (4 * job.w->width + 2 * n) / 20;
+  return 1 + products * n * job.w->heads * job.w->hidden * (4 * job.w->width + 2 * n) / 20;
 }
 
 template <typename T>
@@ -50,27 +50,32 @@ void run(const AttentionJob<T>& job, int64_t products, const ParallelFor& parall
 }  // namespace
 
 template <typename T>
-PackedAttention<T>::PackedAttention(const AttentionWeights<T>& w, int64_t n_width, int64_t n_hidden)
+PackedAttention<T>::PackedAttention(const AttentionWeights<T>& w, int64_t n_width, int64_t n_hidden,
+                                    int64_t n_heads)
     : width(n_width),
       hidden(n_hidden),
+      heads(n_heads),
       part(whole_lines<T>(n_hidden)),
-      ld_in(row_stride<T>(3 * part)),
+      ld_in(row_stride<T>(3 * heads * part)),
       ld_out(row_stride<T>(n_width)),
       in(width * ld_in),
-      in_t(3 * part * ld_out),
+      in_t(3 * heads * part * ld_out),
       in_bias(ld_in),
-      out(part * ld_out),
+      out(heads * part * ld_out),
       out_t(width * ld_in),
       out_bias(ld_out),
       gamma(ld_out),
       beta(ld_out) {
-  for (int p = 0; p < 3; ++p) {
-    put(w.matrix[p], width, hidden, false, ld_in, &in[p * part]);
-    put(w.matrix[p], width, hidden, true, ld_out, &in_t[p * part * ld_out]);
-    std::copy_n(w.bias[p], hidden, &in_bias[p * part]);
+  for (int64_t h = 0; h < heads; ++h) {
+    for (int p = 0; p < 3; ++p) {
+      const int64_t at = (3 * h + p) * part;
+      put(w.matrix[p] + h * hidden, width, hidden, false, ld_in, &in[at], heads * hidden);
+      put(w.matrix[p] + h * hidden, width, hidden, true, ld_out, &in_t[at * ld_out], heads * hidden);
+      std::copy_n(w.bias[p] + h * hidden, hidden, &in_bias[at]);
+    }
+    put(w.out + h * hidden * width, hidden, width, false, ld_out, &out[h * part * ld_out], width);
+    put(w.out + h * hidden * width, hidden, width, true, ld_in, &out_t[h * part], width);
   }
-  put(w.out, hidden, width, false, ld_out, out.data());
-  put(w.out, hidden, width, true, ld_in, out_t.data());
   std::copy_n(w.out_bias, width, out_bias.data());
   std::copy_n(w.gamma, width, gamma.data());
   std::copy_n(w.beta, width, beta.data());
@@ -122,7 +127,8 @@ void attention_dual(const AttentionForm& form, const PackedAttention<T>& w, cons
   job.form = form, job.w = &w, job.rows = rows, job.dy = dy, job.direction = direction, job.e = e,
   job.grad = grad;
   const int64_t parts = std::min(kParts, rows.atoms);
-  const int64_t in = w.width * w.ld_in, out = w.part * w.ld_out, size = in + w.ld_in + out + 3 * w.ld_out;
+  const int64_t in = w.width * w.ld_in, out = w.heads * w.part * w.ld_out,
+                size = in + w.ld_in + out + 3 * w.ld_out;
   AlignedVector<T> sums((parts + 1) * size);
   const auto at = [&](int64_t k) {
     PackedAttentionGrads<T> p;
@@ -147,11 +153,15 @@ void attention_dual(const AttentionForm& form, const PackedAttention<T>& w, cons
       for (int64_t i = begin; i < end; ++i) total[i] += sums[k * size + i];
   });
   const PackedAttentionGrads<T> p = at(parts);
-  for (int i = 0; i < 3; ++i) {
-    take(p.in + i * w.part, w.width, w.hidden, w.ld_in, weights.matrix[i]);
-    std::copy_n(p.in_bias + i * w.part, w.hidden, weights.bias[i]);
+  for (int64_t h = 0; h < w.heads; ++h) {
+    for (int i = 0; i < 3; ++i) {
+      const int64_t at = (3 * h + i) * w.part;
+      take(p.in + at, w.width, w.hidden, w.ld_in, weights.matrix[i] + h * w.hidden, w.heads * w.hidden);
+      std::copy_n(p.in_bias + at, w.hidden, weights.bias[i] + h * w.hidden);
+    }
+    take(p.out + h * w.part * w.ld_out, w.hidden, w.width, w.ld_out, weights.out + h * w.hidden * w.width,
+         w.width);
   }
-  take(p.out, w.hidden, w.width, w.ld_out, weights.out);
   std::copy_n(p.out_bias, w.width, weights.out_bias);
   std::copy_n(p.gamma, w.width, weights.gamma);
   std::copy_n(p.beta, w.width, weights.beta);

@@ -21,11 +21,20 @@ void moments(const RaggedRows& p, const T* w, const T* x, T* h, const ParallelFo
            [&](int64_t begin, int64_t end) { DPTF_ISA_CALL(moments_rows(p, w, x, begin, end, h)); });
 }
 
-template <typename T>
-void moments_to_x(const RaggedRows& p, const T* w, const T* h, T* x, const ParallelFor& parallel) {
+namespace {
+
+std::vector<int> owners_of_rows(const RaggedRows& p) {
   std::vector<int> owner(p.rows);
   for (int64_t o = 0; o < p.owners; ++o)
-    std::fill(&owner[0] + p.start[o], &owner[0] + p.start[o + 1], static_cast<int>(o));
+    std::fill(owner.data() + p.start[o], owner.data() + p.start[o + 1], static_cast<int>(o));
+  return owner;
+}
+
+}  // namespace
+
+template <typename T>
+void moments_to_x(const RaggedRows& p, const T* w, const T* h, T* x, const ParallelFor& parallel) {
+  const std::vector<int> owner = owners_of_rows(p);
   const int64_t n = p.index ? p.n_x : p.rows;
   parallel(n, cost_of(p.rows, n, p.width), [&](int64_t begin, int64_t end) {
     DPTF_ISA_CALL(moments_to_x_rows(p, owner.data(), w, h, begin, end, x));
@@ -36,6 +45,31 @@ template <typename T>
 void moments_to_w(const RaggedRows& p, const T* h, const T* x, T* w, const ParallelFor& parallel) {
   parallel(p.owners, cost_of(p.rows, p.owners, p.width),
            [&](int64_t begin, int64_t end) { DPTF_ISA_CALL(moments_to_w_rows(p, h, x, begin, end, w)); });
+}
+
+template <typename T>
+void head_sums(const RaggedRows& p, int64_t heads, const T* w, const T* x, T* u,
+               const ParallelFor& parallel) {
+  parallel(p.owners, cost_of(p.rows, p.owners, heads * p.width),
+           [&](int64_t begin, int64_t end) { DPTF_ISA_CALL(head_sums_rows(p, heads, w, x, begin, end, u)); });
+}
+
+template <typename T>
+void head_sums_to_x(const RaggedRows& p, int64_t heads, const T* w, const T* u, T* x,
+                    const ParallelFor& parallel) {
+  const std::vector<int> owner = owners_of_rows(p);
+  const int64_t n = p.index ? p.n_x : p.rows;
+  parallel(n, cost_of(p.rows, n, heads * p.width), [&](int64_t begin, int64_t end) {
+    DPTF_ISA_CALL(head_sums_to_x_rows(p, heads, owner.data(), w, u, begin, end, x));
+  });
+}
+
+template <typename T>
+void head_sums_to_w(const RaggedRows& p, int64_t heads, const T* u, const T* x, T* w,
+                    const ParallelFor& parallel) {
+  parallel(p.owners, cost_of(p.rows, p.owners, heads * p.width), [&](int64_t begin, int64_t end) {
+    DPTF_ISA_CALL(head_sums_to_w_rows(p, heads, u, x, begin, end, w));
+  });
 }
 
 template <typename T>
@@ -129,16 +163,19 @@ void pair_apply(int64_t groups, const int* start, const T* g, const T* v, bool r
   });
 }
 
-#define DPTF_INSTANTIATE(T)                                                                     \
-  template void moments<T>(const RaggedRows&, const T*, const T*, T*, const ParallelFor&);      \
-  template void moments_to_x<T>(const RaggedRows&, const T*, const T*, T*, const ParallelFor&); \
-  template void moments_to_w<T>(const RaggedRows&, const T*, const T*, T*, const ParallelFor&); \
-  template void spread<T>(int64_t, int64_t, const int*, const T*, T*, const ParallelFor&);      \
-  template void segment_sum<T>(int64_t, int64_t, const int*, const T*, T*, const ParallelFor&); \
-  template void take_rows<T>(const RowCopy<T>&, const ParallelFor&);                            \
-  template void put_rows<T>(const RowCopy<T>&, T*, const ParallelFor&);                         \
-  template void add_rows<T>(const RowCopy<T>&, T*, const ParallelFor&);                         \
-  template void pair_dot<T>(int64_t, const int*, const T*, const T*, T*, const ParallelFor&);   \
+#define DPTF_INSTANTIATE(T)                                                                                \
+  template void moments<T>(const RaggedRows&, const T*, const T*, T*, const ParallelFor&);                 \
+  template void moments_to_x<T>(const RaggedRows&, const T*, const T*, T*, const ParallelFor&);            \
+  template void moments_to_w<T>(const RaggedRows&, const T*, const T*, T*, const ParallelFor&);            \
+  template void head_sums<T>(const RaggedRows&, int64_t, const T*, const T*, T*, const ParallelFor&);      \
+  template void head_sums_to_x<T>(const RaggedRows&, int64_t, const T*, const T*, T*, const ParallelFor&); \
+  template void head_sums_to_w<T>(const RaggedRows&, int64_t, const T*, const T*, T*, const ParallelFor&); \
+  template void spread<T>(int64_t, int64_t, const int*, const T*, T*, const ParallelFor&);                 \
+  template void segment_sum<T>(int64_t, int64_t, const int*, const T*, T*, const ParallelFor&);            \
+  template void take_rows<T>(const RowCopy<T>&, const ParallelFor&);                                       \
+  template void put_rows<T>(const RowCopy<T>&, T*, const ParallelFor&);                                    \
+  template void add_rows<T>(const RowCopy<T>&, T*, const ParallelFor&);                                    \
+  template void pair_dot<T>(int64_t, const int*, const T*, const T*, T*, const ParallelFor&);              \
   template void pair_apply<T>(int64_t, const int*, const T*, const T*, bool, T*, const ParallelFor&);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)

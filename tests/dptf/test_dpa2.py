@@ -141,6 +141,42 @@ def _check_ghosts(case, want):
         case.session.run(case.out["energy"], feed)
 
 
+FUSED = {
+    "plain": {},
+    "gated": {"former": {"attn2_has_gate": True, "attn2_hidden": 3, "update_style": "res_residual"}},
+    "not_smooth": {
+        "smooth": False,
+        "former": {"use_sqrt_nnei": False, "attn2_has_gate": True},
+        "exclude_types": [[0, 1]],
+    },
+    "inside_linear1": {"smooth": False, "former": {"g1_out_conv": False, "g1_out_mlp": False, "nlayers": 3}},
+    "float32": {"former": {"attn2_has_gate": True}, "precision": "float32", "exclude_types": [[0, 0]]},
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_messages_are_those_of_plain_ops(name, monkeypatch):
+    """Energies, forces, virials and the derivatives of a loss of both in the weights."""
+    out, options = [], section(**FUSED[name])
+    for plain in ("0", "1"):
+        monkeypatch.setenv("DPTF_PLAIN", plain)
+        case = AttentionCase(options)
+        with case.graph.as_default():
+            used = {op.type for op in case.graph.get_operations()}
+            assert ("DptfHeadSums" in used) == ("DptfAttention" in used) == (plain == "0")
+            loss = tf.reduce_sum(case.out["energy"] ** 2) + tf.reduce_sum(tf.sin(case.out["force"]))
+            gradients = tf.gradients(loss, tf.trainable_variables())
+            case.out["gradients"] = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+        out.append(case.run())
+    single = "precision" in FUSED[name]
+    assert len(out[0]["gradients"]) == len(out[1]["gradients"]) > 30
+    for key in ("energy", "force", "virial", "atom_virial"):
+        np.testing.assert_allclose(out[0][key], out[1][key], atol=1e-5 if single else 1e-11, err_msg=key)
+    for fused, plain in zip(*(o["gradients"] for o in out)):
+        scale = max(1.0, np.abs(plain).max())
+        np.testing.assert_allclose(fused, plain, atol=(1e-4 if single else 1e-11) * scale)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

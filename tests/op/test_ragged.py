@@ -279,6 +279,44 @@ def test_linear_maps_equal_plain_ops():
             assert np.abs(a - b).max() <= 1e-12 * np.abs(b).max()
 
 
+@pytest.mark.parametrize("heads, width", [(1, 5), (4, 1), (3, 7)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_sums_with_weights_of_parts(heads, width, dtype):
+    """Against NumPy; all three are one trilinear form, so each derivative is known from the others."""
+    rng = np.random.default_rng(5)
+    with tf.Graph().as_default(), tf.Session() as session:
+        edges = build()
+        sizes = run(edges)
+        center, neighbor = sizes["center"], sizes["neighbor"]
+        w = rng.normal(size=(len(center), heads)).astype(dtype)
+        u, x = (rng.normal(size=(9, heads, width)).astype(dtype) for _ in range(2))
+        want_u, want_x = np.zeros_like(u), np.zeros_like(x)
+        np.add.at(want_u, center, w[:, :, None] * x[neighbor])
+        np.add.at(want_x, neighbor, w[:, :, None] * u[center])
+        want = [want_u, want_x, (u[center] * x[neighbor]).sum(2)]
+        tw, tu, tx = tf.constant(w), tf.constant(u.reshape(9, -1)), tf.constant(x.reshape(9, -1))
+        rows = edges.start, edges.neighbor, edges.in_start, edges.in_edge
+        values = [
+            op_module.dptf_head_sums(tw, tx, *rows, heads=heads), op_module.dptf_head_sums_to_x(tw, tu, *rows, heads=heads),
+            op_module.dptf_head_sums_to_w(tu, tx, *rows, heads=heads),
+        ]  # fmt: skip
+        form = [tf.reduce_sum(a * b) for a, b in zip(values, (tu, tx, tw))]
+        slopes = [gradients(f, [tu, tx, tw]) for f in form]
+        # d/dw of the square of d/du and so on: second derivatives.
+        bent = [
+            gradients(tf.reduce_sum(tf.square(s[0])) + tf.reduce_sum(tf.square(s[2])), [tu, tx, tw]) for s in slopes
+        ]
+        got, slopes, bent = session.run([values, slopes, bent])
+    tolerance = 1e-12 if dtype == np.float64 else 1e-4
+    for a, b in zip(got, want):
+        np.testing.assert_allclose(a, b.reshape(a.shape), atol=tolerance)
+    for s, t in zip(slopes, bent):
+        for a, b in zip(s, want):
+            np.testing.assert_allclose(a, b.reshape(a.shape), atol=10 * tolerance)
+        for a, b in zip(t, bent[0]):
+            np.testing.assert_allclose(a, b, atol=100 * tolerance, rtol=100 * tolerance)
+
+
 def test_force_and_virial():
     """Adjoint of the map from edge derivatives to forces and virials, and the sum over atoms."""
     rng = np.random.default_rng(8)

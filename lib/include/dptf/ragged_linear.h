@@ -26,6 +26,19 @@ void moments_to_x(const RaggedRows& p, const T* w, const T* h, T* x, const Paral
 template <typename T>
 void moments_to_w(const RaggedRows& p, const T* h, const T* x, T* w, const ParallelFor& parallel);
 
+/// The same with weights of parts of x: rows of x are `heads` parts of `width` numbers, w [rows, heads].
+/// u[o, h, :] = sum_r w[r, h] x[index[r], h, :].
+template <typename T>
+void head_sums(const RaggedRows& p, int64_t heads, const T* w, const T* x, T* u, const ParallelFor& parallel);
+/// x[i, h, :] = sum over r with index[r] = i of w[r, h] u[owner(r), h, :].
+template <typename T>
+void head_sums_to_x(const RaggedRows& p, int64_t heads, const T* w, const T* u, T* x,
+                    const ParallelFor& parallel);
+/// w[r, h] = u[owner(r), h, :] . x[index[r], h, :].
+template <typename T>
+void head_sums_to_w(const RaggedRows& p, int64_t heads, const T* u, const T* x, T* w,
+                    const ParallelFor& parallel);
+
 /// y[r] = x[owner(r)].
 template <typename T>
 void spread(int64_t owners, int64_t width, const int* start, const T* x, T* y, const ParallelFor& parallel);

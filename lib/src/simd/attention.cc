@@ -87,8 +87,11 @@ class Attention {
         w_(*job.w),
         sums_(sums),
         width_(w_.width),
+        heads_(w_.heads),
         part_(w_.part),
+        all_parts_(w_.heads * w_.part),
         ld3_(w_.ld_in),
+        ldo_(row_stride<T>(w_.heads * w_.part)),
         ldw_(w_.ld_out),
         columns_w_(whole_lines<T>(w_.width)) {
     size_ = arrange(memory);
@@ -139,12 +142,20 @@ class Attention {
  private:
   int64_t at(int64_t a) const { return first_ + index_[a]; }
   void find_rows(int64_t i) {
-    first_ = i * job_.rows.slots;
     n_ = 0;
-    for (int64_t k = 0; k < job_.rows.slots; ++k)
-      if (job_.rows.mask[first_ + k]) index_[n_++] = k;
+    if (job_.rows.start) {
+      first_ = job_.rows.start[i];
+      places_ = job_.rows.start[i + 1] - first_;
+      for (; n_ < places_; ++n_) index_[n_] = n_;
+    } else {
+      places_ = job_.rows.slots;
+      first_ = i * places_;
+      for (int64_t k = 0; k < places_; ++k)
+        if (job_.rows.mask[first_ + k]) index_[n_++] = k;
+    }
     np_ = whole_lines<T>(n_);
     ldn_ = row_stride<T>(n_);
+    square_ = n_ * ldn_;
     missing_ = static_cast<T>(job_.rows.missing + job_.rows.slots - n_);
   }
   void gather(const T* from, int64_t columns, T* to, int64_t ld) const {
@@ -161,11 +172,11 @@ class Attention {
     }
   }
   void scatter(const T* from, int64_t ld, int64_t columns, T* to) const {
-    std::fill_n(to + first_ * columns, job_.rows.slots * columns, T(0));
+    std::fill_n(to + first_ * columns, places_ * columns, T(0));
     for (int64_t a = 0; a < n_; ++a) std::copy_n(from + a * ld, columns, to + at(a) * columns);
   }
   void scatter_three(T* const from[3], T* to) const {
-    std::fill_n(to + 3 * first_, 3 * job_.rows.slots, T(0));
+    std::fill_n(to + 3 * first_, 3 * places_, T(0));
     for (int64_t a = 0; a < n_; ++a)
       for (int d = 0; d < 3; ++d) to[3 * at(a) + d] = from[d][a];
   }
@@ -188,19 +199,24 @@ class Attention {
     }
   }
 
-  void softmax_row(int64_t a) const {
-    T* x = a_ + a * ldn_;
-    T* logit = logit_ + a * ldn_;
+  /// Of the row a of products of queries and keys.
+  void softmax_row(int64_t a, T* x, T* logit, T* raw) const {
     const T kappa = static_cast<T>(form_.kappa), shift = static_cast<T>(kShift);
-    T top = form_.smooth ? -shift : x[0] * kappa;
+    for (int64_t b = 0; b < np_; ++b) x[b] *= kappa;
+    if (form_.gated) {
+      const T* pair = pair_ + a * ldn_;
+      for (int64_t b = 0; b < np_; ++b) {
+        raw[b] = x[b];
+        x[b] *= pair[b];
+      }
+    }
+    T top = form_.smooth ? -shift : x[0];
     if (form_.smooth) {
       const T s = s_[a];
       for (int64_t b = 0; b < np_; ++b) {
-        logit[b] = kappa * x[b] + shift;
+        logit[b] = x[b] + shift;
         x[b] = logit[b] * (s * s_[b]) - shift;
       }
-    } else {
-      for (int64_t b = 0; b < np_; ++b) x[b] *= kappa;
     }
     for (int64_t b = 0; b < n_; ++b) top = std::max(top, x[b]);
     for (int64_t b = 0; b < np_; b += kLanes<T>) store(x + b, exp_clamped<T>(load(x + b) - splat(top)));
@@ -211,25 +227,35 @@ class Attention {
     for (int64_t b = 0; b < np_; ++b) x[b] *= inverse;
   }
 
-  void weigh_row(int64_t a) const {
-    const T *x = a_ + a * ldn_, *gate = gate_ + a * ldn_;
-    T* weight = p_ + a * ldn_;
+  void all_gates() const {
+    gates(f_, f_, form_.gated ? pair_ : gate_);
+    if (form_.gated) damp_gates();
+  }
+  void weigh_row(int64_t h, int64_t a) const {
+    const int64_t row = h * square_ + a * ldn_;
+    const T *x = a_ + row, *gate = gate_ + a * ldn_;
+    T* weight = p_ + row;
     for (int64_t b = 0; b < np_; ++b) weight[b] = x[b] * gate[b];
   }
 
   /// What value() makes beside the state: all of it that the derivatives read.
   void recall(bool tangent) {
-    if (tangent) transposed(y_ + part_, ld3_, n_, part_, kt_, ldn_);
-    gates(f_, f_, gate_);
-    for (int64_t a = 0; a < n_; ++a) weigh_row(a);
-    if (job_.task == AttentionTask::dual)
-      product(n_, part_, n_, by_rows(p_, ldn_), y_ + 2 * part_, ld3_, o_, ld3_);
+    all_gates();
+    for (int64_t h = 0; h < heads_; ++h) {
+      if (tangent) transposed(y_ + (3 * h + 1) * part_, ld3_, n_, part_, kt_ + h * part_ * ldn_, ldn_);
+      for (int64_t a = 0; a < n_; ++a) weigh_row(h, a);
+      if (job_.task == AttentionTask::dual) sum_values(h);
+    }
+  }
+  void sum_values(int64_t h) const {
+    product(n_, part_, n_, by_rows(p_ + h * square_, ldn_), y_ + (3 * h + 2) * part_, ld3_, o_ + h * part_,
+            ldo_);
   }
 
   void value() {
-    product(n_, 3 * part_, width_, by_rows(g_, ldw_), w_.in.data(), ld3_, y_, ld3_);
+    product(n_, 3 * all_parts_, width_, by_rows(g_, ldw_), w_.in.data(), ld3_, y_, ld3_);
     for (int64_t a = 0; a < n_; ++a)
-      for (int p = 0; p < 3; ++p) {
+      for (int64_t p = 0; p < 3 * heads_; ++p) {
         T* __restrict y = y_ + a * ld3_ + p * part_;
         const T* __restrict bias = w_.in_bias.data() + p * part_;
         for (int64_t c = 0; c < part_; ++c) y[c] += bias[c];
@@ -240,21 +266,28 @@ class Attention {
           bend = norm >= floor;
           for (int64_t c = 0; c < part_; ++c) y[c] *= rho;
         }
-        rho_[3 * a + p] = rho, bend_[3 * a + p] = bend;
+        rho_[3 * heads_ * a + p] = rho, bend_[3 * heads_ * a + p] = bend;
       }
-    transposed(y_ + part_, ld3_, n_, part_, kt_, ldn_);
-    product(n_, np_, part_, by_rows(y_, ld3_), kt_, ldn_, a_, ldn_);
-    gates(f_, f_, gate_);
-    for (int64_t a = 0; a < n_; ++a) {
-      softmax_row(a);
-      weigh_row(a);
+    all_gates();
+    for (int64_t h = 0; h < heads_; ++h) {
+      const T* y = y_ + 3 * h * part_;
+      T* kt = kt_ + h * part_ * ldn_;
+      transposed(y + part_, ld3_, n_, part_, kt, ldn_);
+      product(n_, np_, part_, by_rows(y, ld3_), kt, ldn_, a_ + h * square_, ldn_);
+      for (int64_t a = 0; a < n_; ++a) {
+        const int64_t row = h * square_ + a * ldn_;
+        softmax_row(a, a_ + row, logit_ + row, form_.gated ? raw_ + row : nullptr);
+        weigh_row(h, a);
+      }
+      sum_values(h);
     }
-    product(n_, part_, n_, by_rows(p_, ldn_), y_ + 2 * part_, ld3_, o_, ld3_);
-    product(n_, columns_w_, part_, by_rows(o_, ld3_), w_.out.data(), ldw_, x_, ldw_);
+    product(n_, columns_w_, all_parts_, by_rows(o_, ldo_), w_.out.data(), ldw_, x_, ldw_);
     for (int64_t a = 0; a < n_; ++a) {
       T* __restrict x = x_ + a * ldw_;
       const T* __restrict g = g_ + a * ldw_;
-      for (int64_t c = 0; c < width_; ++c) x[c] += g[c] + w_.out_bias[c];
+      if (form_.residual)
+        for (int64_t c = 0; c < width_; ++c) x[c] += g[c];
+      for (int64_t c = 0; c < width_; ++c) x[c] += w_.out_bias[c];
       const T mean = total(x, width_) / static_cast<T>(width_);
       for (int64_t c = 0; c < width_; ++c) x[c] -= mean;
       const T r = 1 / std::sqrt(dot(x, x, width_) / static_cast<T>(width_) + static_cast<T>(form_.eps));
@@ -264,11 +297,36 @@ class Attention {
   }
 
   /// h := J h, the derivative of unit(); returns q . h.
-  T unit_change(int64_t a, int p, T* __restrict h) const {
+  T unit_change(int64_t a, int64_t p, T* __restrict h) const {
+    if (!form_.normalize) return 0;
     const T* __restrict q = y_ + a * ld3_ + p * part_;
-    const T along = dot(q, h, part_), rho = rho_[3 * a + p], take = bend_[3 * a + p] * along;
+    const int64_t at = 3 * heads_ * a + p;
+    const T along = dot(q, h, part_), rho = rho_[at], take = bend_[at] * along;
     for (int64_t c = 0; c < part_; ++c) h[c] = rho * (h[c] - take * q[c]);
     return along;
+  }
+  /// gate := pair s_a s_b.
+  void damp_gates() const {
+    for (int64_t a = 0; a < n_; ++a) {
+      const T* __restrict pair = pair_ + a * ldn_;
+      T* __restrict gate = gate_ + a * ldn_;
+      const T s = form_.smooth ? s_[a] : T(1);
+      for (int64_t b = 0; b < np_; ++b) gate[b] = pair[b] * (form_.smooth ? s * s_[b] : s);
+    }
+  }
+  /// gate_dot := change of pair s_a s_b.
+  void change_damped_gates() const {
+    for (int64_t a = 0; a < n_; ++a) {
+      const T *pair = pair_ + a * ldn_, *pair_dot = pair_dot_ + a * ldn_;
+      T* __restrict gate = gate_dot_ + a * ldn_;
+      if (!form_.smooth) {
+        std::copy_n(pair_dot, np_, gate);
+        continue;
+      }
+      const T s = s_[a], s_dot = s_dot_[a];
+      for (int64_t b = 0; b < np_; ++b)
+        gate[b] = pair_dot[b] * (s * s_[b]) + pair[b] * (s_dot * s_[b] + s * s_dot_[b]);
+    }
   }
   /// h := J h, the derivative of the normalisation of a row; returns mean(x h).
   T norm_change(int64_t a, T* __restrict h) const {
@@ -281,18 +339,42 @@ class Attention {
 
   void change() {
     const T kappa = static_cast<T>(form_.kappa);
-    product(n_, 3 * part_, width_, by_rows(g_dot_, ldw_), w_.in.data(), ld3_, y_dot_, ld3_);
+    product(n_, 3 * all_parts_, width_, by_rows(g_dot_, ldw_), w_.in.data(), ld3_, y_dot_, ld3_);
     for (int64_t a = 0; a < n_; ++a)
-      for (int p = 0; p < 3; ++p) along_[3 * a + p] = unit_change(a, p, y_dot_ + a * ld3_ + p * part_);
-    transposed(y_dot_ + part_, ld3_, n_, part_, kt_dot_, ldn_);
-    product(n_, np_, part_, by_rows(y_dot_, ld3_), kt_, ldn_, logit_dot_, ldn_);
-    product(n_, np_, part_, by_rows(y_, ld3_), kt_dot_, ldn_, logit_dot_, ldn_, true);
-    gates(f_, f_dot_, gate_dot_);
+      for (int64_t p = 0; p < 3 * heads_; ++p)
+        along_[3 * heads_ * a + p] = unit_change(a, p, y_dot_ + a * ld3_ + p * part_);
+    gates(f_, f_dot_, form_.gated ? pair_dot_ : gate_dot_);
+    if (form_.gated) change_damped_gates();
+    for (int64_t h = 0; h < heads_; ++h) change_head(h, kappa);
+    product(n_, columns_w_, all_parts_, by_rows(o_dot_, ldo_), w_.out.data(), ldw_, x_dot_, ldw_);
     for (int64_t a = 0; a < n_; ++a) {
-      const int64_t row = a * ldn_;
+      T* __restrict x = x_dot_ + a * ldw_;
+      const T* __restrict g = g_dot_ + a * ldw_;
+      if (form_.residual)
+        for (int64_t c = 0; c < width_; ++c) x[c] += g[c];
+      slope_[a] = norm_change(a, x);
+    }
+  }
+  void change_head(int64_t h, T kappa) {
+    const T *y = y_ + 3 * h * part_, *y_dot = y_dot_ + 3 * h * part_;
+    const int64_t first = h * square_;
+    transposed(y_dot + part_, ld3_, n_, part_, kt_dot_, ldn_);
+    product(n_, np_, part_, by_rows(y_dot, ld3_), kt_ + h * part_ * ldn_, ldn_, logit_dot_ + first, ldn_);
+    product(n_, np_, part_, by_rows(y, ld3_), kt_dot_, ldn_, logit_dot_ + first, ldn_, true);
+    for (int64_t a = 0; a < n_; ++a) {
+      const int64_t row = first + a * ldn_;
       T* __restrict l = logit_dot_ + row, * __restrict x = a_dot_ + row, * __restrict p = p_dot_ + row;
-      const T *at = a_ + row, *gate = gate_ + row, *gate_dot = gate_dot_ + row, *logit = logit_ + row;
+      const T *at = a_ + row, *gate = gate_ + a * ldn_, *gate_dot = gate_dot_ + a * ldn_,
+              *logit = logit_ + row;
       for (int64_t b = 0; b < np_; ++b) l[b] *= kappa;
+      if (form_.gated) {
+        const T *pair = pair_ + a * ldn_, *pair_dot = pair_dot_ + a * ldn_, *raw = raw_ + row;
+        T* __restrict raw_dot = raw_dot_ + row;
+        for (int64_t b = 0; b < np_; ++b) {
+          raw_dot[b] = l[b];
+          l[b] = l[b] * pair[b] + raw[b] * pair_dot[b];
+        }
+      }
       if (form_.smooth) {
         const T s = s_[a], s_dot = s_dot_[a];
         for (int64_t b = 0; b < np_; ++b)
@@ -305,17 +387,11 @@ class Attention {
         x[b] -= c;
         p[b] = at[b] * (x[b] * gate[b] + gate_dot[b]);
       }
-      mean_[a] = c;
+      mean_[h * np_ + a] = c;
     }
-    product(n_, part_, n_, by_rows(p_dot_, ldn_), y_ + 2 * part_, ld3_, o_dot_, ld3_);
-    product(n_, part_, n_, by_rows(p_, ldn_), y_dot_ + 2 * part_, ld3_, o_dot_, ld3_, true);
-    product(n_, columns_w_, part_, by_rows(o_dot_, ld3_), w_.out.data(), ldw_, x_dot_, ldw_);
-    for (int64_t a = 0; a < n_; ++a) {
-      T* __restrict x = x_dot_ + a * ldw_;
-      const T* __restrict g = g_dot_ + a * ldw_;
-      for (int64_t c = 0; c < width_; ++c) x[c] += g[c];
-      slope_[a] = norm_change(a, x);
-    }
+    T* o_dot = o_dot_ + h * part_;
+    product(n_, part_, n_, by_rows(p_dot_ + first, ldn_), y + 2 * part_, ld3_, o_dot, ldo_);
+    product(n_, part_, n_, by_rows(p_ + first, ldn_), y_dot + 2 * part_, ld3_, o_dot, ldo_, true);
   }
 
   /// Adjoints of u from those of y and of its change.
@@ -350,17 +426,15 @@ class Attention {
   }
 
   /// Adjoints of the softmax and of the gates; leaves those of kappa q . k in l_bar and l_dot_bar.
-  void pull_back_rows(bool tangent) {
+  void pull_back_rows(int64_t h, bool tangent) {
     const T kappa = static_cast<T>(form_.kappa);
-    for (int d = 0; d < 3; ++d) std::fill_n(f_bar_[d], np_, T(0));
-    std::fill_n(s_bar_, np_, T(0));
     for (int64_t a = 0; a < n_; ++a) {
-      const int64_t row = a * ldn_;
-      const T *at = a_ + row, *gate = gate_ + row, *logit = logit_ + row;
-      T* __restrict p = p_bar_ + row, * __restrict pd = p_dot_bar_ + row;
+      const int64_t pairs = a * ldn_, row = h * square_ + pairs;
+      const T *at = a_ + row, *gate = gate_ + pairs, *logit = logit_ + row;
+      T* __restrict p = p_bar_ + pairs, * __restrict pd = p_dot_bar_ + pairs;
       T* __restrict gb = row_bar_[0], * __restrict gdb = row_bar_[1], * __restrict x = row_bar_[2], * __restrict xd = row_bar_[3];
       if (tangent) {
-        const T *change = a_dot_ + row, *gate_dot = gate_dot_ + row;  // change: of x beyond its mean
+        const T *change = a_dot_ + row, *gate_dot = gate_dot_ + pairs;  // change: of x beyond its mean
         T sum_dot = 0;
 #pragma omp simd reduction(+ : sum_dot)
         for (int64_t b = 0; b < np_; ++b) {
@@ -369,7 +443,7 @@ class Attention {
           xd[b] = pd[b] * gate[b];
           sum_dot += at[b] * xd[b];
         }
-        const T c = mean_[a];
+        const T c = mean_[h * np_ + a];
         T sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t b = 0; b < np_; ++b) {
@@ -391,6 +465,10 @@ class Attention {
         for (int64_t b = 0; b < np_; ++b) x[b] = at[b] * (x[b] - sum);
       }
       if (form_.no_diagonal) gb[a] = gdb[a] = 0;
+      if (form_.gated) {
+        pull_back_gated(a, row, tangent, kappa);
+        continue;
+      }
       add_gates(a, gb, f_);
       if (tangent) add_gates(a, gdb, f_dot_);
       if (!form_.smooth) {
@@ -424,6 +502,50 @@ class Attention {
       s_bar_[a] += sum;
     }
   }
+  /// The rest of pull_back_rows for gated logits: x = (raw pair + 20) s_a s_b - 20 and gate = pair s_a s_b.
+  void pull_back_gated(int64_t a, int64_t row, bool tangent, T kappa) {
+    const int64_t pairs = a * ldn_;
+    T* __restrict gb = row_bar_[0], * __restrict gdb = row_bar_[1];
+    const T *x = row_bar_[2], *xd = row_bar_[3], *pair = pair_ + pairs, *raw = raw_ + row,
+            *logit = logit_ + row;
+    T *p = p_bar_ + pairs, *pd = p_dot_bar_ + pairs;
+    const T *pair_dot_row = pair_dot_ + pairs, *raw_dot_row = raw_dot_ + row, *logit_dot = logit_dot_ + row;
+    const T *switches = s_, *switches_dot = s_dot_;
+    T* s_bar = s_bar_;
+    const bool smooth = form_.smooth;
+    const T s = smooth ? s_[a] : T(1), s_dot = smooth && tangent ? s_dot_[a] : T(0);
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t b = 0; b < np_; ++b) {
+      const T sb = smooth ? switches[b] : T(1), ss = s * sb;
+      T logit_bar = x[b] * ss, damp = gb[b] * pair[b], damp_dot = 0, pair_bar = gb[b] * ss, pair_dot_bar = 0;
+      if (smooth) damp += x[b] * logit[b];
+      if (tangent) {
+        const T sb_dot = smooth ? switches_dot[b] : T(0), ss_dot = s_dot * sb + s * sb_dot;
+        const T pair_dot = pair_dot_row[b], raw_dot = raw_dot_row[b], logit_dot_bar = xd[b] * ss;
+        logit_bar += xd[b] * ss_dot;
+        damp += gdb[b] * pair_dot;
+        damp_dot = gdb[b] * pair[b];
+        if (smooth) damp += xd[b] * logit_dot[b], damp_dot += xd[b] * logit[b];
+        pair_bar += gdb[b] * ss_dot + logit_dot_bar * raw_dot;
+        pair_dot_bar = gdb[b] * ss + logit_dot_bar * raw[b];
+        sum += damp_dot * sb_dot;
+        if (smooth) s_bar[b] += damp_dot * s_dot;
+        pd[b] = kappa * logit_dot_bar * pair[b];
+        p[b] = kappa * (logit_bar * pair[b] + logit_dot_bar * pair_dot);
+      } else {
+        p[b] = kappa * logit_bar * pair[b];
+      }
+      pair_bar += logit_bar * raw[b];
+      sum += damp * sb;
+      if (smooth) s_bar[b] += damp * s;
+      gb[b] = pair_bar;
+      gdb[b] = pair_dot_bar;
+    }
+    if (smooth) s_bar_[a] += sum;
+    add_gates(a, gb, f_);
+    if (tangent) add_gates(a, gdb, f_dot_);
+  }
   void add_gates(int64_t a, const T* __restrict g, T* const f[3]) {
     for (int d = 0; d < 3; ++d) {
       const T* __restrict v = f[d];
@@ -441,16 +563,17 @@ class Attention {
 
   /// Adjoints of rows before unit(): of the change (in place), and with what it adds of the value.
   void pull_back_unit(bool tangent) {
+    if (!form_.normalize) return;
     for (int64_t a = 0; a < n_; ++a)
-      for (int p = 0; p < 3; ++p) {
-        const int64_t row = a * ld3_ + p * part_;
+      for (int64_t p = 0; p < 3 * heads_; ++p) {
+        const int64_t row = a * ld3_ + p * part_, at = 3 * heads_ * a + p;
         T* __restrict bar = y_bar_ + row;
         unit_change(a, p, bar);
         if (!tangent) continue;
         T* __restrict dot_bar = y_dot_bar_ + row;
         const T* __restrict q = y_ + row, * __restrict q_dot = y_dot_ + row;
         const T f = dot(dot_bar, q_dot, part_), along = unit_change(a, p, dot_bar);
-        const T rate = bend_[3 * a + p] * rho_[3 * a + p], change = along_[3 * a + p];
+        const T rate = bend_[at] * rho_[at], change = along_[at];
         for (int64_t c = 0; c < part_; ++c)
           bar[c] -= rate * (f * q[c] + change * dot_bar[c] + along * q_dot[c]);
       }
@@ -458,44 +581,54 @@ class Attention {
 
   void pull_back(bool weights, bool tangent) {
     pull_back_norm(weights, tangent);
-    product(n_, part_, width_, by_rows(u_bar_, ldw_), w_.out_t.data(), ld3_, o_bar_, ld3_);
+    product(n_, all_parts_, width_, by_rows(u_bar_, ldw_), w_.out_t.data(), ld3_, o_bar_, ldo_);
     if (tangent)
-      product(n_, part_, width_, by_rows(u_dot_bar_, ldw_), w_.out_t.data(), ld3_, o_dot_bar_, ld3_);
+      product(n_, all_parts_, width_, by_rows(u_dot_bar_, ldw_), w_.out_t.data(), ld3_, o_dot_bar_, ldo_);
     if (weights) {
-      product(part_, columns_w_, n_, turned(o_, ld3_), u_bar_, ldw_, sums_.out, ldw_, true);
+      product(all_parts_, columns_w_, n_, turned(o_, ldo_), u_bar_, ldw_, sums_.out, ldw_, true);
       if (tangent)
-        product(part_, columns_w_, n_, turned(o_dot_, ld3_), u_dot_bar_, ldw_, sums_.out, ldw_, true);
+        product(all_parts_, columns_w_, n_, turned(o_dot_, ldo_), u_dot_bar_, ldw_, sums_.out, ldw_, true);
       add_columns(u_bar_, ldw_, width_, sums_.out_bias);
     }
-    T *v_bar = y_bar_ + 2 * part_, *k_bar = y_bar_ + part_;
-    const T *k = y_ + part_, *k_dot = y_dot_ + part_;
-    transposed(y_ + 2 * part_, ld3_, n_, part_, vt_, ldn_);
-    product(n_, np_, part_, by_rows(o_bar_, ld3_), vt_, ldn_, p_bar_, ldn_);
-    product(n_, part_, n_, turned(p_, ldn_), o_bar_, ld3_, v_bar, ld3_);
-    if (tangent) {
-      product(n_, np_, part_, by_rows(o_dot_bar_, ld3_), vt_, ldn_, p_dot_bar_, ldn_);
-      transposed(y_dot_ + 2 * part_, ld3_, n_, part_, vt_, ldn_);
-      product(n_, np_, part_, by_rows(o_dot_bar_, ld3_), vt_, ldn_, p_bar_, ldn_, true);
-      product(n_, part_, n_, turned(p_dot_, ldn_), o_dot_bar_, ld3_, v_bar, ld3_, true);
-      product(n_, part_, n_, turned(p_, ldn_), o_dot_bar_, ld3_, y_dot_bar_ + 2 * part_, ld3_);
-    }
-    pull_back_rows(tangent);
-    product(n_, part_, n_, by_rows(p_bar_, ldn_), k, ld3_, y_bar_, ld3_);
-    product(n_, part_, n_, turned(p_bar_, ldn_), y_, ld3_, k_bar, ld3_);
-    if (tangent) {
-      product(n_, part_, n_, by_rows(p_dot_bar_, ldn_), k_dot, ld3_, y_bar_, ld3_, true);
-      product(n_, part_, n_, turned(p_dot_bar_, ldn_), y_dot_, ld3_, k_bar, ld3_, true);
-      product(n_, part_, n_, by_rows(p_dot_bar_, ldn_), k, ld3_, y_dot_bar_, ld3_);
-      product(n_, part_, n_, turned(p_dot_bar_, ldn_), y_, ld3_, y_dot_bar_ + part_, ld3_);
-    }
+    for (int d = 0; d < 3; ++d) std::fill_n(f_bar_[d], np_, T(0));
+    std::fill_n(s_bar_, np_, T(0));
+    for (int64_t h = 0; h < heads_; ++h) pull_back_head(h, tangent);
     pull_back_unit(tangent);
     if (weights) {
-      product(width_, 3 * part_, n_, turned(g_, ldw_), y_bar_, ld3_, sums_.in, ld3_, true);
+      product(width_, 3 * all_parts_, n_, turned(g_, ldw_), y_bar_, ld3_, sums_.in, ld3_, true);
       if (tangent)
-        product(width_, 3 * part_, n_, turned(g_dot_, ldw_), y_dot_bar_, ld3_, sums_.in, ld3_, true);
-      add_columns(y_bar_, ld3_, 3 * part_, sums_.in_bias);
+        product(width_, 3 * all_parts_, n_, turned(g_dot_, ldw_), y_dot_bar_, ld3_, sums_.in, ld3_, true);
+      add_columns(y_bar_, ld3_, 3 * all_parts_, sums_.in_bias);
     }
-    product(n_, columns_w_, 3 * part_, by_rows(y_bar_, ld3_), w_.in_t.data(), ldw_, u_bar_, ldw_, true);
+    product(n_, columns_w_, 3 * all_parts_, by_rows(y_bar_, ld3_), w_.in_t.data(), ldw_, u_bar_, ldw_,
+            form_.residual);
+  }
+  void pull_back_head(int64_t h, bool tangent) {
+    const int64_t first = 3 * h * part_;
+    const T *y = y_ + first, *y_dot = y_dot_ + first, *k = y + part_, *k_dot = y_dot + part_;
+    const T *p = p_ + h * square_, *p_dot = p_dot_ + h * square_, *o_bar = o_bar_ + h * part_,
+            *o_dot_bar = o_dot_bar_ + h * part_;
+    T *y_bar = y_bar_ + first, *y_dot_bar = y_dot_bar_ + first, *k_bar = y_bar + part_,
+      *v_bar = k_bar + part_;
+    transposed(y + 2 * part_, ld3_, n_, part_, vt_, ldn_);
+    product(n_, np_, part_, by_rows(o_bar, ldo_), vt_, ldn_, p_bar_, ldn_);
+    product(n_, part_, n_, turned(p, ldn_), o_bar, ldo_, v_bar, ld3_);
+    if (tangent) {
+      product(n_, np_, part_, by_rows(o_dot_bar, ldo_), vt_, ldn_, p_dot_bar_, ldn_);
+      transposed(y_dot + 2 * part_, ld3_, n_, part_, vt_, ldn_);
+      product(n_, np_, part_, by_rows(o_dot_bar, ldo_), vt_, ldn_, p_bar_, ldn_, true);
+      product(n_, part_, n_, turned(p_dot, ldn_), o_dot_bar, ldo_, v_bar, ld3_, true);
+      product(n_, part_, n_, turned(p, ldn_), o_dot_bar, ldo_, y_dot_bar + 2 * part_, ld3_);
+    }
+    pull_back_rows(h, tangent);
+    product(n_, part_, n_, by_rows(p_bar_, ldn_), k, ld3_, y_bar, ld3_);
+    product(n_, part_, n_, turned(p_bar_, ldn_), y, ld3_, k_bar, ld3_);
+    if (tangent) {
+      product(n_, part_, n_, by_rows(p_dot_bar_, ldn_), k_dot, ld3_, y_bar, ld3_, true);
+      product(n_, part_, n_, turned(p_dot_bar_, ldn_), y_dot, ld3_, k_bar, ld3_, true);
+      product(n_, part_, n_, by_rows(p_dot_bar_, ldn_), k, ld3_, y_dot_bar, ld3_);
+      product(n_, part_, n_, turned(p_dot_bar_, ldn_), y, ld3_, y_dot_bar + part_, ld3_);
+    }
   }
   void add_columns(const T* rows, int64_t ld, int64_t columns, T* __restrict sum) const {
     for (int64_t a = 0; a < n_; ++a)
@@ -517,9 +650,10 @@ class Attention {
     const int64_t slots = std::max<int64_t>(job_.rows.slots, 1), ldn = row_stride<T>(slots);
     place(y_, slots * ld3_);
     place(x_, slots * ldw_);
-    place(a_, slots * ldn);
-    place(logit_, slots * ldn, form_.smooth);
-    for (T** p : {&rho_, &bend_}) place(*p, 3 * slots);
+    place(a_, heads_ * slots * ldn);
+    place(logit_, heads_ * slots * ldn, form_.smooth);
+    place(raw_, heads_ * slots * ldn, form_.gated);
+    for (T** p : {&rho_, &bend_}) place(*p, 3 * heads_ * slots);
     place(r_, slots);
   }
 
@@ -535,26 +669,37 @@ class Attention {
     T* index;
     place(index, 8 * slots / static_cast<int64_t>(sizeof(T)));
     index_ = reinterpret_cast<int64_t*>(index);
+    const int64_t square = slots * ldn, every = heads_ * square;
+    const bool gated = form_.gated;
     for (T** p : {&g_, &out_}) place(*p, slots * ldw_);
-    place(o_, slots * ld3_);
-    for (T** p : {&gate_, &p_}) place(*p, slots * ldn);
-    place(along_, 3 * slots);
-    for (T** p : {&s_, &s_dot_, &s_bar_, &mean_, &slope_}) place(*p, np);
+    place(o_, slots * ldo_);
+    place(p_, every);
+    place(gate_, square);
+    place(pair_, square, gated);
+    place(along_, 3 * heads_ * slots);
+    place(mean_, heads_ * np);
+    for (T** p : {&s_, &s_dot_, &s_bar_, &slope_}) place(*p, np);
     for (int d = 0; d < 3; ++d)
       for (T** p : {&f_[d], &f_dot_[d], &f_bar_[d]}) place(*p, np);
     for (T*& p : row_bar_) place(p, np);
-    place(kt_, part_ * ldn);
+    place(kt_, heads_ * part_ * ldn);
     place(vt_, part_ * ldn, back);
     place(kt_dot_, part_ * ldn, tangent);
     for (T** p : {&g_dot_, &x_dot_}) place(*p, slots * ldw_, tangent);
-    for (T** p : {&y_dot_, &o_dot_}) place(*p, slots * ld3_, tangent);
-    for (T** p : {&a_dot_, &gate_dot_, &p_dot_, &logit_dot_}) place(*p, slots * ldn, tangent);
-    for (T** p : {&u_bar_}) place(*p, slots * ldw_, back);
-    for (T** p : {&y_bar_, &o_bar_}) place(*p, slots * ld3_, back);
-    place(p_bar_, slots * ldn, back);
+    place(y_dot_, slots * ld3_, tangent);
+    place(o_dot_, slots * ldo_, tangent);
+    for (T** p : {&a_dot_, &p_dot_, &logit_dot_}) place(*p, every, tangent);
+    place(gate_dot_, square, tangent);
+    place(pair_dot_, square, tangent && gated);
+    place(raw_dot_, every, tangent && gated);
+    place(u_bar_, slots * ldw_, back);
+    place(y_bar_, slots * ld3_, back);
+    place(o_bar_, slots * ldo_, back);
+    place(p_bar_, square, back);
     place(u_dot_bar_, slots * ldw_, back && tangent);
-    for (T** p : {&y_dot_bar_, &o_dot_bar_}) place(*p, slots * ld3_, back && tangent);
-    place(p_dot_bar_, slots * ldn, back && tangent);
+    place(y_dot_bar_, slots * ld3_, back && tangent);
+    place(o_dot_bar_, slots * ldo_, back && tangent);
+    place(p_dot_bar_, square, back && tangent);
     return place.size;
   }
 
@@ -562,14 +707,14 @@ class Attention {
   const AttentionForm form_;
   const PackedAttention<T>& w_;
   const PackedAttentionGrads<T> sums_;
-  const int64_t width_, part_, ld3_, ldw_, columns_w_;
-  int64_t first_ = 0, n_ = 0, np_ = 0, ldn_ = 0;
+  const int64_t width_, heads_, part_, all_parts_, ld3_, ldo_, ldw_, columns_w_;
+  int64_t first_ = 0, places_ = 0, n_ = 0, np_ = 0, ldn_ = 0, square_ = 0;
   T missing_ = 0;
   int64_t* index_ = nullptr;
-  T *g_, *x_, *out_, *y_, *o_, *a_, *gate_, *p_, *logit_, *rho_, *bend_, *along_, *s_, *s_dot_, *s_bar_, *r_,
-      *mean_, *slope_, *f_[3], *f_dot_[3], *f_bar_[3], *row_bar_[4], *kt_, *vt_, *kt_dot_, *g_dot_, *x_dot_,
-      *y_dot_, *o_dot_, *a_dot_, *gate_dot_, *p_dot_, *logit_dot_, *u_bar_, *y_bar_, *o_bar_, *p_bar_,
-      *u_dot_bar_, *y_dot_bar_, *o_dot_bar_, *p_dot_bar_;
+  T *g_, *x_, *out_, *y_, *o_, *a_, *gate_, *pair_, *raw_, *pair_dot_, *raw_dot_, *p_, *logit_, *rho_, *bend_,
+      *along_, *s_, *s_dot_, *s_bar_, *r_, *mean_, *slope_, *f_[3], *f_dot_[3], *f_bar_[3], *row_bar_[4],
+      *kt_, *vt_, *kt_dot_, *g_dot_, *x_dot_, *y_dot_, *o_dot_, *a_dot_, *gate_dot_, *p_dot_, *logit_dot_,
+      *u_bar_, *y_bar_, *o_bar_, *p_bar_, *u_dot_bar_, *y_dot_bar_, *o_dot_bar_, *p_dot_bar_;
   int64_t size_ = 0, kept_ = 0;
 };
 

@@ -65,6 +65,77 @@ void moments_to_w_rows(const RaggedRows& p, const T* h, const T* x, int64_t begi
   }
 }
 
+namespace {
+
+/// to += the parts of x times the weights of the parts.
+template <typename T>
+DPTF_INLINE void add_heads(int64_t heads, int64_t width, const T* __restrict w, const T* __restrict x,
+                           T* __restrict to) {
+  if (width == 1) {
+#pragma omp simd
+    for (int64_t h = 0; h < heads; ++h) to[h] += w[h] * x[h];
+    return;
+  }
+  for (int64_t h = 0; h < heads; ++h) {
+    const T weight = w[h];
+#pragma omp simd
+    for (int64_t c = h * width; c < (h + 1) * width; ++c) to[c] += weight * x[c];
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void head_sums_rows(const RaggedRows& p, int64_t heads, const T* w, const T* x, int64_t begin, int64_t end,
+                    T* u) {
+  const int64_t d = heads * p.width;
+  for (int64_t o = begin; o < end; ++o) {
+    T* out = u + o * d;
+    for (int64_t c = 0; c < d; ++c) out[c] = 0;
+    for (int64_t r = p.start[o]; r < p.start[o + 1]; ++r)
+      add_heads(heads, p.width, w + r * heads, x + (p.index ? p.index[r] : r) * d, out);
+  }
+}
+
+template <typename T>
+void head_sums_to_x_rows(const RaggedRows& p, int64_t heads, const int* owner, const T* w, const T* u,
+                         int64_t begin, int64_t end, T* x) {
+  const int64_t d = heads * p.width;
+  for (int64_t i = begin; i < end; ++i) {
+    T* out = x + i * d;
+    for (int64_t c = 0; c < d; ++c) out[c] = 0;
+    const int64_t first = p.index ? p.t_start[i] : i, last = p.index ? p.t_start[i + 1] : i + 1;
+    for (int64_t t = first; t < last; ++t) {
+      const int64_t r = p.index ? p.t_rows[t] : t;
+      add_heads(heads, p.width, w + r * heads, u + owner[r] * d, out);
+    }
+  }
+}
+
+template <typename T>
+void head_sums_to_w_rows(const RaggedRows& p, int64_t heads, const T* u, const T* x, int64_t begin,
+                         int64_t end, T* w) {
+  const int64_t d = heads * p.width;
+  for (int64_t o = begin; o < end; ++o) {
+    const T* __restrict own = u + o * d;
+    for (int64_t r = p.start[o]; r < p.start[o + 1]; ++r) {
+      const T* __restrict row = x + (p.index ? p.index[r] : r) * d;
+      T* __restrict to = w + r * heads;
+      if (p.width == 1) {
+#pragma omp simd
+        for (int64_t h = 0; h < heads; ++h) to[h] = own[h] * row[h];
+        continue;
+      }
+      for (int64_t h = 0; h < heads; ++h) {
+        T sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t c = h * p.width; c < (h + 1) * p.width; ++c) sum += own[c] * row[c];
+        to[h] = sum;
+      }
+    }
+  }
+}
+
 template <typename T>
 void segment_sum_rows(int64_t width, const int* start, const T* x, int64_t begin, int64_t end, T* y) {
   for (int64_t o = begin; o < end; ++o) {
@@ -78,11 +149,16 @@ void segment_sum_rows(int64_t width, const int* start, const T* x, int64_t begin
   }
 }
 
-#define DPTF_INSTANTIATE(T)                                                                               \
-  template void moments_rows<T>(const RaggedRows&, const T*, const T*, int64_t, int64_t, T*);             \
-  template void moments_to_x_rows<T>(const RaggedRows&, const int*, const T*, const T*, int64_t, int64_t, \
-                                     T*);                                                                 \
-  template void moments_to_w_rows<T>(const RaggedRows&, const T*, const T*, int64_t, int64_t, T*);        \
+#define DPTF_INSTANTIATE(T)                                                                                 \
+  template void moments_rows<T>(const RaggedRows&, const T*, const T*, int64_t, int64_t, T*);               \
+  template void moments_to_x_rows<T>(const RaggedRows&, const int*, const T*, const T*, int64_t, int64_t,   \
+                                     T*);                                                                   \
+  template void moments_to_w_rows<T>(const RaggedRows&, const T*, const T*, int64_t, int64_t, T*);          \
+  template void head_sums_rows<T>(const RaggedRows&, int64_t, const T*, const T*, int64_t, int64_t, T*);    \
+  template void head_sums_to_x_rows<T>(const RaggedRows&, int64_t, const int*, const T*, const T*, int64_t, \
+                                       int64_t, T*);                                                        \
+  template void head_sums_to_w_rows<T>(const RaggedRows&, int64_t, const T*, const T*, int64_t, int64_t,    \
+                                       T*);                                                                 \
   template void segment_sum_rows<T>(int64_t, const int*, const T*, int64_t, int64_t, T*);
 DPTF_INSTANTIATE(double)
 DPTF_INSTANTIATE(float)
