@@ -34,11 +34,6 @@ def exchanges(tensors):
     return found
 
 
-def cost(links):
-    """About how many times the arithmetic of a whole frame its blocks take, with so many exchanges (measured: 4.6 with 11 of DPA-3)."""
-    return max(1.0, 0.42 * links)
-
-
 class BlockRun:
     """Evaluate tensors of a graph on a frame: first :meth:`relay`, then :meth:`sweep`.
 

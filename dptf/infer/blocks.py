@@ -11,6 +11,7 @@ import numpy as np
 
 from dptf.check.memory import free_memory
 from dptf.errors import UserError
+from dptf.kernels import compact_groups
 
 #: Environment variable: bytes that an evaluation may take, with a unit (K, M, G) if wanted.
 VARIABLE = "DPTF_MEMORY"
@@ -110,7 +111,7 @@ class Frame:
     def blocks(self, size, within=None):
         """Yield blocks of at most `size` atoms: all atoms of the frame, or those of the block `within`."""
         atoms = np.arange(self._natoms) if within is None else within.centers
-        for group in _compact_groups(self._coord[atoms], size):
+        for group in compact_groups(self._coord[atoms], size):
             yield self._block(atoms[group])
 
     def _block(self, centers):
@@ -151,18 +152,3 @@ def _with_images(coord, cell, rcut):
         positions.append(moved[near] @ cell)
         owners.append(np.flatnonzero(near))
     return np.concatenate(positions), np.concatenate(owners)
-
-
-def _compact_groups(coord, size):
-    """Split atoms into groups of at most `size` that are close to each other: halves along the longest side, again and again."""
-    todo = [np.arange(len(coord))]
-    while todo:
-        group = todo.pop()
-        if len(group) <= size:
-            yield group
-            continue
-        axis = np.argmax(np.ptp(coord[group], axis=0))
-        # Whole blocks on the left side, so that few are small.
-        left = max(1, round(len(group) / size / 2)) * size
-        order = np.argpartition(coord[group, axis], min(left, len(group) - 1))
-        todo += [group[order[left:]], group[order[:left]]]

@@ -16,6 +16,7 @@ from dptf.graph.load import constants, load_graph_def
 from dptf.infer import block_run, blocks, guard
 from dptf.infer.batch_size import make_batch_size
 from dptf.infer.neighbor_mesh import ghosts_and_mesh, with_owners
+from dptf.kernels import block_cost
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class GraphEvaluator:
         self.neighbor_list = neighbor_list
         gpu = bool(tf.config.experimental.list_physical_devices("GPU"))
         self.batch_size = make_batch_size(auto_batch_size, gpu)
-        self._callables = {}
+        self._callables, self._exchanges = {}, {}
         self._warned_sel = self._told_blocks = False
         self._lost = 0
         self._inputs = {
@@ -438,13 +439,18 @@ class GraphEvaluator:
             log.warning(
                 "%d atoms do not fit in memory at once: evaluated in blocks of at most %d atoms, with about %.2g times the arithmetic (%s; "
                 "more memory: %s=8G, or more machines in LAMMPS)",
-                natoms, size, block_run.cost(len(links)), self.model_file, blocks.VARIABLE,
+                natoms, size, block_cost(len(links)), self.model_file, blocks.VARIABLE,
             )  # fmt: skip
         return size
 
     def _links(self, outputs):
         """Exchanges of features between blocks that outputs need."""
-        return block_run.exchanges([self.tensor(name) for name in outputs]) if self.passes_messages else []
+        if not self.passes_messages:
+            return []
+        key = tuple(outputs)
+        if key not in self._exchanges:
+            self._exchanges[key] = block_run.exchanges([self.tensor(name) for name in outputs])
+        return self._exchanges[key]
 
     def _run_blocks(self, outputs, coord, box, types, size, fparam, aparam, charge_spin):
         """Frames one after the other, each in blocks of atoms."""
@@ -452,6 +458,7 @@ class GraphEvaluator:
 
         nframes, natoms = coord.shape[:2]
         result = {name: self._zeros(name, nframes, natoms) for name in outputs}
+        links = self._links(outputs)
         for f in range(nframes):
             cell = None if box is None else box[f].reshape(3, 3)
 
@@ -476,7 +483,7 @@ class GraphEvaluator:
                         result[name][f] += array[0]
 
             frame = blocks.Frame(coord[f], cell, types, self.rcut)
-            run = block_run.BlockRun(frame, size, self._links(outputs), call)
+            run = block_run.BlockRun(frame, size, links, call)
             self._lost += sel_overflow()
             run.relay()
             sel_overflow()  # the last sweep counts the same again

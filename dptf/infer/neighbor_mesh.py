@@ -2,6 +2,9 @@
 
 import numpy as np
 
+#: Header numbers of a list by value, as in ``lib/include/dptf/list_extras.h``.
+_OWNERS_APPENDED, _EXCHANGES_FED, _RESERVED_AT = 1, 2, 4
+
 
 def ghosts_and_mesh(neighbor_list, coords, cell):
     """Build the list of one frame.
@@ -50,13 +53,13 @@ def with_owners(mesh, natoms, owner):
     """Append the owners of all atoms to a mesh, for models whose ghosts have features."""
     owners = np.concatenate([np.arange(natoms), owner]).astype(np.int32)
     mesh = np.concatenate([mesh, owners])
-    mesh[1:3] = 1, len(owners)
+    mesh[1:3] = _OWNERS_APPENDED, len(owners)
     return mesh
 
 
 def with_fed_exchanges(mesh, reserved):
     """Mark the list of a block: ghosts have features of their own, which are fed; these take so many bytes for the whole frame."""
     mesh = mesh.copy()
-    mesh[1] = 2
-    mesh[4:6] = np.array([reserved], np.float64).view(np.int32)
+    mesh[1] = _EXCHANGES_FED
+    mesh[_RESERVED_AT : _RESERVED_AT + 2] = np.array([reserved], np.float64).view(np.int32)
     return mesh

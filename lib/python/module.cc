@@ -32,6 +32,7 @@ void one_heap() {
 
 }  // namespace
 
+void register_atom_blocks(py::module_& m);
 void register_neighbor_stat(py::module_& m);
 
 PYBIND11_MODULE(_kernels, m) {
@@ -41,5 +42,6 @@ PYBIND11_MODULE(_kernels, m) {
       "Name of the instruction set that the hot kernels use on this machine.");
   m.def("keep_memory", &keep_memory, "Keep freed memory of this process for the next time (glibc).");
   m.def("one_heap", &one_heap, "One heap for all threads of this process (glibc).");
+  register_atom_blocks(m);
   register_neighbor_stat(m);
 }

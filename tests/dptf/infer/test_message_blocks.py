@@ -16,12 +16,11 @@ from dptf.errors import UserError
 from dptf.graph.freeze import frozen_graph
 from dptf.graph.load import write_graph_def
 from dptf.infer import DeepPot, block_run
+from tests.dptf.infer.test_blocks import CELL, KEYS
 
 RNG = np.random.default_rng(3)
-CELL = np.array([[9.0, 0, 0], [3.0, 8.0, 0], [-2.0, 1.5, 10.0]])
 COORD = RNG.uniform(-3, 14, (2, 50, 3))
 TYPES = RNG.integers(0, 2, 50)
-KEYS = ("energy", "force", "virial", "atom_energy", "atom_virial")
 DPA3 = dpa3_cases.section({"nlayers": 2, "e_sel": 70, "a_sel": 30})["descriptor"]
 SECTIONS = {
     "dpa3": DPA3,

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "dptf/atom_blocks.h"
+
 namespace deepmd {
 
 using tensorflow::Tensor;
@@ -274,34 +276,60 @@ void DeepPotImpl::compute_whole(int nframes, int natoms, const VALUETYPE* coord,
                      charge_spin, mixed, to);
 }
 
+namespace {
+
+/// Results of some atoms, to be added to those of the caller.
+template <typename V>
+struct PartResults {
+  ENERGYTYPE energy = 0;
+  std::vector<V> force, virial, atom_energy, atom_virial, at_node;
+  PotResults<V> own;  // what is wanted of them
+
+  PartResults(const PotResults<V>& to, size_t natoms)
+      : own{to.ener ? &energy : nullptr,
+            room(to.force, &force, 3 * natoms),
+            room(to.virial, &virial, 9),
+            room(to.atom_energy, &atom_energy, natoms),
+            room(to.atom_virial, &atom_virial, 9 * natoms),
+            to.node,
+            room(to.at_node, &at_node, natoms)} {}
+  PartResults(const PartResults&) = delete;  // `own` points into it
+
+  /// `atoms` says which atoms of the caller they are.
+  void add(const std::vector<int>& atoms, const PotResults<V>& to) const {
+    if (to.ener) *to.ener += energy;
+    for (int d = 0; to.virial && d < 9; ++d) to.virial[d] += virial[d];
+    add_rows(atoms, 3, force, to.force);
+    add_rows(atoms, 1, atom_energy, to.atom_energy);
+    add_rows(atoms, 9, atom_virial, to.atom_virial);
+    add_rows(atoms, 1, at_node, to.at_node);
+  }
+
+ private:
+  static V* room(const V* wanted, std::vector<V>* values, size_t size) {
+    if (!wanted) return nullptr;
+    values->resize(size);
+    return values->data();
+  }
+  static void add_rows(const std::vector<int>& atoms, size_t stride, const std::vector<V>& rows, V* to) {
+    for (size_t k = 0; to && k < atoms.size(); ++k)
+      for (size_t d = 0; d < stride; ++d) to[atoms[k] * stride + d] += rows[k * stride + d];
+  }
+};
+
+}  // namespace
+
 template <typename VALUETYPE>
 void DeepPotImpl::compute_listed(int natoms, const VALUETYPE* coord, const int* atype, const VALUETYPE* box,
                                  const std::vector<VALUETYPE>& fparam, const std::vector<VALUETYPE>& aparam,
                                  const std::vector<double>& charge_spin, const PotResults<VALUETYPE>& to) {
   OwnList<VALUETYPE> own(coord, atype, natoms, box, rcut);
   const int nall = static_cast<int>(own.type.size());
-  std::vector<VALUETYPE> f, e, w, at_node;
-  const auto part = [nall](const VALUETYPE* wanted, std::vector<VALUETYPE>& v,
-                           size_t per_atom) -> VALUETYPE* {
-    if (wanted) v.resize(per_atom * nall);
-    return wanted ? v.data() : nullptr;
-  };
-  const PotResults<VALUETYPE> parts{
-      to.ener, part(to.force, f, 3),        to.virial, part(to.atom_energy, e, 1), part(to.atom_virial, w, 9),
-      to.node, part(to.at_node, at_node, 1)};
+  PartResults<VALUETYPE> all(to, nall);
   compute_blocks(nall, own.coord.data(), own.type.data(), box, nall - natoms, own.list(), fparam, aparam,
-                 charge_spin, parts);
-  clear(
-      PotResults<VALUETYPE>{nullptr, to.force, nullptr, to.atom_energy, to.atom_virial, nullptr, to.at_node},
-      1, natoms);
-  const auto add = [&](VALUETYPE* sum, const std::vector<VALUETYPE>& all, size_t stride) {
-    for (int k = 0; sum && k < nall; ++k)
-      for (size_t d = 0; d < stride; ++d) sum[own.mapping[k] * stride + d] += all[k * stride + d];
-  };
-  add(to.force, f, 3);
-  add(to.atom_energy, e, 1);
-  add(to.atom_virial, w, 9);
-  add(to.at_node, at_node, 1);
+                 charge_spin, all.own);
+  clear(to, 1, natoms);
+  all.add(own.mapping, to);
 }
 
 std::pair<std::vector<int>, int> DeepPotImpl::table_rows(int natoms, const int* atype, int nghost,
@@ -341,7 +369,7 @@ int DeepPotImpl::first_size(int nloc, const Relay& relay) {
         text, sizeof text,
         "%d atoms do not fit in memory at once: evaluated in blocks of at most %d atoms, with about "
         "%.2g times the arithmetic (more memory: DPTF_MEMORY=8G, or ranks on more machines)",
-        nloc, size, std::max(1.0, 0.42 * relay.size()));
+        nloc, size, dptf::block_cost(relay.size()));
     std::fprintf(stderr, "%s: %s\n", file.c_str(), text);
   }
   return size;
@@ -386,27 +414,9 @@ void DeepPotImpl::compute_blocks(int natoms, const VALUETYPE* coord, const int* 
                   charge_spin, false, parts);
   };
   const auto add_outputs = [&](ListBlock& block) {
-    const int n = static_cast<int>(block.atoms.size());
-    std::vector<VALUETYPE> f, v(9), e, w, at_node;
-    ENERGYTYPE energy = 0;
-    const auto part = [n](const VALUETYPE* wanted, std::vector<VALUETYPE>& v, size_t per_atom) -> VALUETYPE* {
-      if (!wanted) return nullptr;
-      v.resize(per_atom * n);
-      return v.data();
-    };
-    evaluate_block(block, {to.ener ? &energy : nullptr, part(to.force, f, 3), to.virial ? v.data() : nullptr,
-                           part(to.atom_energy, e, 1), part(to.atom_virial, w, 9), to.node,
-                           part(to.at_node, at_node, 1)});
-    if (to.ener) *to.ener += energy;
-    for (int d = 0; to.virial && d < 9; ++d) to.virial[d] += v[d];
-    const auto add = [&](VALUETYPE* sum, const std::vector<VALUETYPE>& own, size_t stride) {
-      for (int k = 0; sum && k < n; ++k)
-        for (size_t d = 0; d < stride; ++d) sum[block.atoms[k] * stride + d] += own[k * stride + d];
-    };
-    add(to.force, f, 3);
-    add(to.atom_energy, e, 1);
-    add(to.atom_virial, w, 9);
-    add(to.at_node, at_node, 1);
+    PartResults<VALUETYPE> part(to, block.atoms.size());
+    evaluate_block(block, part.own);
+    part.add(block.atoms, to);
   };
   // Rows of the list, in groups of atoms that are close to each other.
   std::vector<int> rows(list.inum), row_of(natoms, -1);
@@ -419,7 +429,7 @@ void DeepPotImpl::compute_blocks(int natoms, const VALUETYPE* coord, const int* 
   const auto split = [&](const std::vector<int>& rows, int size) {
     std::vector<int> atoms;
     for (const int k : rows) atoms.push_back(list.ilist[k]);
-    auto groups = compact_groups(std::move(atoms), coord, size);
+    auto groups = dptf::compact_groups(std::move(atoms), coord, size);
     for (auto& group : groups)
       for (int& i : group) i = row_of[i];
     return groups;

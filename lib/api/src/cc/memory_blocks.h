@@ -20,11 +20,6 @@ int atoms_per_block(int natoms, double bytes_per_atom, double share = 0.5);
 /// Throws where the atoms of a model that is not evaluated in blocks do not fit in DPTF_MEMORY.
 void check_whole(int natoms, double bytes_per_atom, const std::string& model);
 
-/// Splits atoms into groups of at most `size` that are close to each other, as in dptf/infer/blocks.py; coord
-/// has three numbers for every atom that `atoms` may name.
-template <typename V>
-std::vector<std::vector<int>> compact_groups(std::vector<int> atoms, const V* coord, int size);
-
 /// Some rows of a neighbor list as a problem of its own: their atoms, then all neighbors as ghosts.
 struct ListBlock {
   std::vector<int> atoms;  // caller's index of every atom, the local ones first
