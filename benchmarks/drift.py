@@ -61,10 +61,12 @@ def training_input(descriptor, precision, steps):
     return source
 
 
-def script(model, length, ranks_differ):
-    """108 atoms of fcc copper, warmed up with a thermostat and then left alone; with `ranks_differ` a short run from the lattice."""
-    warm = f"fix 0 all langevin {TEMPERATURE} {TEMPERATURE} 0.1 77\nrun {round(WARM_UP / STEP)}\nunfix 0\n"
-    dump = "dump 1 all custom 50 forces.dump id fx fy fz\ndump_modify 1 sort id format float %.15g\n"
+_WARM_UP = f"fix 0 all langevin {TEMPERATURE} {TEMPERATURE} 0.1 77\nrun {round(WARM_UP / STEP)}\nunfix 0\n"
+_DUMP = "dump 1 all custom 50 forces.dump id fx fy fz\ndump_modify 1 sort id format float %.15g\n"
+
+
+def script(model, before, length):
+    """Copper at constant energy for `length` [ps], after the commands `before`."""
     return f"""\
 units metal
 atom_style atomic
@@ -80,7 +82,7 @@ fix 1 all nve
 thermo_style custom step temp pe etotal
 thermo_modify norm no format float %.15g
 thermo {EVERY}
-{dump if ranks_differ else warm}reset_timestep 0
+{before}reset_timestep 0
 run {round(length / STEP)}
 """
 
@@ -145,7 +147,7 @@ def _trained(setup, folder, what, descriptor, precision):
 
 def _ranks_differ(setup, folder):
     """Largest difference of the energy [eV] and the forces [eV/Å] of one and two ranks in 100 steps."""
-    (folder / "in.ranks").write_text(script("frozen.pb", 100 * STEP, True))
+    (folder / "in.ranks").write_text(script("frozen.pb", _DUMP, 100 * STEP))
     found = []
     for ranks in (1, 2):
         launcher = [str(setup.ours.python.parent / "mpirun"), "-np", str(ranks)]
@@ -163,7 +165,7 @@ def conservation(setup, row, length=LENGTH):
     for what, folder in zip(FAMILIES, folders):
         setup.say(f"nve: {what}, {length:g} ps")
         write_lattice(folder / "copper.lmp")
-        (folder / "in.lammps").write_text(script("frozen.pb", length, False))
+        (folder / "in.lammps").write_text(script("frozen.pb", _WARM_UP, length))
         run = measure.run(setup.ours.lammps("in.lammps"), folder, setup.ours.environ(setup.threads))
         step, temperature, potential, total = readings(run.output)
         slope, error = (1e6 * x for x in drift(step * STEP, total / ATOMS))

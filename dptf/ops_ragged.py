@@ -61,23 +61,26 @@ def register(tf, op_module):
         h, x, *rows = op.inputs
         return [m.dptf_moments(gw, x, *rows), m.dptf_moments_to_x(gw, h, *rows), None, None, None, None]
 
-    def head_gradient(first, second):
-        """Of two factors from the derivative and the other factor; each a function and whether the derivative comes first."""
+    @tf.RegisterGradient("DptfHeadSums")
+    def _head_sums(op, gu):
+        w, x, *rows = op.inputs
+        heads = op.get_attr("heads")
+        dw, dx = m.dptf_head_sums_to_w(gu, x, *rows, heads=heads), m.dptf_head_sums_to_x(w, gu, *rows, heads=heads)
+        return [dw, dx, None, None, None, None]
 
-        def gradient(op, g):
-            a, b, *rows = op.inputs
-            heads = op.get_attr("heads")
-            return [
-                *(f(*((g, y) if ahead else (y, g)), *rows, heads=heads) for (f, ahead), y in ((first, b), (second, a))),
-                *[None] * 4,
-            ]
+    @tf.RegisterGradient("DptfHeadSumsToX")
+    def _head_sums_to_x(op, gx):
+        w, u, *rows = op.inputs
+        heads = op.get_attr("heads")
+        dw, du = m.dptf_head_sums_to_w(u, gx, *rows, heads=heads), m.dptf_head_sums(w, gx, *rows, heads=heads)
+        return [dw, du, None, None, None, None]
 
-        return gradient
-
-    sums, to_x, to_w = m.dptf_head_sums, m.dptf_head_sums_to_x, m.dptf_head_sums_to_w
-    tf.RegisterGradient("DptfHeadSums")(head_gradient((to_w, True), (to_x, False)))
-    tf.RegisterGradient("DptfHeadSumsToX")(head_gradient((to_w, False), (sums, False)))
-    tf.RegisterGradient("DptfHeadSumsToW")(head_gradient((sums, True), (to_x, True)))
+    @tf.RegisterGradient("DptfHeadSumsToW")
+    def _head_sums_to_w(op, gw):
+        u, x, *rows = op.inputs
+        heads = op.get_attr("heads")
+        du, dx = m.dptf_head_sums(gw, x, *rows, heads=heads), m.dptf_head_sums_to_x(gw, u, *rows, heads=heads)
+        return [du, dx, None, None, None, None]
 
     @tf.RegisterGradient("DptfSpread")
     def _spread(op, gy):

@@ -62,13 +62,13 @@ class MixedEnv:
         per_atom = tf.reshape(tf.tile(first[:, None], [1, self.natoms[0]]), [-1, 1])
         return tf.where(tf.equal(self.ntype, self.ntypes), tf.broadcast_to(per_atom, tf.shape(self.ntype)), self.ntype)
 
-    def types_or(self, number):
-        """Types of the neighbors, a number in empty slots; int32 (n, nsel)."""
-        return tf.where(self.filled, self.ntype, number * tf.ones_like(self.ntype))
+    def filled_types(self):
+        """Types of the neighbors, -1 in empty slots; int32 (n, nsel)."""
+        return tf.where(self.filled, self.ntype, -tf.ones_like(self.ntype))
 
-    def centers_or(self, number):
-        """Types of the centers, a number for virtual ones; int32 (n,)."""
-        return tf.where(self.real, self.center, number * tf.ones_like(self.center))
+    def real_centers(self):
+        """Types of the centers, -1 for virtual ones; int32 (n,)."""
+        return tf.where(self.real, self.center, -tf.ones_like(self.center))
 
     def by_center(self, table, width):
         """Rows of a table (ntypes, nsel * width) by center type, shape (n, nsel, width)."""
@@ -174,8 +174,8 @@ class Block:
         self.ntype = tf.where(filled, env.ntype[:, :nsel], self.ntypes * tf.ones_like(filled, tf.int32))
 
     types_or_first = MixedEnv.types_or_first
-    types_or = MixedEnv.types_or
-    centers_or = MixedEnv.centers_or
+    filled_types = MixedEnv.filled_types
+    real_centers = MixedEnv.real_centers
     by_center = MixedEnv.by_center
     interacting = MixedEnv.interacting
 

@@ -195,17 +195,14 @@ class ListEdges:
         kappa = (math.sqrt(3.0) if w.gated else 1.0) / math.sqrt(w.hidden)
         f = h2 * quarter if w.gated or not self.smooth else h2 * self.switch * quarter
 
-        def widened(x, axis):
-            shape = [-1, w.heads, int(x.shape[axis]) // w.heads]
-            x = tf.reshape(x, shape if axis else [*shape[1:], -1])
-            pads = [[0, 0], [0, 0], [0, 0]]
-            pads[2 if axis else 1][1] = hidden - int(x.shape[2 if axis else 1])
-            x = tf.pad(x, pads) if pads[2 if axis else 1][1] else x
-            return tf.reshape(x, [-1, w.heads * hidden] if axis else [w.heads * hidden, w.width])
+        def widened(x):
+            """Columns of heads, each filled with zeros up to the common width."""
+            x = tf.reshape(x, [int(x.shape[0]), w.heads, -1])
+            return tf.reshape(tf.pad(x, [[0, 0], [0, 0], [0, hidden - int(x.shape[2])]]), [-1, w.heads * hidden])
 
         none = tf.zeros([w.heads * hidden], g2.dtype)
-        arrays = [a for x in (w.query, w.key, w.value) for a in (widened(x, 1), none)]
-        arrays += [widened(w.out[0], 0), w.out[1], *w.norm]
+        arrays = [a for x in (w.query, w.key, w.value) for a in (widened(x), none)]
+        arrays += [tf.transpose(widened(tf.transpose(w.out[0]))), w.out[1], *w.norm]
         y, _ = op_module.dptf_attention(
             g2, f, self.switch[:, 0] if self.smooth else tf.zeros([0], g2.dtype), tf.zeros([0], tf.bool), self.start,
             self._nsel - tf.reduce_max(tf.concat([self._counts, [0]], 0)), tf.constant([kappa, w.eps, 1.0], tf.float64),

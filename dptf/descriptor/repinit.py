@@ -104,7 +104,7 @@ class TwoBody(InitialBlock):
         keep = block.interacting(self.excluded) if self.excluded else None
         damping = switch if self.smooth else None
         if spacing is not None:
-            types = block.types_or(-1), block.centers_or(-1)
+            types = block.filled_types(), block.real_centers()
             a, self.table_error = self.pairs.contract_tabulated(
                 rows, tebd, *types, nets, spacing, damping, excluded=self.excluded
             )
@@ -140,7 +140,7 @@ class ThreeBody(InitialBlock):
         damping = switch[:, :, None] * switch[:, None, :] if self.smooth else None
         if spacing is not None:
             # Slots a are centers, and rows (c, 0, 0, 0) belong to the slots b; those of excluded neighbors have c = 0.
-            types = block.types_or(-1)
+            types = block.filled_types()
             pairs = tf.reshape(tf.pad(c[..., None], [[0, 0], [0, 0], [0, 0], [0, 3]]), [-1, self.nsel, 4])
             neighbor = tf.reshape(tf.tile(types[:, None], [1, self.nsel, 1]), [-1, self.nsel])
             damping = tf.reshape(damping, [-1, self.nsel]) if self.smooth else None

@@ -171,7 +171,7 @@ class SeAtten(MixedDescriptor):
             used = tf.logical_or(mask, tf.reduce_any(tf.not_equal(davg, 0.0)))
             neighbor = tf.where(used, neighbor, -tf.ones_like(neighbor))
             a, self.table_error = pairs.contract_tabulated(
-                rows, tebd, neighbor, self.block.centers_or(-1), nets, tabulated, switch, scale=1.0 / self.nnei
+                rows, tebd, neighbor, self.block.real_centers(), nets, tabulated, switch, scale=1.0 / self.nnei
             )
         else:
             used = self._used_slots(davg)

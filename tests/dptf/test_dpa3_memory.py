@@ -17,7 +17,8 @@ from tests.dptf.dpa3_cases import REPFLOW, write_model
 
 WIDE = {"n_dim": 32, "e_dim": 16, "a_dim": 16, "nlayers": 4, "e_rcut": 6.0, "a_rcut": 4.0, "e_sel": 80, "a_sel": 24}
 
-# A cube of 12**3 atoms at the density of water; the lists of all atoms are full.
+# A cube of 12**3 atoms at the density of water; the lists of all atoms are full. Numbers are kept from the third evaluation on; the
+# smaller peak of two counts, as threads that other work delays hold their memory longer.
 PROGRAM = """
 import json, sys
 import numpy as np
@@ -32,10 +33,14 @@ coord += np.random.default_rng(0).normal(scale=0.1, size=coord.shape)
 types = np.arange(n**3) % 2
 few = model.eval(coord[None, :3], None, types[:3])
 before = status("VmRSS")
-for _ in range(3):
+peaks = []
+for _ in range(4):
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak starts anew
     energy = model.eval(coord[None], np.eye(3)[None] * n * 2.15, types)[0]
+    peaks.append(status("VmHWM"))
 assert np.isfinite(energy).all()
-print(json.dumps({"peak": (status("VmHWM") - before) / n**3, "energy": energy.item()}))
+print(json.dumps({"peak": (min(peaks[2:]) - before) / n**3, "energy": energy.item()}))
 """
 
 
@@ -57,8 +62,7 @@ def test_forecast_and_measured_peak(model):
     none, some = run("0"), run("100M")
     forecast = bytes_per_atom(RepFlowOptions.read(REPFLOW | WIDE, "repflow"), 4)
     assert none["peak"] / 1.5 < forecast < none["peak"] * 1.5, (none, forecast)
-    # Peaks of processes vary by some 20 MB when others run beside.
-    assert 0 < (some["peak"] - none["peak"]) * 12**3 < 140 * 2**20
+    assert 0 < (some["peak"] - none["peak"]) * 12**3 < 110 * 2**20
     assert some["energy"] == pytest.approx(none["energy"], rel=1e-6)
 
 
